@@ -1,0 +1,78 @@
+// Package enrich answers "what do the failing share that the healthy do not?"
+// within a deadline, from sources that may hang, lie or be partly there.
+package enrich
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tocsin/tocsin/page"
+)
+
+// Source fills tables: one row per member of the alert's own selector, failing
+// and healthy alike. A source over metrics asks PromQL; one over logs would ask
+// a terms aggregation. It keeps the context's deadline and its own limits, and
+// returns what it has with Partial set rather than nothing.
+type Source interface {
+	Table(ctx context.Context, q Question) (*Table, error)
+}
+
+// Explainer finds the traits in a table. It is deterministic and asks nobody.
+type Explainer interface {
+	Explain(t *Table) Finding
+}
+
+// Question is what a source is asked: about one rule's expression.
+type Question struct {
+	Alert    string        // alertname, for the trait's own record
+	Expr     string        // the rule's expression, PromQL
+	Labels   page.Labels   // labels all firing alerts of the rule share, the rule's own static labels among them: untrusted
+	Firing   []page.Labels // label sets of the firing alerts of this rule in this problem
+	At       time.Time     // evaluate at
+	Deadline time.Time     // the first answer is wanted by then
+}
+
+// Finding is what an Explainer says about one table.
+type Finding struct {
+	Traits  []page.Trait // best first; Query and Source are filled in by the Enricher
+	None    bool         // both populations are there and nothing sets them apart
+	Scope   page.Labels  // constant over both
+	Failing int
+	Healthy int
+	Notes   []string
+}
+
+// Kind is one way to make a Source; app/kinds.go lists them.
+type Kind struct {
+	Name string
+	// Config returns a pointer to the kind's own config section with its
+	// defaults set, for the decoder, the schema and the reference.
+	Config func() any
+	// New builds a source from what Config returned, decoded and validated.
+	// It does not reach out: a source that is down must not stop the house.
+	New func(cfg any, d Deps) (Source, error)
+}
+
+// Deps is what the house lends to a source.
+type Deps struct {
+	Name      string // the configured name
+	Transport http.RoundTripper
+	Log       *slog.Logger
+	Reg       prometheus.Registerer
+	Roles     Roles
+	Now       func() time.Time
+}
+
+// Checker is a Source that can prove its connection (`tocsin check --connect`).
+type Checker interface {
+	Check(ctx context.Context) error
+}
+
+// Linker is a Source that can show a query in its own UI.
+type Linker interface {
+	Link(query string, at time.Time) string
+}

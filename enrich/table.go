@@ -1,0 +1,65 @@
+package enrich
+
+import "github.com/tocsin/tocsin/page"
+
+// Model says what the measures of a table are.
+type Model string
+
+// The models. A later one (histogram, additive) is a new word here and a leaf
+// model in the explainer.
+const (
+	// State: Failing is 0 or 1 per member, Weight is 1.
+	State Model = "state"
+	// Ratio: Failing is bad events, Weight all events of the member.
+	Ratio Model = "ratio"
+	// Value: Failing is 0 or 1 by the member's own value against the rule's
+	// threshold; Value holds it.
+	Value Model = "value"
+)
+
+// Table is both populations, one row per member, as columns. Labels are
+// dictionary encoded: Cols[c].Codes[row] indexes Cols[c].Dict, and code 0 is
+// always "" (the member has no such label).
+type Table struct {
+	Model   Model
+	Cols    []Column
+	Failing []float64 // badness of the row, see Model
+	Weight  []float64 // size of the row, see Model
+	Value   []float64 // the row's own value of the rule's left-hand side; NaN where there is none
+	Bad     []bool    // the row counts as failing: its own value breaks the rule
+	Partial bool      // the source said part of the data is missing
+	Cut     bool      // a limit of ours ended it early
+	Queries []page.Query
+	Query   func(labels page.Labels) string // PromQL that shows the members with these labels
+	Source  string
+	Alert   string
+}
+
+// Column is one label of all rows.
+type Column struct {
+	Name  string
+	Role  string // as configured, "" for none
+	Dict  []string
+	Codes []uint32
+}
+
+// Rows is the number of members.
+func (t *Table) Rows() int { return len(t.Bad) }
+
+// Roles maps a role (host, deploy, user, datacentre …) to the labels that play
+// it in this installation, in order of preference.
+type Roles map[string][]string
+
+// Of returns the role a label plays, "" for none.
+func (r Roles) Of(label string) string {
+	best, at := "", -1
+	for role, names := range r {
+		for i, n := range names {
+			// two roles may name one label: the one that prefers it more has it, then the lesser name
+			if n == label && (at < 0 || i < at || (i == at && role < best)) {
+				best, at = role, i
+			}
+		}
+	}
+	return best
+}

@@ -1,0 +1,4 @@
+package notify
+
+// Text is what a message says, in order.
+type Text struct{}

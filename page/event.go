@@ -1,0 +1,30 @@
+package page
+
+import "time"
+
+// EventKind says what happened.
+type EventKind string
+
+// The kinds of event. Every one of them enters by the door and is applied by
+// the pipeline, in order, by the one writer its problem has.
+const (
+	Notified EventKind = "notified" // Alertmanager sent a webhook
+	Enriched EventKind = "enriched" // context arrived after the page had left
+	Recheck  EventKind = "recheck"  // a held late firing is due: ask Alertmanager whether it is real
+	Alarmed  EventKind = "alarmed"  // Tocsin has something to say about itself
+)
+
+// Event is the one way in: a webhook, late context, a self-alert, and
+// later a button, a change, a job's end. Exactly one payload is set, by Kind.
+type Event struct {
+	Problem string    `json:"problem"` // page.ProblemID
+	Kind    EventKind `json:"kind"`
+	ID      string    `json:"id"`    // unique; an event that was applied is not applied again
+	Actor   string    `json:"actor"` // who: "alertmanager/dc1", "tocsin", "operator/alice"
+	At      time.Time `json:"at"`    // when the door accepted it
+
+	Notification *Notification `json:"notification,omitempty"` // Notified, Recheck, Alarmed
+	Context      *Context      `json:"context,omitempty"`      // Enriched
+	Episode      int           `json:"episode,omitempty"`      // Enriched, Recheck: the episode it is about
+	Trace        string        `json:"trace,omitempty"`        // W3C traceparent, so that a trace survives the store
+}

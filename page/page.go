@@ -1,0 +1,71 @@
+// Package page holds what travels through the house: the event that comes in,
+// the problem it is about, what enrichment found, and the page people read.
+package page
+
+import "fmt"
+
+// Page is a problem as people and machines read it, at one revision. Its JSON
+// form is a public contract: fields are added, never renamed.
+type Page struct {
+	Problem  string    `json:"problem"`
+	Episode  int       `json:"episode"`
+	Revision uint64    `json:"revision"`
+	State    State     `json:"state"`
+	Severity Severity  `json:"severity"`
+	Cluster  string    `json:"cluster"`
+	Receiver string    `json:"receiver"`
+	Title    string    `json:"title"`    // which alert, where
+	Headline string    `json:"headline"` // the answer to "what do they share?"
+	Summary  string    `json:"summary,omitempty"`
+	Details  string    `json:"description,omitempty"`
+	Links    []Link    `json:"links,omitempty"`
+	Alerts   []Alert   `json:"alerts"`             // firing, worst first; once resolved: those that fired
+	Resolved []Alert   `json:"resolved,omitempty"` // members that resolved while others still fire
+	Traits   []Trait   `json:"traits"`
+	Scope    Labels    `json:"scope,omitempty"`
+	Queries  []Query   `json:"queries,omitempty"`
+	Notes    []Note    `json:"notes"`
+	Clock    Clock     `json:"clock"`
+	Test     bool      `json:"test,omitempty"`
+	Self     bool      `json:"self,omitempty"`
+	Pending  bool      `json:"pending,omitempty"` // context is still being asked for
+	Receipts []Receipt `json:"receipts,omitempty"`
+}
+
+// Link is a http or https address with a word for it.
+type Link struct {
+	Text string `json:"text"`
+	URL  string `json:"url"`
+}
+
+// View returns the page that p is now.
+func (p Problem) View() Page {
+	firing, ceased := p.Firing(), p.Ceased()
+	v := Page{
+		Problem: p.ID, Episode: p.Episode, Revision: p.Revision, State: p.State,
+		Severity: p.Severity(), Cluster: p.Cluster, Receiver: p.Receiver,
+		Headline: Headline(p.Context),
+		Alerts:   firing, Resolved: ceased,
+		Traits: nonNil(p.Context.Traits), Scope: p.Context.Scope, Queries: p.Context.Queries,
+		Notes: nonNil(p.Context.Notes), Clock: p.Clock, Test: p.Test, Self: p.Self, Pending: p.Context.Pending,
+	}
+	if len(firing) == 0 {
+		v.Alerts, v.Resolved = ceased, nil
+	}
+	v.Title = title(p, v.Alerts)
+	v.Summary = shared(p, v.Alerts, "summary", "message")
+	v.Details = shared(p, v.Alerts, "description")
+	v.Links = links(p, v.Alerts)
+	if p.Group.Truncated > 0 {
+		v.Notes = append(v.Notes, Note{Room: "webhook", Text: fmt.Sprintf(
+			"Alertmanager left %d alerts out of its webhook (max_alerts): the counts below are of what it sent", p.Group.Truncated)})
+	}
+	return v
+}
+
+func nonNil[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}

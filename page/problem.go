@@ -1,0 +1,99 @@
+package page
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// State of a problem.
+type State string
+
+// A problem is open from its first firing alert until its last one resolves.
+const (
+	Open   State = "open"
+	Closed State = "resolved"
+)
+
+// Member is one alert's own episode inside a problem.
+type Member struct {
+	Alert    Alert     `json:"alert"`
+	Open     bool      `json:"open"`
+	Episode  int       `json:"episode"` // counts this alert's firings
+	Began    time.Time `json:"began"`   // startsAt of this episode, as first seen
+	Seen     time.Time `json:"seen"`    // last notification that held it
+	Ended    time.Time `json:"ended,omitzero"`
+	LeftOnly bool      `json:"left_only,omitempty"` // it left the group without a resolve (silenced, inhibited, expired)
+}
+
+// Problem is the durable state of one Alertmanager group of one receiver.
+// Only the pipeline writes it, one writer at a time, by compare-and-set.
+type Problem struct {
+	ID       string            `json:"id"`
+	Cluster  string            `json:"cluster"`
+	Receiver string            `json:"receiver"`
+	GroupKey string            `json:"group_key"`
+	State    State             `json:"state"`
+	Episode  int               `json:"episode"`  // counts openings; part of every dedup key
+	Revision uint64            `json:"revision"` // grows with every change that is worth showing; never reset
+	Opened   time.Time         `json:"opened,omitzero"`
+	Updated  time.Time         `json:"updated"`
+	Ended    time.Time         `json:"ended,omitzero"`
+	Test     bool              `json:"test,omitempty"` // a test page: marked as such wherever it is shown
+	Self     bool              `json:"self,omitempty"` // Tocsin's own alarm
+	Group    Notification      `json:"group"`          // the last notification, without its alerts
+	Members  map[string]Member `json:"members"`        // by Alert.ID
+	Context  Context           `json:"context"`
+	Clock    Clock             `json:"clock"`
+	Applied  []string          `json:"applied,omitempty"` // ids of the last events applied: none is applied twice
+}
+
+// Clock is when the open episode passed each stage; zero where it has not.
+type Clock struct {
+	Started  time.Time `json:"started,omitzero"`   // earliest startsAt: the rule fired
+	Received time.Time `json:"received,omitzero"`  // the webhook's last byte was read
+	Durable  time.Time `json:"durable,omitzero"`   // the store said it is on disk
+	Enriched time.Time `json:"enriched,omitzero"`  // the first answer to "what do they share?"
+	Deadline time.Time `json:"deadline,omitzero"`  // the page leaves by then with whatever is known
+	Decided  time.Time `json:"decided,omitzero"`   // handed to notify
+	Sent     time.Time `json:"delivered,omitzero"` // the first target accepted it
+}
+
+// Firing returns the open members' alerts, worst severity first, then by name and id.
+func (p Problem) Firing() []Alert { return p.alerts(true) }
+
+// Ceased returns the closed members' alerts in the same order.
+func (p Problem) Ceased() []Alert { return p.alerts(false) }
+
+func (p Problem) alerts(open bool) []Alert {
+	out := make([]Alert, 0, len(p.Members))
+	for _, m := range p.Members {
+		if m.Open == open {
+			out = append(out, m.Alert)
+		}
+	}
+	slices.SortFunc(out, func(a, b Alert) int {
+		return cmp.Or(
+			cmp.Compare(a.Severity().Rank(), b.Severity().Rank()),
+			cmp.Compare(a.Name(), b.Name()),
+			cmp.Compare(a.ID, b.ID),
+		)
+	})
+	return out
+}
+
+// Severity is the worst severity among firing alerts, or among all once none fires.
+func (p Problem) Severity() Severity {
+	worst := Info
+	for _, alerts := range [][]Alert{p.Firing(), p.Ceased()} {
+		for _, a := range alerts {
+			if s := a.Severity(); s.Rank() < worst.Rank() {
+				worst = s
+			}
+		}
+		if len(alerts) > 0 {
+			break
+		}
+	}
+	return worst
+}

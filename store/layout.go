@@ -1,0 +1,53 @@
+package store
+
+import "fmt"
+
+// The layout of the state: which records and lanes there are, and who writes
+// them. Rooms that hand work to one another meet here and nowhere else.
+const (
+	// LaneEvents holds page.Event, ordered by problem. The door writes it, the pipeline takes it.
+	LaneEvents = "events"
+	// LaneContext holds the id of a problem whose page left before its context
+	// was complete. The pipeline writes and takes it.
+	LaneContext = "context"
+	// LaneDeliver is the prefix of one lane per target. The pipeline writes
+	// them (notify.Router makes the items), notify takes them.
+	LaneDeliver = "deliver/"
+
+	prefixProblem    = "problem/"
+	prefixPage       = "page/"
+	prefixReceipt    = "receipt/"
+	prefixSeen       = "seen/"
+	prefixQuarantine = "quarantine/"
+)
+
+// ProblemKey is the record of a page.Problem. Writer: pipeline.
+func ProblemKey(id string) string { return prefixProblem + id }
+
+// PageKey is the record of the page.Page that one episode shows by now: the
+// latest wins, and an old episode keeps its last word. Writer: pipeline.
+func PageKey(problem string, episode int) string {
+	return fmt.Sprintf("%s%s/%08d", prefixPage, problem, episode)
+}
+
+// ReceiptKey is the ledger's line, a page.Receipt, of one episode at one target. Writer: notify.
+func ReceiptKey(problem string, episode int, target string) string {
+	return fmt.Sprintf("%s%s/%08d/%s", prefixReceipt, problem, episode, target)
+}
+
+// ReceiptPrefix covers the receipts of one episode.
+func ReceiptPrefix(problem string, episode int) string {
+	return fmt.Sprintf("%s%s/%08d/", prefixReceipt, problem, episode)
+}
+
+// SeenKey marks a request body that was accepted a moment ago. Writer: webhook.
+func SeenKey(sum string) string { return prefixSeen + sum }
+
+// QuarantineKey is the record of a body that could not be read. Writer: webhook.
+func QuarantineKey(sum string) string { return prefixQuarantine + sum }
+
+// ProblemPrefix and QuarantinePrefix are for scans.
+const (
+	ProblemPrefix    = prefixProblem
+	QuarantinePrefix = prefixQuarantine
+)
