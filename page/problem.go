@@ -22,7 +22,8 @@ type Member struct {
 	Episode  int       `json:"episode"` // counts this alert's firings
 	Began    time.Time `json:"began"`   // startsAt of this episode, as first seen
 	Seen     time.Time `json:"seen"`    // last notification that held it
-	Ended    time.Time `json:"ended,omitzero"`
+	Ended    time.Time `json:"ended,omitzero"`      // endsAt as Alertmanager reported it
+	Closed   time.Time `json:"closed,omitzero"`     // when Tocsin learned of the end
 	LeftOnly bool      `json:"left_only,omitempty"` // it left the group without a resolve (silenced, inhibited, expired)
 }
 
@@ -45,7 +46,6 @@ type Problem struct {
 	Members  map[string]Member `json:"members"`        // by Alert.ID
 	Context  Context           `json:"context"`
 	Clock    Clock             `json:"clock"`
-	Applied  []string          `json:"applied,omitempty"` // ids of the last events applied: none is applied twice
 }
 
 // Clock is when the open episode passed each stage; zero where it has not.
@@ -62,13 +62,13 @@ type Clock struct {
 // Firing returns the open members' alerts, worst severity first, then by name and id.
 func (p Problem) Firing() []Alert { return p.alerts(true) }
 
-// Ceased returns the closed members' alerts in the same order.
+// Ceased returns the alerts that closed in this episode, in the same order.
 func (p Problem) Ceased() []Alert { return p.alerts(false) }
 
 func (p Problem) alerts(open bool) []Alert {
 	out := make([]Alert, 0, len(p.Members))
 	for _, m := range p.Members {
-		if m.Open == open {
+		if m.Open == open && (open || !m.Closed.Before(p.Opened)) {
 			out = append(out, m.Alert)
 		}
 	}

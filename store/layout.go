@@ -7,9 +7,9 @@ import "fmt"
 const (
 	// LaneEvents holds page.Event, ordered by problem. The door writes it, the pipeline takes it.
 	LaneEvents = "events"
-	// LaneContext holds the id of a problem whose page left before its context
-	// was complete. The pipeline writes and takes it.
-	LaneContext = "context"
+	// LaneLater holds what the pipeline owes itself: context that was not ready
+	// at the deadline, a late firing to ask about. It writes and takes it.
+	LaneLater = "later"
 	// LaneDeliver is the prefix of one lane per target. The pipeline writes
 	// them (notify.Router makes the items), notify takes them.
 	LaneDeliver = "deliver/"

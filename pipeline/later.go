@@ -1,0 +1,160 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/tocsin/tocsin/page"
+	"github.com/tocsin/tocsin/store"
+)
+
+// job is an item of store.LaneLater: what the pipeline owes itself. Its answer
+// comes back by the front door, as an event.
+type job struct {
+	Do      string       `json:"do"`
+	Problem string       `json:"problem"`
+	Episode int          `json:"episode"`
+	Alerts  []page.Alert `json:"alerts,omitempty"` // recheck: those that were held
+}
+
+// What a job does.
+const (
+	doContext = "context" // ask for context with more time than the page had
+	doRecheck = "recheck" // ask Alertmanager whether held alerts fire
+	doQuiet   = "quiet"   // close a self-alarm that was not raised again
+)
+
+const (
+	// secondLook is when "nothing in common" is asked again: rates and shares
+	// of the first seconds are from windows that are mostly of before the fault.
+	secondLook = 30 * time.Second
+	// contextFor bounds one ask of a page that has left already.
+	contextFor = 45 * time.Second
+	// contextTries bounds the asks of one episode after its deadline.
+	contextTries = 4
+	// recheckAfter lets Alertmanager's peers settle before they are asked.
+	recheckAfter = 10 * time.Second
+	// quietAfter closes a self-alarm that was not raised again.
+	quietAfter = time.Hour
+)
+
+// followUps are the jobs a step leaves behind; they are written with it.
+func (w *Worker) followUps(s Step, e page.Event) []store.Op {
+	p := s.Problem
+	var ops []store.Op
+	add := func(j job, after time.Duration) {
+		j.Problem, j.Episode = p.ID, p.Episode
+		value, err := json.Marshal(j)
+		if err != nil { // strings, numbers and times: cannot be
+			w.Log.Error("encode job", "page", p.ID, "err", err)
+			return
+		}
+		ops = append(ops, store.Enqueue(store.Item{
+			Lane: store.LaneLater, Key: p.ID + "/" + j.Do, Value: value, Due: w.Now().Add(after),
+			ID: fmt.Sprintf("%s/%s/%d/%s", p.ID, j.Do, p.Episode, e.ID), Priority: -p.Severity().Rank(),
+		}))
+	}
+	switch {
+	case p.Self && (s.Opened || e.Kind == page.Alarmed && p.State == page.Open):
+		add(job{Do: doQuiet}, quietAfter)
+	case s.Opened && p.Context.Pending, s.Grew:
+		add(job{Do: doContext}, 0)
+	case s.Opened && len(p.Context.Traits) == 0:
+		add(job{Do: doContext}, secondLook)
+	}
+	if len(s.Held) > 0 {
+		add(job{Do: doRecheck, Alerts: s.Held}, recheckAfter)
+	}
+	return ops
+}
+
+// later does one job; the event it makes and the end of the job are one batch.
+func (w *Worker) later(ctx context.Context, l store.Lease) error {
+	var j job
+	if err := json.Unmarshal(l.Value, &j); err != nil {
+		w.Log.Error("job cannot be read and is dropped", "item", l.ID, "err", err)
+		return w.Store.Apply(ctx, store.Done(l))
+	}
+	p, _, err := Load(ctx, w.Store, j.Problem)
+	if err != nil {
+		return err
+	}
+	if p.Episode != j.Episode && j.Do != doRecheck {
+		return w.Store.Apply(ctx, store.Done(l))
+	}
+	e := page.Event{Problem: j.Problem, ID: "later/" + l.ID, Actor: "tocsin", At: w.Now(), Episode: j.Episode}
+	switch j.Do {
+	case doContext:
+		return w.lateContext(ctx, l, p, e)
+	case doRecheck:
+		return w.recheck(ctx, l, j, p, e)
+	case doQuiet:
+		return w.quiet(ctx, l, p, e)
+	default:
+		w.Log.Error("job of unknown kind is dropped", "item", l.ID, "do", j.Do)
+		return w.Store.Apply(ctx, store.Done(l))
+	}
+}
+
+func (w *Worker) lateContext(ctx context.Context, l store.Lease, p page.Problem, e page.Event) error {
+	if p.State != page.Open {
+		return w.Store.Apply(ctx, store.Done(l))
+	}
+	ctx, cancel := context.WithTimeout(ctx, contextFor)
+	found := w.Enricher.Context(ctx, p)
+	cancel()
+	ctx = context.WithoutCancel(ctx)
+	if !found.Known() && l.Attempt+1 < contextTries {
+		return w.Store.Apply(ctx, store.Retry(l, w.Now().Add(time.Duration(l.Attempt+1)*15*time.Second)))
+	}
+	found.Pending = false // nothing more is coming: the page says so
+	e.Kind, e.Context = page.Enriched, &found
+	return w.submit(ctx, l, p, e)
+}
+
+// recheck asks Alertmanager about alerts that look like an echo. Those that do
+// fire, and all of them when it cannot be asked, are believed: a doubled page
+// is better than a lost one.
+func (w *Worker) recheck(ctx context.Context, l store.Lease, j job, p page.Problem, e page.Event) error {
+	active, err := w.Asker.Active(ctx, p.Cluster, j.Alerts)
+	if err != nil {
+		w.Log.Warn("held alerts are believed: Alertmanager could not be asked", "page", p.ID, "err", err)
+		active = j.Alerts
+	}
+	if len(active) == 0 {
+		w.Log.Info("held alerts were an echo", "page", p.ID, "alerts", len(j.Alerts))
+		return w.Store.Apply(ctx, store.Done(l))
+	}
+	n := p.Group
+	n.Alerts = active
+	e.Kind, e.Notification = page.Recheck, &n
+	return w.submit(ctx, l, p, e)
+}
+
+// quiet resolves a self-alarm unless it was raised again meanwhile; then the
+// later alarm's own job will look again.
+func (w *Worker) quiet(ctx context.Context, l store.Lease, p page.Problem, e page.Event) error {
+	if p.State != page.Open || w.Now().Sub(p.Updated) < quietAfter {
+		return w.Store.Apply(ctx, store.Done(l))
+	}
+	n := p.Group
+	for _, a := range p.Firing() {
+		a.Status, a.EndsAt = page.Resolved, w.Now()
+		n.Alerts = append(n.Alerts, a)
+	}
+	e.Kind, e.Notification = page.Notified, &n
+	return w.submit(ctx, l, p, e)
+}
+
+// submit ends a job by handing its event to the front door.
+func (w *Worker) submit(ctx context.Context, l store.Lease, p page.Problem, e page.Event) error {
+	value, err := store.Marshal(e)
+	if err != nil {
+		return err
+	}
+	return w.Store.Apply(ctx, store.Done(l), store.Enqueue(store.Item{
+		Lane: store.LaneEvents, ID: e.ID, Key: e.Problem, Priority: -p.Severity().Rank(), Value: value,
+	}))
+}

@@ -1,0 +1,106 @@
+// Package alertmanager is a client of Alertmanager's API v2, as far as more
+// than one room needs it. Its addresses come from the config, never from the
+// externalURL of a webhook.
+package alertmanager
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/prometheus/alertmanager/pkg/labels"
+
+	"github.com/tocsin/tocsin/page"
+	"github.com/tocsin/tocsin/remote"
+)
+
+// Client talks to one Alertmanager cluster through any of its peers.
+type Client struct {
+	Base   string // http://alertmanager:9093, with a path prefix if there is one
+	Remote *remote.Client
+}
+
+// MaxAnswer bounds the bytes of one answer.
+const MaxAnswer = 32 << 20
+
+// askFor bounds one call: an alert waits for its answer.
+const askFor = 5 * time.Second
+
+// Alert is one alert as /api/v2/alerts shows it.
+type Alert struct {
+	Labels       page.Labels `json:"labels"`
+	Annotations  page.Labels `json:"annotations"`
+	StartsAt     time.Time   `json:"startsAt"`
+	EndsAt       time.Time   `json:"endsAt"`
+	GeneratorURL string      `json:"generatorURL"`
+	Fingerprint  string      `json:"fingerprint"`
+}
+
+// Alerts returns the alerts that are active (neither silenced nor inhibited)
+// and carry all of these labels with exactly these values.
+func (c *Client) Alerts(ctx context.Context, with page.Labels) ([]Alert, error) {
+	q := url.Values{"active": {"true"}, "silenced": {"false"}, "inhibited": {"false"}, "unprocessed": {"false"}}
+	for _, name := range with.Names() {
+		m, err := labels.NewMatcher(labels.MatchEqual, name, with[name])
+		if err != nil {
+			return nil, &remote.Error{Op: "list alerts", Class: remote.Content, Err: err}
+		}
+		q.Add("filter", m.String())
+	}
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(c.Base, "/")+"/api/v2/alerts?"+q.Encode(), http.NoBody)
+	if err != nil {
+		return nil, &remote.Error{Op: "list alerts", Class: remote.Config, Err: remote.Redact(err)}
+	}
+	res, err := c.Remote.Do(req, "list alerts")
+	if err != nil {
+		return nil, err
+	}
+	if res.Status != http.StatusOK {
+		return nil, &remote.Error{Op: "list alerts", Class: remote.NotSent, Status: res.Status}
+	}
+	var out []Alert
+	if err := json.Unmarshal(res.Body, &out); err != nil {
+		return nil, &remote.Error{Op: "list alerts", Class: remote.Unknown, Status: res.Status, Err: err}
+	}
+	return out, nil
+}
+
+// Active returns those of the alerts that Alertmanager holds as active now.
+func (c *Client) Active(ctx context.Context, alerts []page.Alert) ([]page.Alert, error) {
+	if len(alerts) == 0 {
+		return nil, nil
+	}
+	there, err := c.Alerts(ctx, common(alerts))
+	if err != nil {
+		return nil, err
+	}
+	ids := make(map[string]bool, len(there))
+	for _, a := range there {
+		ids[a.Labels.ID()] = true
+	}
+	var out []page.Alert
+	for _, a := range alerts {
+		if ids[a.ID] {
+			out = append(out, a)
+		}
+	}
+	return out, nil
+}
+
+// common returns the labels all alerts share.
+func common(alerts []page.Alert) page.Labels {
+	out := alerts[0].Labels.Clone()
+	for _, a := range alerts[1:] {
+		for name, value := range out {
+			if a.Labels[name] != value {
+				delete(out, name)
+			}
+		}
+	}
+	return out
+}
