@@ -1,0 +1,90 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// MaxDecoded is the most bytes of JSON a value may hold.
+const MaxDecoded = 64 << 20
+
+// The forms of a value, named by its first byte. A form is never changed, a
+// new one is added: values outlive the release that wrote them.
+const (
+	formJSON = 1
+	formZstd = 2 // JSON in one zstd frame
+)
+
+// smallest is the length under which compressing is not tried: a frame's own
+// header eats what so short a text could save.
+const smallest = 128
+
+// ErrTooLarge: a value is larger than MaxDecoded.
+var ErrTooLarge = errors.New("value too large")
+
+// Marshal returns v as a record's value: a byte that names the form, then JSON,
+// compressed where that is shorter.
+func Marshal(v any) ([]byte, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode value: %w", err)
+	}
+	if len(text) > MaxDecoded {
+		return nil, fmt.Errorf("encode value of %d bytes: %w", len(text), ErrTooLarge)
+	}
+	if len(text) >= smallest {
+		// The library keeps one encoder for all callers as long as it is in use:
+		// making one costs 50 µs and 280 KB, more than the work itself.
+		out := zstd.EncodeTo(append(make([]byte, 0, len(text)/2+64), formZstd), text)
+		if len(out) <= len(text) {
+			return out, nil
+		}
+	}
+	return append(append(make([]byte, 0, len(text)+1), formJSON), text...), nil
+}
+
+// Unmarshal reads a value of Marshal into v. Damaged or hostile bytes are an
+// error, and never make it hold more than MaxDecoded bytes of text.
+func Unmarshal(b []byte, v any) error {
+	text, err := plain(b)
+	if err != nil {
+		return fmt.Errorf("decode value: %w", err)
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		return fmt.Errorf("decode value: %w", err)
+	}
+	return nil
+}
+
+// plain returns the JSON inside a value.
+func plain(b []byte) ([]byte, error) {
+	if len(b) == 0 {
+		return nil, errors.New("it is empty")
+	}
+	form, body := b[0], b[1:]
+	switch form {
+	case formJSON:
+		if len(body) > MaxDecoded {
+			return nil, ErrTooLarge
+		}
+		return body, nil
+	case formZstd:
+		// A reader of our own, for the shared one would expand a bomb to 1 GiB.
+		r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1),
+			zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(MaxDecoded))
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close()
+		text, err := r.DecodeAll(body, nil)
+		if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
+			err = ErrTooLarge
+		}
+		return text, err
+	default:
+		return nil, fmt.Errorf("form %d is unknown: was it written by a newer release?", form)
+	}
+}
