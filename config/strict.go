@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -32,39 +33,38 @@ func (m *Mistake) Error() string {
 // MaxFile bounds a config file; a larger one is a mistake of another kind.
 const MaxFile = 4 << 20
 
-// LoadFile reads a YAML file into v, which points to a struct with its defaults
-// set. All mistakes are returned together, joined, as *Mistake in line order.
-func LoadFile(path string, v any) error {
-	info, err := os.Stat(path)
+// Read reads a YAML file as one section, to be decoded.
+func Read(path string) (Section, error) {
+	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return Section{}, err
 	}
-	if info.Size() > MaxFile {
-		return &Mistake{File: path, Text: fmt.Sprintf("file is %d bytes, more than %d", info.Size(), MaxFile)}
-	}
-	data, err := os.ReadFile(path)
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
 	if err != nil {
-		return err
+		return Section{}, err
 	}
-	return Load(path, data, v)
+	if len(data) > MaxFile {
+		return Section{}, &Mistake{File: path, Text: fmt.Sprintf("file is over %d bytes", MaxFile)}
+	}
+	return Parse(path, data)
 }
 
-// Load is LoadFile for bytes at hand. Relative secret files are taken from the
+// Parse is Read for bytes at hand. Relative secret files will be taken from the
 // folder of path.
-func Load(path string, data []byte, v any) error {
+func Parse(path string, data []byte) (Section, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return fromYAML(path, err)
+		return Section{}, fromYAML(path, err)
 	}
 	if len(doc.Content) == 0 {
-		doc.Content = []*yaml.Node{{Kind: yaml.MappingNode, Tag: "!!map", Line: 1}}
+		return Section{file: path}, nil
 	}
-	s := Section{file: path, node: doc.Content[0]}
-	return s.Decode(v)
+	return Section{file: path, node: doc.Content[0]}, nil
 }
 
-// Section is a part of the file whose shape is known to somebody else: the
-// `with:` of a kind. It keeps its place in the file for errors.
+// Section is a part of a file that is not decoded yet: the whole, or the `with:`
+// whose shape only its kind knows. It keeps its place in the file for errors.
 type Section struct {
 	file string
 	node *yaml.Node
@@ -81,8 +81,9 @@ func (s Section) Line() int {
 	return s.node.Line
 }
 
-// Decode reads the section strictly into v: an unknown key is a mistake, and
-// so is what v's own Validate finds.
+// Decode reads the section strictly into v, which points to a struct with its
+// defaults set: an unknown key is a mistake, and so is what v's own Validate
+// finds. All mistakes are returned together, joined, as *Mistake in line order.
 func (s Section) Decode(v any) error {
 	if s.node == nil {
 		s.node = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}

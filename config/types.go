@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+	"go.yaml.in/yaml/v3"
 )
 
 // Secret is a value that prints as <secret> wherever it might be printed.
@@ -48,11 +49,13 @@ func (f SecretFile) Read() (Secret, error) {
 // Duration is a time span in Prometheus' notation: 30s, 5m, 1h30m, 7d.
 type Duration time.Duration
 
-// UnmarshalText reads Prometheus' notation.
-func (d *Duration) UnmarshalText(b []byte) error {
-	v, err := model.ParseDuration(string(b))
-	if err != nil {
-		return fmt.Errorf("%q is not a duration: write it as 500ms, 30s, 5m or 1h30m", b)
+// UnmarshalYAML reads Prometheus' notation.
+func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
+	v, err := model.ParseDuration(n.Value)
+	if err != nil || n.Kind != yaml.ScalarNode {
+		return &yaml.TypeError{Errors: []string{
+			fmt.Sprintf("line %d: %q is not a duration: write it as 500ms, 30s, 5m or 1h30m", n.Line, n.Value),
+		}}
 	}
 	*d = Duration(v)
 	return nil

@@ -1,0 +1,163 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/tocsin/tocsin/config"
+	"github.com/tocsin/tocsin/page"
+	"github.com/tocsin/tocsin/pipeline"
+	"github.com/tocsin/tocsin/store"
+)
+
+// api serves the pages to operators and scripts, as JSON.
+type api struct {
+	store store.Store
+	log   *slog.Logger
+}
+
+// listed bounds one answer of the list.
+const listed = 500
+
+func (a *api) routes(mux *http.ServeMux, guard func(http.Handler) http.Handler) {
+	mux.Handle("GET /api/v1/pages", guard(http.HandlerFunc(a.list)))
+	mux.Handle("GET /api/v1/pages/{id}", guard(http.HandlerFunc(a.show)))
+}
+
+// list answers every open page; ?state=all adds those that are over.
+func (a *api) list(w http.ResponseWriter, r *http.Request) {
+	all := r.URL.Query().Get("state") == "all"
+	out, after := []page.Page{}, ""
+	for len(out) < listed {
+		recs, err := a.store.Scan(r.Context(), store.ProblemPrefix, after, 100)
+		if err != nil {
+			a.fail(w, http.StatusServiceUnavailable, err)
+			return
+		}
+		for _, rec := range recs {
+			var p page.Problem
+			if err := store.Unmarshal(rec.Value, &p); err != nil {
+				a.fail(w, http.StatusInternalServerError, err)
+				return
+			}
+			if all || p.State == page.Open {
+				v, err := a.view(r.Context(), p)
+				if err != nil {
+					a.fail(w, http.StatusServiceUnavailable, err)
+					return
+				}
+				out = append(out, v)
+			}
+			after = rec.Key
+		}
+		if len(recs) < 100 {
+			break
+		}
+	}
+	writeJSON(w, http.StatusOK, out)
+}
+
+func (a *api) show(w http.ResponseWriter, r *http.Request) {
+	p, rev, err := pipeline.Load(r.Context(), a.store, r.PathValue("id"))
+	switch {
+	case err != nil:
+		a.fail(w, http.StatusServiceUnavailable, err)
+	case rev == 0:
+		a.fail(w, http.StatusNotFound, errors.New("no page has this id"))
+	default:
+		v, err := a.view(r.Context(), p)
+		if err != nil {
+			a.fail(w, http.StatusServiceUnavailable, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, v)
+	}
+}
+
+// view is the page with the receipts of its episode, and its clock with the
+// first of them.
+func (a *api) view(ctx context.Context, p page.Problem) (page.Page, error) {
+	v := p.View()
+	recs, err := a.store.Scan(ctx, store.ReceiptPrefix(p.ID, p.Episode), "", 100)
+	if err != nil {
+		return v, err
+	}
+	for _, rec := range recs {
+		var r page.Receipt
+		if err := store.Unmarshal(rec.Value, &r); err != nil {
+			return v, err
+		}
+		v.Receipts = append(v.Receipts, r)
+		if !r.First.IsZero() && (v.Clock.Sent.IsZero() || r.First.Before(v.Clock.Sent)) {
+			v.Clock.Sent = r.First
+		}
+	}
+	return v, nil
+}
+
+func (a *api) fail(w http.ResponseWriter, status int, err error) {
+	if status >= http.StatusInternalServerError {
+		a.log.Error("answer api request", "err", err)
+	}
+	writeJSON(w, status, map[string]string{"error": err.Error()})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the client has gone: nobody to tell
+}
+
+// operator is one token that may use the operators' API.
+type operator struct {
+	name string
+	acts bool
+	hash [sha256.Size]byte
+}
+
+func readOperators(tokens []Operator) ([]operator, error) {
+	var out []operator
+	for _, t := range tokens {
+		secret, err := t.TokenFile.Read()
+		if err != nil {
+			return nil, config.Bad("operators.tokens", "%v", err)
+		}
+		out = append(out, operator{t.Name, t.Role == "operator", sha256.Sum256([]byte(secret.Reveal()))})
+	}
+	return out, nil
+}
+
+// guard lets requests with an operator's token pass; acts says that the request
+// changes something. Without tokens the listener is bound to loopback, which
+// was checked at start, and everyone there is an operator.
+func guard(ops []operator, acts bool) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if len(ops) == 0 {
+				next.ServeHTTP(w, r)
+				return
+			}
+			token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+			sum := sha256.Sum256([]byte(token))
+			for _, o := range ops {
+				if subtle.ConstantTimeCompare(sum[:], o.hash[:]) == 1 {
+					if acts && !o.acts {
+						writeJSON(w, http.StatusForbidden, map[string]string{"error": o.name + " may look, not act: its role is viewer"})
+						return
+					}
+					next.ServeHTTP(w, r)
+					return
+				}
+			}
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			writeJSON(w, http.StatusUnauthorized, map[string]string{"error": "send an operator's token: Authorization: Bearer …"})
+		})
+	}
+}
