@@ -1,0 +1,120 @@
+package expr_test
+
+import (
+	"math"
+	"slices"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tocsin/tocsin/expr"
+)
+
+func seeds() []string {
+	return []string{
+		`sum by (service) (rate(req_total{code=~"5.."}[1m])) / sum by (service) (rate(req_total[1m])) > 0.05`,
+		`(sum(rate(e[1m])) or vector(0)) / sum(rate(a[1m])) > 0.1 unless on () b`,
+		`histogram_quantile(0.99, sum by (le) (rate(x_bucket{job="a"}[5m]))) > 1`,
+		`up == 0`, `1 - avg by (instance) (rate(cpu{mode="idle"}[5m])) > 0.9`,
+		`max_over_time(sum by (a) (rate(x[1m]))[5m:30s] offset 1m) > 3`,
+		`sum by (version) (rate(x[5m]) * on (instance) group_left (version) build_info) > 5`,
+		`{"my.metric", "a b"="c"} > 5`, `count(up == 0) > 2`, `a / ignoring (x) group_left b > .5`,
+		`-(-x) ^ 2 > 1`, `x @ start() offset -5m > 1`, `topk(3, x) > 1`, `absent(x)`, `sum(x > bool 1) < 3`,
+		`label_replace(x, "host", "$1", "instance", "(.*)") > 0`, `a > 0.5 * b`, `scalar(sum(x)) * y > 1`,
+	}
+}
+
+// FuzzParse holds what is promised of every expression that is taken apart:
+// each question parses again, reads the same metrics, and whatever the alert's
+// labels say stands in a matcher's string or nowhere.
+func FuzzParse(f *testing.F) {
+	hostile := []string{`"} or vector(1) #`, "a\nb\x00", "\u202e\u2066", "\xff\xfe", `\`, "`", `.*|"`, ""}
+	for i, s := range seeds() {
+		f.Add(s, "service", hostile[i%len(hostile)])
+		f.Add(s, `we"ird`+hostile[i%len(hostile)], "v")
+	}
+	f.Fuzz(func(t *testing.T, text, name, value string) {
+		a, err := expr.Parse(text)
+		if err != nil {
+			return
+		}
+		require.Contains(t, []expr.Shape{expr.Ratio, expr.Histogram, expr.State, expr.Value}, a.Shape)
+		if a.Shape == expr.Ratio || a.Shape == expr.Histogram {
+			require.True(t, a.Share > 0 && a.Share < 1, "share %v", a.Share)
+		}
+		require.False(t, math.IsNaN(a.Share))
+		p := expr.Population{
+			Alert: map[string]string{name: value, "service": value},
+			Group: map[string]string{name: value, "cluster": value}, Drop: []string{"noise"},
+		}
+		ask := a.Ask(p)
+		for _, q := range []string{ask.Member, ask.Bad, ask.All, ask.Edges, a.Show(p, map[string]string{"host": value})} {
+			wellFormed(t, text, q, value)
+		}
+	})
+}
+
+func wellFormed(t *testing.T, text, query, value string) {
+	t.Helper()
+	if query == "" {
+		return
+	}
+	ps := parser.NewParser(parser.Options{})
+	from, err := ps.ParseExpr(text)
+	require.NoError(t, err)
+	got, err := ps.ParseExpr(query)
+	require.NoError(t, err, "%s\nmade of %s", query, text)
+	require.Equal(t, parser.ValueTypeVector, got.Type())
+	metrics, written := vocabulary(from)
+	for _, s := range vectors(got) {
+		name := s.Name
+		require.Contains(t, metrics, name, query)
+		for _, m := range s.LabelMatchers {
+			known := slices.Contains(written, m.String())
+			ours := m.Value == value || m.Type == labels.MatchRegexp || m.Name == labels.BucketLabel || m.Name == labels.MetricName
+			require.True(t, known || ours, "matcher %s of %s", m, query)
+		}
+	}
+	require.LessOrEqual(t, len(vectors(got)), len(vectors(from)), "no selector is added")
+}
+
+func vectors(e parser.Expr) []*parser.VectorSelector {
+	var out []*parser.VectorSelector
+	parser.Inspect(e, func(n parser.Node, _ []parser.Node) error {
+		if s, ok := n.(*parser.VectorSelector); ok {
+			out = append(out, s)
+		}
+		return nil
+	})
+	return out
+}
+
+func vocabulary(e parser.Expr) (metrics, matchers []string) {
+	for _, s := range vectors(e) {
+		metrics = append(metrics, s.Name)
+		for _, m := range s.LabelMatchers {
+			matchers = append(matchers, m.String())
+		}
+	}
+	return metrics, matchers
+}
+
+func FuzzFromGeneratorURL(f *testing.F) {
+	for _, s := range []string{"http://p/graph?g0.expr=up", "?g0.expr=%00", "http://[::1", "http://p/#g0.expr=up", "g0.expr=1&g0.expr=2", "http://p/?g0.expr=a;b"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		text, err := expr.FromGeneratorURL(raw)
+		if err != nil {
+			require.ErrorIs(t, err, expr.ErrNoExpression)
+			require.Empty(t, text)
+			return
+		}
+		require.NotEmpty(t, text)
+		require.LessOrEqual(t, len(text), expr.MaxBytes)
+		_ = utf8.ValidString(text)
+	})
+}
