@@ -12,7 +12,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tocsin/tocsin/config"
+	"github.com/prometheus/common/model"
+
 	"github.com/tocsin/tocsin/lab/fleet"
 )
 
@@ -123,9 +124,9 @@ func (b *Board) Run(ctx context.Context, steps Steps, tell func(Fault)) error {
 
 // Request is the body of POST /fault.
 type Request struct {
-	Fault   Kind            `json:"fault"`
-	Service string          `json:"service,omitempty"`
-	For     config.Duration `json:"for,omitempty"`
+	Fault   Kind   `json:"fault"`
+	Service string `json:"service,omitempty"`
+	For     string `json:"for,omitempty"` // 30s, 2m; "": until it is healed
 }
 
 func (b *Board) post(w http.ResponseWriter, r *http.Request) {
@@ -136,7 +137,15 @@ func (b *Board) post(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, map[string]string{"error": fmt.Sprintf("body: %v", err)})
 		return
 	}
-	f, err := b.Strike(req.Fault, req.Service, req.For.D())
+	var lasts model.Duration
+	if req.For != "" {
+		var err error
+		if lasts, err = model.ParseDuration(req.For); err != nil {
+			answer(w, http.StatusBadRequest, map[string]string{"error": fmt.Sprintf("for: %q is not a duration: write it as 30s or 2m", req.For)})
+			return
+		}
+	}
+	f, err := b.Strike(req.Fault, req.Service, time.Duration(lasts))
 	if err != nil {
 		answer(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
 		return

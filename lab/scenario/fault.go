@@ -58,37 +58,33 @@ type Fault struct {
 	effect fleet.Effect
 }
 
-// Says reports whether a text names the fault's trait, or says that there is
-// none. Labels are written name=value; a longer value that merely begins
-// alike (web-1 and web-10) is another.
+// Says reports whether a text names the fault's trait as what the failing
+// share, or says that they share nothing. The labels must be exactly these: one
+// more (AND method=GET), one less, or a longer value (web-10 for web-1) is wrong.
 func (f Fault) Says(text string) bool {
 	if len(f.Trait) == 0 {
 		return strings.Contains(text, "nothing in common")
 	}
-	for name, value := range f.Trait {
-		if !hasWord(text, name+"="+value) {
-			return false
-		}
-	}
-	return true
-}
-
-func hasWord(text, word string) bool {
 	for rest := text; ; {
-		i := strings.Index(rest, word)
-		if i < 0 {
+		_, after, found := strings.Cut(rest, "share "+f.Expected())
+		if !found {
 			return false
 		}
-		rest = rest[i+len(word):]
-		if rest == "" || !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.", rune(rest[0])) || endsSentence(rest) {
+		if !strings.HasPrefix(after, " AND ") && !goesOn(after) {
 			return true
 		}
+		rest = after
 	}
 }
 
-// endsSentence tells the full stop after a value from a dot inside it.
-func endsSentence(rest string) bool {
-	return rest == "." || strings.HasPrefix(rest, ". ") || strings.HasPrefix(rest, ".\n")
+// goesOn reports whether a label value goes on in rest; a full stop ends it
+// where it ends a sentence.
+func goesOn(rest string) bool {
+	if rest == "" || rest == "." || strings.HasPrefix(rest, ". ") || strings.HasPrefix(rest, ".\n") {
+		return false
+	}
+	c := rest[0]
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("_-.:", c) >= 0
 }
 
 // Expected is the trait in the words of a page.

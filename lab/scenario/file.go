@@ -37,8 +37,12 @@ func (s Steps) Validate() error {
 // Parse reads a scenario file. All mistakes come together, each with its line.
 // Steps are returned in the order of their times.
 func Parse(name string, data []byte) (Steps, error) {
+	section, err := config.Parse(name, data)
+	if err != nil {
+		return nil, err
+	}
 	var steps Steps
-	if err := config.Load(name, data, &steps); err != nil {
+	if err := section.Decode(&steps); err != nil {
 		return nil, err
 	}
 	slices.SortStableFunc(steps, func(a, b Step) int { return cmp.Compare(a.At, b.At) })

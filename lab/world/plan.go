@@ -1,0 +1,84 @@
+package world
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/tocsin/tocsin/lab/scenario"
+	"github.com/tocsin/tocsin/lab/ttn"
+)
+
+// Plan is where everything listens and how it is set: all that the world's
+// config files are made from.
+type Plan struct {
+	Settings      ttn.Settings
+	Fleet         string
+	Slack         string
+	PagerDuty     string
+	Tocsin        string
+	Operators     string
+	Prometheus    []string
+	Alertmanagers []string
+	Gossip        []string // of the Alertmanagers, where there are two
+	Sidecars      []Thanos // one per Prometheus, none without Thanos
+	Query         Thanos   // zero without Thanos
+	Channel       string   // of the fake Slack
+	SecretFiles   Secrets
+}
+
+// Thanos is the two addresses of a Thanos component.
+type Thanos struct{ GRPC, HTTP string }
+
+// Secrets are the files that hold them, relative to the run folder.
+type Secrets struct{ Alertmanager, Operator, Slack, PagerDuty string }
+
+// Replica names a Prometheus replica: a, b.
+func Replica(i int) string { return string(rune('a' + i)) }
+
+//go:embed templates
+var templates embed.FS
+
+// Files renders the config files, by name.
+func (p Plan) Files() (map[string][]byte, error) {
+	t, err := template.New("").Funcs(template.FuncMap{
+		"dur":     func(d time.Duration) string { return model.Duration(d).String() },
+		"percent": func(f float64) string { return fmt.Sprintf("%g %%", 100*f) },
+		"join":    strings.Join,
+	}).ParseFS(templates, "templates/*.tmpl")
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]byte{}
+	render := func(file, name string, data any) {
+		var b bytes.Buffer
+		if err == nil {
+			err = t.ExecuteTemplate(&b, name+".tmpl", data)
+		}
+		out[file] = b.Bytes()
+	}
+	for i := range p.Prometheus {
+		render("prometheus-"+Replica(i)+".yml", "prometheus.yml", struct {
+			Plan
+			Replica string
+			Timeout time.Duration
+		}{p, Replica(i), min(p.Settings.Scrape, 10*time.Second)})
+	}
+	if len(p.Prometheus) > 0 {
+		render("rules.yml", "rules.yml", struct {
+			Plan
+			AlertErrors, AlertLatency, AlertDown string
+			LatencyBound                         float64
+		}{p, scenario.AlertErrors, scenario.AlertLatency, scenario.AlertDown, ttn.LatencyBound})
+	}
+	if len(p.Alertmanagers) > 0 {
+		render("alertmanager.yml", "alertmanager.yml", p)
+	}
+	render("tocsin.yml", "tocsin.yml", p)
+	return out, err
+}
