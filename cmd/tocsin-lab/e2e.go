@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/tocsin/tocsin/lab/drill"
+	"github.com/tocsin/tocsin/lab/scenario"
+	"github.com/tocsin/tocsin/lab/ttn"
+	"github.com/tocsin/tocsin/lab/world"
+)
+
+type e2eCmd struct {
+	worldFlags
+	Only []scenario.Kind `placeholder:"FAULT" help:"Only these kinds of fault."`
+}
+
+// Help shows examples under the flags.
+func (e2eCmd) Help() string {
+	return `Two Prometheus replicas, Thanos sidecars and Query, two Alertmanagers in a cluster. Per kind of
+fault: one Slack root, one PagerDuty incident, the trait in the first message, edits of that
+message, the resolve in both places. Exit 0 only if all of it holds.
+
+  tocsin-lab e2e
+  tocsin-lab e2e --only noisy-user`
+}
+
+// Run is the command.
+func (c *e2eCmd) Run(ctx context.Context, out *screen) error {
+	o, err := c.options("e2e", out)
+	if err != nil {
+		return err
+	}
+	o.Thanos, o.Replicas, o.Alertmanagers = true, 2, 2
+	w, err := begin(ctx, o, out)
+	if err != nil {
+		return err
+	}
+	defer w.Stop()
+	kinds := c.Only
+	if len(kinds) == 0 {
+		kinds = scenario.Kinds()
+	}
+	failed := 0
+	for i, kind := range kinds {
+		services := w.Fleet.Services()
+		complaints, err := scene(ctx, w, out, kind, services[i%len(services)])
+		if err != nil {
+			return err
+		}
+		if len(complaints) > 0 {
+			failed++
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d scenes failed; logs in %s/logs", failed, len(kinds), w.Dir)
+	}
+	out.line("%s", out.paint("32", fmt.Sprintf("all %d scenes hold", len(kinds))))
+	return nil
+}
+
+// scene plays one fault to its end and says what did not hold. Its error is the
+// end of the world.
+func scene(ctx context.Context, w *world.World, out *screen, kind scenario.Kind, service string) ([]string, error) {
+	r := &drill.Runner{World: w, Client: http.DefaultClient}
+	deliver, cancel := context.WithTimeoutCause(ctx, patience(w.Settings), errors.New("its time is over"))
+	defer cancel()
+	got, err := r.Deliver(deliver, kind, service)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err == nil {
+		over, cancel := context.WithTimeoutCause(ctx, patience(w.Settings), errors.New("its time is over"))
+		defer cancel()
+		err = r.Resolve(over, &got)
+	}
+	w.Board.Heal(got.Fault.ID)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	complaints := complain(got, err)
+	since, _ := got.Times.Since(ttn.StageDelivered)
+	out.line("%s  %s on %s, delivered after %s: %s", out.verdict(len(complaints) == 0, "ok  ", "FAIL"), kind, service, seconds(since), got.Fault.Expected())
+	for _, s := range complaints {
+		out.line("      %s", s)
+	}
+	return complaints, nil
+}
+
+func complain(o drill.Outcome, err error) []string {
+	var out []string
+	want := func(ok bool, format string, args ...any) {
+		if !ok {
+			out = append(out, fmt.Sprintf(format, args...))
+		}
+	}
+	want(err == nil, "%v", err)
+	want(o.Roots == 1, "Slack has %d roots about it, 1 is right", o.Roots)
+	want(o.Incidents == 1, "PagerDuty has %d incidents about it, 1 is right", o.Incidents)
+	want(o.SlackRight, "the first Slack post does not say %q but: %s", o.Fault.Expected(), strings.ReplaceAll(o.Slack, "\n", " / "))
+	want(o.PDRight, "the PagerDuty trigger does not say %q but: %s", o.Fault.Expected(), o.PagerDuty)
+	want(o.Edits > 0, "the Slack message was never edited")
+	want(o.Resolved, "the resolve was not told in both places")
+	want(len(o.Strangers) == 0, "other pages came with it: %s", strings.Join(o.Strangers, "; "))
+	return out
+}

@@ -1,0 +1,109 @@
+// Package crash kills Tocsin at random moments while webhooks pour in, starts
+// it again each time, and asks the ledgers of the fakes what became of every
+// page: none may be lost, none doubled.
+package crash
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/tocsin/tocsin/lab/world"
+)
+
+// Options of one run.
+type Options struct {
+	Kills int
+	Rate  float64       // webhooks per second; a problem takes two: it fires, it resolves
+	Seed  uint64        // of the moments of death and of the webhooks
+	Drain time.Duration // how long deliveries may stand still before they are given up
+	Tell  func(format string, args ...any)
+}
+
+// Run kills the world's Tocsin again and again, lets it drain, and returns what
+// the ledgers say. Its error means that the run itself broke, for instance
+// because Tocsin did not start again.
+func Run(ctx context.Context, w *world.World, o Options) (Verdict, error) {
+	token, err := w.Secret(w.SecretFiles.Alertmanager)
+	if err != nil {
+		return Verdict{}, err
+	}
+	rng := rand.New(rand.NewPCG(o.Seed, 3))
+	s := &sender{
+		url: "http://" + w.Tocsin + "/webhook/alertmanager", token: token,
+		client: &http.Client{Timeout: 10 * time.Second},
+		rng:    rand.New(rand.NewPCG(o.Seed, 4)),
+	}
+	sending, stop := context.WithCancel(ctx)
+	defer stop()
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		s.pour(ctx, sending.Done(), o.Rate)
+	}()
+	for i := range o.Kills {
+		if err := kill(ctx, w.Gateway, time.Duration(30+rng.IntN(1500))*time.Millisecond); err != nil {
+			stop()
+			return Verdict{}, fmt.Errorf("kill %d (seed %d): %w", i+1, o.Seed, err)
+		}
+		if (i+1)%10 == 0 {
+			o.Tell("  killed %d times; %d webhooks accepted", i+1, s.accepted.Load())
+		}
+	}
+	stop()
+	o.Tell("  no more webhooks; waiting for the deliveries")
+	select {
+	case <-sent:
+	case <-ctx.Done():
+		return Verdict{}, ctx.Err()
+	}
+	v := drain(ctx, w, s, o)
+	v.Seed, v.Kills = o.Seed, o.Kills
+	return v, ctx.Err()
+}
+
+// kill lets the process live for a while, ends it without notice and brings it
+// back.
+func kill(ctx context.Context, p *world.Process, after time.Duration) error {
+	timer := time.NewTimer(after)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.Done():
+		return fmt.Errorf("it ended by itself; the end of %s:\n%s", p.Log, p.Tail(15))
+	case <-timer.C:
+	}
+	p.Kill()
+	if err := p.Start(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("it had 30 s"))
+	defer cancel()
+	return p.Await(ctx)
+}
+
+// drain waits until every page stands and is resolved in both places, or until
+// nothing has moved for too long.
+func drain(ctx context.Context, w *world.World, s *sender, o Options) Verdict {
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	progress, last := -1, time.Now()
+	for {
+		v := judge(s.problems(), w.FakeSlack.Ledger(), w.FakePD.Ledger())
+		if now := v.progress(); now != progress {
+			progress, last = now, time.Now()
+		}
+		if v.complete() || time.Since(last) > o.Drain {
+			return v
+		}
+		select {
+		case <-ctx.Done():
+			return v
+		case <-tick.C:
+		}
+	}
+}
