@@ -35,6 +35,8 @@ const MaxOps = 100
 type Store interface {
 	// Apply does all operations or none, and returns once they survive a crash
 	// of process and machine. Batches of concurrent callers share one sync.
+	// Conditions are judged on what was there before the batch, so no batch may
+	// name a record or a lease twice.
 	Apply(ctx context.Context, ops ...Op) error
 	// Get returns one record, ErrNotFound or ErrDamaged.
 	Get(ctx context.Context, key string) (Record, error)
@@ -49,8 +51,9 @@ type Store interface {
 	Take(ctx context.Context, lane string, ttl time.Duration) (Lease, error)
 	// Lanes returns the state of every lane that holds an item.
 	Lanes(ctx context.Context) ([]LaneStat, error)
-	// Watch calls fn after each batch that changed a record under prefix, in
-	// the order of the batches, until ctx ends. A deleted or expired record
+	// Watch returns at once. From then on fn is called after each batch that
+	// changed a record under prefix, in the order of the batches and never twice
+	// at the same time, until ctx ends or the store is closed. A deleted or expired record
 	// comes with a nil Value. A watcher that lags is told so by ErrLagged once,
 	// and must read again what it needs.
 	Watch(ctx context.Context, prefix string, fn func(Record, error))

@@ -1,0 +1,191 @@
+package bolt
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"github.com/tocsin/tocsin/store"
+)
+
+// Neither bbolt nor most disks notice a flipped bit, so every value in the file
+// is sealed: CRC32C over the length of its key, the key, and all that follows
+// the sum. The form comes first below the sum; it tells the three sorts of entry
+// apart, so that one of them can never be read as another.
+const (
+	formRecord = 1 // rev, expires, value
+	formItem   = 2 // due, enqueued, priority, attempt, lane, id, key, value
+	formMark   = 3 // last, and count and sum of each bucket
+
+	sumSize = 4
+)
+
+var errSum = errors.New("checksum does not match")
+
+// sealed starts the entry of a form, with room for its sum.
+func sealed(form byte, size int) []byte {
+	return append(make([]byte, sumSize, sumSize+1+size), form)
+}
+
+// seal fills in the sum of b, which sealed started.
+func seal(key, b []byte) []byte {
+	binary.LittleEndian.PutUint32(b, checksum(key, b[sumSize:]))
+	return b
+}
+
+// unseal checks the sum of an entry and returns what follows its form.
+func unseal(form byte, key, b []byte) ([]byte, error) {
+	if len(b) <= sumSize || sumOf(b) != checksum(key, b[sumSize:]) {
+		return nil, errSum
+	}
+	if b[sumSize] != form {
+		return nil, fmt.Errorf("form %d where %d was expected: was it written by a newer release?", b[sumSize], form)
+	}
+	return b[sumSize+1:], nil
+}
+
+func sumOf(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }
+
+func checksum(key, rest []byte) uint32 {
+	table := crc32.MakeTable(crc32.Castagnoli) // the standard library's own, made once
+	var n [8]byte
+	binary.LittleEndian.PutUint64(n[:], uint64(len(key)))
+	return crc32.Update(crc32.Update(crc32.Update(0, table, n[:]), table, key), table, rest)
+}
+
+// entry is a record as it lies in the file.
+type entry struct {
+	sum     uint32
+	rev     uint64
+	expires int64  // Unix nanoseconds; 0: never
+	value   []byte // of the transaction it was read in: copy it to keep it
+}
+
+func (e entry) expired(now int64) bool { return e.expires != 0 && e.expires <= now }
+
+func (e entry) record(key string) store.Record {
+	return store.Record{Key: key, Value: append([]byte{}, e.value...), Rev: e.rev, Expires: instant(e.expires)}
+}
+
+func sealRecord(key []byte, rev uint64, expires int64, value []byte) []byte {
+	b := sealed(formRecord, 16+len(value))
+	b = binary.LittleEndian.AppendUint64(b, rev)
+	b = binary.LittleEndian.AppendUint64(b, uint64(expires))
+	return seal(key, append(b, value...))
+}
+
+func unsealRecord(key, b []byte) (entry, error) {
+	body, err := unseal(formRecord, key, b)
+	if err != nil || len(body) < 16 {
+		return entry{}, damaged("record", string(key), err)
+	}
+	return entry{
+		sum:     sumOf(b),
+		rev:     binary.LittleEndian.Uint64(body),
+		expires: int64(binary.LittleEndian.Uint64(body[8:])),
+		value:   body[16:],
+	}, nil
+}
+
+// stored is an item as it lies in the file.
+type stored struct {
+	sum      uint32
+	due      int64 // Unix nanoseconds; 0: at once
+	enqueued int64
+	priority int64
+	attempt  uint64
+	lane     string
+	id       string
+	key      string
+	value    []byte // of the transaction it was read in: copy it to keep it
+}
+
+func sealItem(seq []byte, it stored) []byte {
+	b := sealed(formItem, 64+len(it.lane)+len(it.id)+len(it.key)+len(it.value))
+	for _, n := range []int64{it.due, it.enqueued, it.priority} {
+		b = binary.AppendVarint(b, n)
+	}
+	b = binary.AppendUvarint(b, it.attempt)
+	for _, s := range []string{it.lane, it.id, it.key} {
+		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
+	}
+	return seal(seq, append(b, it.value...))
+}
+
+func unsealItem(seq, b []byte) (stored, error) {
+	body, err := unseal(formItem, seq, b)
+	if err != nil {
+		return stored{}, damaged("item", fmt.Sprintf("%x", seq), err)
+	}
+	r := reader{rest: body}
+	it := stored{sum: sumOf(b), due: r.varint(), enqueued: r.varint(), priority: r.varint(), attempt: r.uvarint()}
+	it.lane, it.id, it.key = r.text(), r.text(), r.text()
+	if r.short {
+		return stored{}, damaged("item", fmt.Sprintf("%x", seq), errors.New("it is cut short"))
+	}
+	it.value = r.rest
+	return it, nil
+}
+
+// reader takes numbers and texts off the front of rest.
+type reader struct {
+	rest  []byte
+	short bool
+}
+
+func (r *reader) varint() int64 {
+	v, n := binary.Varint(r.rest)
+	r.skip(n)
+	return v
+}
+
+func (r *reader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.rest)
+	r.skip(n)
+	return v
+}
+
+func (r *reader) text() string {
+	n := r.uvarint()
+	if n > uint64(len(r.rest)) {
+		r.short = true
+		return ""
+	}
+	s := string(r.rest[:n])
+	r.rest = r.rest[n:]
+	return s
+}
+
+func (r *reader) skip(n int) {
+	if n <= 0 {
+		r.short = true
+		return
+	}
+	r.rest = r.rest[n:]
+}
+
+// damaged returns a store.ErrDamaged that names what is.
+func damaged(what, name string, err error) error {
+	if err == nil {
+		err = errors.New("it is cut short")
+	}
+	return fmt.Errorf("%w: %s %q: %w", store.ErrDamaged, what, name, err)
+}
+
+// nanos is t in Unix nanoseconds, 0 for the zero time.
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+// instant turns nanos back.
+func instant(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n).UTC()
+}

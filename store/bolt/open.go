@@ -1,0 +1,249 @@
+package bolt
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/tocsin/tocsin/store"
+)
+
+const (
+	// lockTimeout is how long Open waits for another process to let go.
+	lockTimeout = 2 * time.Second
+	// mapped is how much address space is set aside for the file at once: as
+	// long as it suffices, readers and a growing file do not wait for one another.
+	mapped = 1 << 30
+)
+
+// Open opens the file, or makes it and its folder. Every entry is read and
+// checked before anything is written: a file that is not whole is refused with
+// an ErrDamaged that says what is wrong with it, and left as it is.
+func Open(c Config, log *slog.Logger, now func() time.Time, reg prometheus.Registerer) (*Store, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	s, err := open(c, log, now, reg)
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, fmt.Errorf("open %s: another process has locked it: is a second tocsin running?", c.Path)
+	case errors.Is(err, store.ErrDamaged):
+		return nil, fmt.Errorf("open %s: %w; move the file aside (keep it, it may be repaired) and start with a backup or without", c.Path, err)
+	case err != nil:
+		return nil, fmt.Errorf("open %s: %w", c.Path, err)
+	}
+	return s, nil
+}
+
+func open(c Config, log *slog.Logger, now func() time.Time, reg prometheus.Registerer) (*Store, error) {
+	if err := os.MkdirAll(filepath.Dir(c.Path), 0o700); err != nil {
+		return nil, err
+	}
+	found, err := inspect(c.Path)
+	if err != nil {
+		return nil, err
+	}
+	var db *bbolt.DB
+	err = guard(func() error {
+		// The list of free pages is not kept in the file but made anew here: it
+		// has no checksum, and a wrong one would let good pages be overwritten.
+		db, err = bbolt.Open(c.Path, 0o600, &bbolt.Options{
+			Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, InitialMmapSize: mapped,
+		})
+		if err != nil {
+			return err
+		}
+		return prepare(db, found, c.Path)
+	})
+	if err == nil {
+		var s *Store
+		if s, err = start(db, found, log, now, reg); err == nil {
+			return s, nil
+		}
+	}
+	if db != nil {
+		_ = db.Close()
+	}
+	return nil, err
+}
+
+// contents is what a file holds: what the index and the expiries start from.
+type contents struct {
+	tx       int // ID of its last transaction
+	mark     mark
+	items    []sequenced
+	expiring []store.Record
+	buckets  bool // false: nothing was ever committed
+}
+
+type sequenced struct {
+	seq    uint64
+	stored stored
+}
+
+// inspect reads and checks a whole file without changing it. bbolt must not open
+// a file for writing before that: it follows the pages in a goroutine of its
+// own, where nobody could catch the panic that ends it on a page that is wrong.
+func inspect(path string) (*contents, error) {
+	found := &contents{}
+	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 {
+		return found, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = guard(func() error {
+		db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: lockTimeout})
+		if err != nil {
+			return refused(err)
+		}
+		defer func() { _ = db.Close() }()
+		if err := checkHeads(path, int64(db.Info().PageSize)); err != nil {
+			return err
+		}
+		return db.View(found.read)
+	})
+	return found, err
+}
+
+// refused makes ErrDamaged of bbolt's words for it.
+func refused(err error) error {
+	for _, known := range []error{berrors.ErrInvalid, berrors.ErrChecksum, berrors.ErrVersionMismatch} {
+		if errors.Is(err, known) {
+			return damaged("file", "head", err)
+		}
+	}
+	return err
+}
+
+// prepare makes the buckets of a new file, and makes sure that an old one has
+// not changed since it was inspected.
+func prepare(db *bbolt.DB, found *contents, path string) error {
+	if !found.buckets {
+		err := db.Update(func(tx *bbolt.Tx) error {
+			for _, name := range []string{bucketRecords, bucketItems, bucketMeta} {
+				if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
+					return err
+				}
+			}
+			return mark{}.write(tx.Bucket([]byte(bucketMeta)))
+		})
+		if err != nil {
+			return err
+		}
+		if err := syncFolder(filepath.Dir(path)); err != nil {
+			return err
+		}
+	}
+	return db.View(func(tx *bbolt.Tx) error {
+		m, err := readMark(tx.Bucket([]byte(bucketMeta)))
+		if err == nil && m != found.mark {
+			err = errors.New("it changed while it was opened: is a second tocsin running?")
+		}
+		found.tx = tx.ID()
+		return err
+	})
+}
+
+// syncFolder makes a new file's name durable: bbolt syncs only what is in it.
+func syncFolder(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}
+
+// read walks all entries, and compares them with the mark.
+func (c *contents) read(tx *bbolt.Tx) error {
+	meta, records, items := tx.Bucket([]byte(bucketMeta)), tx.Bucket([]byte(bucketRecords)), tx.Bucket([]byte(bucketItems))
+	if meta == nil && records == nil && items == nil && tx.ID() <= 1 {
+		return nil // bbolt's first two heads, and no transaction since
+	}
+	if meta == nil || records == nil || items == nil {
+		return damaged("bucket", "root", errors.New("it lacks one of the buckets"))
+	}
+	c.buckets = true
+	var err error
+	if c.mark, err = readMark(meta); err != nil {
+		return err
+	}
+	var tally1, tally2 tally
+	err = walk(records, func(k, v []byte) error {
+		e, err := unsealRecord(k, v)
+		tally1.add(e.sum)
+		if e.expires != 0 {
+			c.expiring = append(c.expiring, store.Record{Key: string(k), Value: []byte{}, Expires: instant(e.expires)})
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	err = walk(items, func(k, v []byte) error {
+		s, err := unsealItem(k, v)
+		tally2.add(s.sum)
+		s.value = nil
+		c.items = append(c.items, sequenced{seq: binary.BigEndian.Uint64(k), stored: s})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.mark.records.match(bucketRecords, tally1); err != nil {
+		return err
+	}
+	return c.mark.items.match(bucketItems, tally2)
+}
+
+// walk calls fn for every entry, and makes sure that a search finds it too: a
+// key that is wrong in a page above it would hide it.
+func walk(b *bbolt.Bucket, fn func(k, v []byte) error) error {
+	return b.ForEach(func(k, v []byte) error {
+		if err := fn(k, v); err != nil {
+			return err
+		}
+		if !bytes.Equal(b.Get(k), v) {
+			return damaged("entry", string(k), errors.New("a search does not find it"))
+		}
+		return nil
+	})
+}
+
+// checkHeads checks both of bbolt's head pages (meta pages, format 2). bbolt
+// itself makes do with one of them, and so with the state before the last
+// commit when the newer one is damaged. A crash tears neither: what counts of
+// them is shorter than a disk's sector.
+func checkHeads(path string, pageSize int64) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	const header, sum, size = 16, 56, 64 // of a page; of a head: where its FNV-1a lies, and its end
+	for i := range int64(2) {
+		var page [header + size]byte
+		if _, err := f.ReadAt(page[:], i*pageSize); err != nil {
+			return err
+		}
+		head := page[header:]
+		h := fnv.New64a()
+		_, _ = h.Write(head[:sum])
+		if h.Sum64() != binary.NativeEndian.Uint64(head[sum:]) {
+			return damaged("page", fmt.Sprint(i), errors.New("one of the file's two heads: the last commit may be missing"))
+		}
+	}
+	return nil
+}
