@@ -31,6 +31,7 @@ type Question struct {
 	Alert    string        // alertname, for the trait's own record
 	Expr     string        // the rule's expression, PromQL
 	Labels   page.Labels   // labels all firing alerts of the rule share, the rule's own static labels among them: untrusted
+	Group    page.Labels   // labels of the Alertmanager group: where the problem is, never why
 	Firing   []page.Labels // label sets of the firing alerts of this rule in this problem
 	At       time.Time     // evaluate at
 	Deadline time.Time     // the first answer is wanted by then
@@ -70,6 +71,12 @@ type Deps struct {
 // Checker is a Source that can prove its connection (`tocsin check --connect`).
 type Checker interface {
 	Check(ctx context.Context) error
+}
+
+// Ruler is a Source that knows the rules: it finds the expression of an alert
+// whose generator URL names none. Labels choose among rules of one name.
+type Ruler interface {
+	Expr(ctx context.Context, alertname string, labels page.Labels) (string, error)
 }
 
 // Linker is a Source that can show a query in its own UI.

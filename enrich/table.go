@@ -26,7 +26,8 @@ type Table struct {
 	Failing []float64 // badness of the row, see Model
 	Weight  []float64 // size of the row, see Model
 	Value   []float64 // the row's own value of the rule's left-hand side; NaN where there is none
-	Bad     []bool    // the row counts as failing: its own value breaks the rule
+	Bad     []bool    // the row's own value breaks the rule; of a Ratio that is no verdict yet, for small rows break it by chance
+	Share   float64   // Ratio: the share of bad events at which the rule fires; 0 when it is not known
 	Partial bool      // the source said part of the data is missing
 	Cut     bool      // a limit of ours ended it early
 	Queries []page.Query
