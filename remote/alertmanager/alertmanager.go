@@ -50,24 +50,36 @@ func (c *Client) Alerts(ctx context.Context, with page.Labels) ([]Alert, error) 
 		}
 		q.Add("filter", m.String())
 	}
+	var out []Alert
+	return out, c.get(ctx, "list alerts", "/api/v2/alerts?"+q.Encode(), &out)
+}
+
+// Status asks whether the cluster answers.
+func (c *Client) Status(ctx context.Context) error {
+	var answer struct {
+		Uptime time.Time `json:"uptime"`
+	}
+	return c.get(ctx, "read status", "/api/v2/status", &answer)
+}
+
+func (c *Client) get(ctx context.Context, op, path string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(c.Base, "/")+"/api/v2/alerts?"+q.Encode(), http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(c.Base, "/")+path, http.NoBody)
 	if err != nil {
-		return nil, &remote.Error{Op: "list alerts", Class: remote.Config, Err: remote.Redact(err)}
+		return &remote.Error{Op: op, Class: remote.Config, Err: remote.Redact(err)}
 	}
-	res, err := c.Remote.Do(req, "list alerts")
+	res, err := c.Remote.Do(req, op)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if res.Status != http.StatusOK {
-		return nil, &remote.Error{Op: "list alerts", Class: remote.NotSent, Status: res.Status}
+		return &remote.Error{Op: op, Class: remote.NotSent, Status: res.Status}
 	}
-	var out []Alert
-	if err := json.Unmarshal(res.Body, &out); err != nil {
-		return nil, &remote.Error{Op: "list alerts", Class: remote.Unknown, Status: res.Status, Err: err}
+	if err := json.Unmarshal(res.Body, into); err != nil {
+		return &remote.Error{Op: op, Class: remote.Unknown, Status: res.Status, Err: err}
 	}
-	return out, nil
+	return nil
 }
 
 // Active returns those of the alerts that Alertmanager holds as active now.
