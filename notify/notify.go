@@ -24,7 +24,9 @@ type Notifier interface {
 }
 
 // Finder is a Notifier whose service can be asked what became of a message of
-// unknown outcome. found false with a nil error means: surely not there.
+// unknown outcome. found false with a nil error means that sending it again
+// doubles nothing: it is surely not there, or the service knows a repeat by its
+// key. An error of class Config means that it can never be asked.
 type Finder interface {
 	Find(ctx context.Context, m Message) (r page.Receipt, found bool, err error)
 }
@@ -42,14 +44,13 @@ const (
 // Message is the neutral message: what is said and in which order. A kind
 // chooses only the layout.
 type Message struct {
-	Verb     Verb
-	Page     page.Page
-	Receipt  page.Receipt // the ledger's line; Ref and Channel are set once it was opened
-	Plain    bool         // the service refused the layout: say it in the simplest form it takes
-	Repeat   bool         // the first may have arrived: say "possible repeat"
-	Text     Text
-	PageURL  string // the page's own page, "" when public_url is not set
-	Deadline time.Time
+	Verb    Verb
+	Page    page.Page
+	Receipt page.Receipt // the ledger's line; Delivery is always set, Ref and Channel once it was opened
+	Plain   bool         // the service refused the layout: say it in the simplest form it takes
+	Repeat  bool         // the first may have arrived: say "possible repeat"
+	Text    Text
+	PageURL string // the page's own page, "" when public_url is not set
 }
 
 // Kind is one way to make a Notifier; app/kinds.go lists them.

@@ -9,6 +9,7 @@ type DeliveryState string
 // it replaces the intent. An Intent found after a crash is an ambiguous outcome.
 const (
 	Intent    DeliveryState = "intent"
+	Waiting   DeliveryState = "waiting" // surely not accepted: it is sent again
 	Sent      DeliveryState = "sent"
 	Ambiguous DeliveryState = "ambiguous" // the request may have been accepted: reconcile before sending again
 	Failed    DeliveryState = "failed"    // the service will never take it in this form

@@ -1,0 +1,167 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tocsin/tocsin/page"
+	"github.com/tocsin/tocsin/remote"
+	"github.com/tocsin/tocsin/store"
+)
+
+// write replaces the receipt's record together with what becomes of the item.
+func (d *delivery) write(ctx context.Context, r page.Receipt, item store.Op) error {
+	value, err := store.Marshal(r)
+	if err != nil {
+		return err
+	}
+	if err := d.Store.Apply(ctx, store.Swap(d.key(), d.rev, value), item); err != nil {
+		return err
+	}
+	d.receipt = r
+	d.Metrics.states.WithLabelValues(d.target.Kind, d.target.Name, string(r.State)).Inc()
+	return nil
+}
+
+// settle is write for an outcome, which is worth a few tries: if it is lost,
+// the target has to be asked. A batch that was applied although it failed
+// answers the next try with a conflict or a lost lease.
+func (d *delivery) settle(ctx context.Context, r page.Receipt, item store.Op) error {
+	err := d.write(ctx, r, item)
+	for try := range 3 {
+		if err == nil || errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrClosed) {
+			break
+		}
+		pause(ctx, 50*time.Millisecond<<try)
+		err = d.write(ctx, r, item)
+	}
+	if err == nil {
+		state := r.State
+		if item.Kind == store.OpDone {
+			state = "" // delivered or given up: nothing is pending
+		}
+		d.lane.note(d.lease.ID, state)
+	}
+	return err
+}
+
+// opened takes over what the service says about the message, and when it was
+// first accepted.
+func (d *delivery) opened(r page.Receipt, now time.Time) {
+	if r.Ref != "" {
+		d.receipt.Ref = r.Ref
+	}
+	if r.Channel != "" {
+		d.receipt.Channel = r.Channel
+	}
+	if r.Link != "" {
+		d.receipt.Link = r.Link
+	}
+	if d.receipt.Ref == "" || !d.receipt.First.IsZero() {
+		return
+	}
+	d.receipt.First = now
+	for _, t := range d.page.Traits {
+		d.receipt.Traits = append(d.receipt.Traits, t.Labels)
+	}
+	if started := d.page.Clock.Started; d.Observe != nil && !started.IsZero() {
+		d.Observe("delivered", max(0, now.Sub(started)))
+	}
+}
+
+func (d *delivery) succeed(ctx context.Context, answer page.Receipt) error {
+	now := d.Now()
+	attempt := d.receipt.Attempt
+	d.opened(answer, now)
+	r := d.receipt
+	r.State, r.Revision, r.At = page.Sent, d.page.Revision, now
+	r.Resolved = d.page.State == page.Closed
+	r.Attempt, r.Error = 0, ""
+	if err := d.settle(ctx, r, store.Done(d.lease)); err != nil {
+		return err
+	}
+	d.log.Info("page delivered", "page", d.work.Problem, "episode", d.work.Episode, "revision", r.Revision,
+		"receiver", d.work.Receiver, "verb", r.Verb, "attempt", attempt)
+	return nil
+}
+
+// fail writes down a failed call and when to try again. state overrules the
+// one that follows from the error's class.
+func (d *delivery) fail(ctx context.Context, err error, state page.DeliveryState) error {
+	now := d.Now()
+	r := d.receipt
+	class := remote.ClassOf(err)
+	r.Error, r.At = Clean(err.Error(), 300), now
+	next := store.Retry(d.lease, now.Add(d.wait(err)))
+	switch class {
+	case remote.NotSent:
+		r.State = page.Waiting
+		if r.Repeat && r.Ref == "" {
+			r.State = page.Ambiguous // this one is not there, but the first may be
+		}
+	case remote.Unknown:
+		r.State = page.Ambiguous
+	case remote.Config:
+		r.State = page.Failed
+	case remote.Content, remote.Gone:
+		r.State = page.Failed
+		next = store.Done(d.lease)
+	}
+	if state != "" {
+		r.State, next = state, store.Retry(d.lease, now.Add(d.wait(err)))
+	}
+	if d.expired(now) {
+		r.State, next = page.Failed, store.Done(d.lease)
+	}
+	attrs := []any{
+		"page", d.work.Problem, "episode", d.work.Episode, "receiver", d.work.Receiver,
+		"verb", r.Verb, "attempt", r.Attempt, "class", class, "err", err,
+	}
+	if r.State == page.Failed {
+		d.log.Error("page cannot be delivered", attrs...)
+	} else {
+		d.log.Warn("delivery did not come through", attrs...)
+	}
+	d.alarm(ctx, r.State, err)
+	return d.settle(ctx, r, next)
+}
+
+// alarm says once per item that a page does not come through: it was refused,
+// or it is critical and late.
+func (d *delivery) alarm(ctx context.Context, state page.DeliveryState, err error) {
+	late := d.page.Severity == page.Critical && d.Now().Sub(time.UnixMilli(d.work.At)) >= d.timing.RepeatAfter
+	if d.Alarm == nil || d.page.Self || (state != page.Failed && !late) || !d.lane.first(d.lease.ID) {
+		return
+	}
+	d.Alarm(ctx, d.target.String(), d.page, err)
+}
+
+// wait is how long to leave the item, and, where the service asked for it, the
+// whole target alone.
+func (d *delivery) wait(err error) time.Duration {
+	if asked := min(remote.RetryAfter(err), d.timing.BackoffMax); asked > 0 {
+		d.hush(asked)
+		return asked
+	}
+	switch remote.ClassOf(err) {
+	case remote.Config:
+		return d.timing.Mend
+	case remote.Unknown:
+		if d.lease.Attempt == 0 {
+			return d.timing.Reconcile
+		}
+		return max(d.timing.Reconcile, d.timing.backoff(d.lease.Attempt))
+	default:
+		return d.timing.backoff(d.lease.Attempt)
+	}
+}
+
+// expired reports whether trying further helps nobody: never for what is
+// critical and still open.
+func (d *delivery) expired(now time.Time) bool {
+	if d.page.Severity == page.Critical && d.page.State == page.Open {
+		return false
+	}
+	return now.Sub(time.UnixMilli(d.work.At)) > d.timing.Expire
+}

@@ -1,0 +1,108 @@
+package notify
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tocsin/tocsin/page"
+	"github.com/tocsin/tocsin/store"
+)
+
+// Target is a notifier under the name it has in logs, metrics and receipts.
+type Target struct {
+	Kind     string
+	Name     string
+	Notifier Notifier
+}
+
+// String is kind/name, "slack/payments": the target's lane and part of its receipts' keys.
+func (t Target) String() string { return t.Kind + "/" + t.Name }
+
+// Router turns a problem into work for the targets of its receiver. It is
+// pipeline's Outbox.
+type Router struct {
+	Receivers  map[string][]Target // by Alertmanager's receiver name
+	First      string              // the receiver that takes what nobody else does when there is no last resort
+	LastResort []Target            // Tocsin's own alarms, problems of receivers that are not named here
+}
+
+// work is the value of an item in a target's lane. It names the episode, not a
+// revision: the latest page wins.
+type work struct {
+	Problem  string `json:"problem"`
+	Episode  int    `json:"episode"`
+	Receiver string `json:"receiver"`
+	Note     string `json:"note,omitempty"` // what the router owes the reader
+	At       int64  `json:"at"`             // when the revision was made, Unix milliseconds
+}
+
+// Ops returns one Enqueue per target. The items are the same for the same
+// revision, so applying them again changes nothing.
+func (r *Router) Ops(p page.Problem) []store.Op {
+	targets, note := r.targets(p)
+	// strings and numbers always encode
+	value, _ := json.Marshal(work{Problem: p.ID, Episode: p.Episode, Receiver: p.Receiver, Note: note, At: p.Updated.UnixMilli()})
+	ops := make([]store.Op, 0, len(targets))
+	for _, t := range targets {
+		ops = append(ops, store.Enqueue(store.Item{
+			Lane:     store.LaneDeliver + t.String(),
+			ID:       fmt.Sprintf("%s/%d/%d", p.ID, p.Episode, p.Revision),
+			Key:      p.ID,
+			Priority: page.Info.Rank() - p.Severity().Rank(),
+			Value:    value,
+		}))
+	}
+	return ops
+}
+
+func (r *Router) targets(p page.Problem) (targets []Target, note string) {
+	named, known := r.receiver(p.Receiver)
+	switch {
+	case p.Self && len(r.LastResort) > 0:
+		return r.LastResort, ""
+	case known:
+		return named, ""
+	case p.Self:
+		return r.Receivers[r.First], ""
+	}
+	note = fmt.Sprintf("receiver %q is not configured in Tocsin: sent to the last resort", p.Receiver)
+	if len(r.LastResort) == 0 {
+		note = fmt.Sprintf("receiver %q is not configured in Tocsin: sent to receiver %q", p.Receiver, r.First)
+		return r.Receivers[r.First], note
+	}
+	return r.LastResort, note
+}
+
+// receiver finds a receiver by its name in a webhook's body, which some
+// versions of Alertmanager quote as for a regular expression: "team\-payments".
+func (r *Router) receiver(name string) ([]Target, bool) {
+	if t, ok := r.Receivers[name]; ok {
+		return t, true
+	}
+	t, ok := r.Receivers[unquoteMeta(name)]
+	return t, ok
+}
+
+// unquoteMeta undoes regexp.QuoteMeta, and takes a quoted hyphen too.
+func unquoteMeta(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+1 < len(s) {
+			i++
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// Targets returns every target once, in the order of their names.
+func (r *Router) Targets() []Target {
+	all := slices.Clone(r.LastResort)
+	for _, targets := range r.Receivers {
+		all = append(all, targets...)
+	}
+	slices.SortStableFunc(all, func(a, b Target) int { return strings.Compare(a.String(), b.String()) })
+	return slices.CompactFunc(all, func(a, b Target) bool { return a.String() == b.String() })
+}
