@@ -2,15 +2,11 @@ package app
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
-	"strings"
 
-	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/pipeline"
 	"github.com/tocsin/tocsin/store"
@@ -24,11 +20,6 @@ type api struct {
 
 // listed bounds one answer of the list.
 const listed = 500
-
-func (a *api) routes(mux *http.ServeMux, guard func(http.Handler) http.Handler) {
-	mux.Handle("GET /api/v1/pages", guard(http.HandlerFunc(a.list)))
-	mux.Handle("GET /api/v1/pages/{id}", guard(http.HandlerFunc(a.show)))
-}
 
 // list answers every open page; ?state=all adds those that are over.
 func (a *api) list(w http.ResponseWriter, r *http.Request) {
@@ -113,51 +104,4 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(v) // the client has gone: nobody to tell
-}
-
-// operator is one token that may use the operators' API.
-type operator struct {
-	name string
-	acts bool
-	hash [sha256.Size]byte
-}
-
-func readOperators(tokens []Operator) ([]operator, error) {
-	var out []operator
-	for _, t := range tokens {
-		secret, err := t.TokenFile.Read()
-		if err != nil {
-			return nil, config.Bad("operators.tokens", "%v", err)
-		}
-		out = append(out, operator{t.Name, t.Role == "operator", sha256.Sum256([]byte(secret.Reveal()))})
-	}
-	return out, nil
-}
-
-// guard lets requests with an operator's token pass; acts says that the request
-// changes something. Without tokens the listener is bound to loopback, which
-// was checked at start, and everyone there is an operator.
-func guard(ops []operator, acts bool) func(http.Handler) http.Handler {
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if len(ops) == 0 {
-				next.ServeHTTP(w, r)
-				return
-			}
-			token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-			sum := sha256.Sum256([]byte(token))
-			for _, o := range ops {
-				if subtle.ConstantTimeCompare(sum[:], o.hash[:]) == 1 {
-					if acts && !o.acts {
-						writeJSON(w, http.StatusForbidden, map[string]string{"error": o.name + " may look, not act: its role is viewer"})
-						return
-					}
-					next.ServeHTTP(w, r)
-					return
-				}
-			}
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			writeJSON(w, http.StatusUnauthorized, map[string]string{"error": "send an operator's token: Authorization: Bearer …"})
-		})
-	}
 }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"errors"
-	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -139,7 +138,7 @@ func (c *Config) validateDoors() error {
 	}
 	names := map[string]bool{}
 	for i, am := range c.Alertmanagers {
-		at := fmt.Sprintf("alertmanagers[%d]", i)
+		at := index("alertmanagers", i)
 		switch {
 		case am.Name == "":
 			errs = append(errs, config.Bad(at+".name", "give the cluster a name"))
@@ -157,7 +156,7 @@ func (c *Config) validateDoors() error {
 		}
 	}
 	for i, op := range c.Operators.Tokens {
-		at := fmt.Sprintf("operators.tokens[%d]", i)
+		at := index("operators.tokens", i)
 		if op.Name == "" || op.TokenFile == "" {
 			errs = append(errs, config.Bad(at, "write name and token_file"))
 		}
@@ -175,7 +174,7 @@ func (c *Config) validateReceivers() error {
 	}
 	names := map[string]bool{}
 	for i, r := range c.Receivers {
-		at := fmt.Sprintf("receivers[%d]", i)
+		at := index("receivers", i)
 		switch {
 		case r.Name == "":
 			errs = append(errs, config.Bad(at+".name", "write Alertmanager's receiver name"))
@@ -201,9 +200,9 @@ func uniqueParts(at string, parts []Part) []error {
 		id := p.Kind + "/" + p.Name
 		switch {
 		case p.Name == "" || strings.ContainsAny(p.Name, "/ \t\n"):
-			errs = append(errs, config.Bad(fmt.Sprintf("%s[%d].name", at, i), "give it a name without spaces and slashes"))
+			errs = append(errs, config.Bad(index(at, i)+".name", "give it a name without spaces and slashes"))
 		case names[id]:
-			errs = append(errs, config.Bad(fmt.Sprintf("%s[%d].name", at, i), "%s stands twice", id))
+			errs = append(errs, config.Bad(index(at, i)+".name", "%s stands twice", id))
 		}
 		names[id] = true
 	}

@@ -1,0 +1,108 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/tocsin/tocsin/config"
+	"github.com/tocsin/tocsin/enrich"
+	"github.com/tocsin/tocsin/enrich/traits"
+	"github.com/tocsin/tocsin/notify"
+	"github.com/tocsin/tocsin/page"
+	"github.com/tocsin/tocsin/remote"
+	"github.com/tocsin/tocsin/remote/alertmanager"
+)
+
+// parts are what a config is made of, built: secrets read, nothing reached out to.
+type parts struct {
+	plan      *plan
+	sources   []enrich.Named
+	enricher  *enrich.Enricher
+	router    *notify.Router
+	asker     asker
+	operators []operator
+}
+
+// build makes every part of a plan. What can be wrong with a config is found
+// here, before anything that runs is touched.
+func build(p *plan, l lent, m *enrich.Metrics, tracer trace.Tracer) (*parts, error) {
+	b := &parts{plan: p, asker: asker{}}
+	var errs []error
+	for _, s := range p.sources {
+		src, err := s.kind.New(s.cfg, enrich.Deps{
+			Name: s.part.Name, Transport: l.transport, Now: l.now, Roles: p.Traits.Roles,
+			Log: l.log.With("source", s.part.Name),
+		})
+		errs = append(errs, config.Under(s.at+".with", err))
+		b.sources = append(b.sources, enrich.Named{Name: s.part.Name, Source: src})
+	}
+	made := map[string]notify.Target{} // a target that stands in two receivers is one
+	b.router = &notify.Router{Receivers: map[string][]notify.Target{}, First: p.Receivers[0].Name}
+	for _, r := range p.Receivers {
+		for _, t := range p.targets[r.Name] {
+			target, err := buildTarget(t, made, l)
+			errs = append(errs, err)
+			b.router.Receivers[r.Name] = append(b.router.Receivers[r.Name], target)
+		}
+	}
+	for _, t := range p.last {
+		target, err := buildTarget(t, made, l)
+		errs = append(errs, err)
+		b.router.LastResort = append(b.router.LastResort, target)
+	}
+	for _, am := range p.Alertmanagers {
+		b.asker[am.Name] = &alertmanager.Client{Base: am.URL, Remote: remote.New(l.transport, alertmanager.MaxAnswer)}
+	}
+	ops, err := readOperators(p.Operators.Tokens)
+	b.operators = ops
+	if err := p.root.Mistakes(errors.Join(append(errs, err)...)); err != nil {
+		return nil, err
+	}
+	b.enricher = enrich.New(enrich.Options{
+		Sources: b.sources, Explainer: traits.New(p.Traits.Roles), Roles: p.Traits.Roles, Redact: p.Traits.Redact,
+		Log: l.log, Now: l.now, Metrics: m, Tracer: tracer,
+	})
+	return b, nil
+}
+
+func buildTarget(t targetPlan, made map[string]notify.Target, l lent) (notify.Target, error) {
+	if have, ok := made[t.name()]; ok {
+		return have, nil
+	}
+	n, err := t.kind.New(t.cfg, notify.Deps{
+		Name: t.part.Name, Transport: l.transport, Now: l.now, Log: l.log.With("notifier", t.name()),
+	})
+	target := notify.Target{Kind: t.kind.Name, Name: t.part.Name, Notifier: n}
+	made[t.name()] = target
+	return target, config.Under(t.at+".with", err)
+}
+
+// asker asks the cluster a webhook came from.
+type asker map[string]*alertmanager.Client
+
+// Active implements pipeline.Asker.
+func (a asker) Active(ctx context.Context, cluster string, alerts []page.Alert) ([]page.Alert, error) {
+	c, ok := a[cluster]
+	if !ok || c.Base == "" {
+		return nil, fmt.Errorf("cluster %q has no url in the config", cluster)
+	}
+	return c.Active(ctx, alerts)
+}
+
+// newTransport is the way out of the house: bounded in time to connect, with
+// the proxy of the environment.
+func newTransport() *http.Transport {
+	t, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return &http.Transport{}
+	}
+	t = t.Clone()
+	t.ResponseHeaderTimeout = 30 * time.Second
+	t.MaxIdleConnsPerHost = 16
+	return t
+}

@@ -1,0 +1,160 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tocsin/tocsin/config"
+	"github.com/tocsin/tocsin/enrich"
+	"github.com/tocsin/tocsin/notify"
+	"github.com/tocsin/tocsin/webhook"
+)
+
+// plan is a config that was read whole: every section has found its kind and
+// was decoded. Nothing is built yet and no secret was read.
+type plan struct {
+	*Config
+	root    config.Section
+	sources []sourcePlan
+	targets map[string][]targetPlan // by receiver
+	last    []targetPlan
+}
+
+type sourcePlan struct {
+	at   string
+	part Part
+	kind enrich.Kind
+	cfg  any
+}
+
+type targetPlan struct {
+	at   string
+	part Part
+	kind notify.Kind
+	cfg  any
+}
+
+// name is how the target is called in receipts, logs and metrics.
+func (t targetPlan) name() string { return t.kind.Name + "/" + t.part.Name }
+
+// load reads a config file. All mistakes come back together, with their lines.
+func load(path string) (*plan, error) {
+	root, err := config.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{Config: DefaultConfig(), root: root, targets: map[string][]targetPlan{}}
+	if err := root.Decode(p.Config); err != nil {
+		return nil, err
+	}
+	var errs []error
+	for i, part := range p.Sources {
+		s, err := planSource(index("sources", i), part)
+		p.sources = append(p.sources, s)
+		errs = append(errs, err)
+	}
+	for i, r := range p.Receivers {
+		for j, part := range r.Notify {
+			t, err := planTarget(index(index("receivers", i)+".notify", j), part)
+			p.targets[r.Name] = append(p.targets[r.Name], t)
+			errs = append(errs, err)
+		}
+	}
+	if p.LastResort != nil {
+		t, err := planTarget("last_resort", *p.LastResort)
+		p.last = append(p.last, t)
+		errs = append(errs, err)
+	}
+	errs = append(errs, p.sameTargets())
+	if p.WebConfigFile != "" {
+		if err := webhook.CheckWebConfig(string(p.WebConfigFile)); err != nil {
+			errs = append(errs, config.Bad("web_config_file", "%v", err))
+		}
+	}
+	errs = append(errs, p.reachable())
+	return p, root.Mistakes(errors.Join(errs...))
+}
+
+// index is the path of an item of a list.
+func index(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
+
+func planSource(at string, part Part) (sourcePlan, error) {
+	var names []string
+	for _, k := range Sources() {
+		if k.Name == part.Kind {
+			cfg := k.Config()
+			return sourcePlan{at, part, k, cfg}, part.With.Decode(cfg)
+		}
+		names = append(names, k.Name)
+	}
+	return sourcePlan{}, unknownKind(at, part.Kind, names)
+}
+
+func planTarget(at string, part Part) (targetPlan, error) {
+	var names []string
+	for _, k := range Notifiers() {
+		if k.Name == part.Kind {
+			cfg := k.Config()
+			return targetPlan{at, part, k, cfg}, part.With.Decode(cfg)
+		}
+		names = append(names, k.Name)
+	}
+	return targetPlan{}, unknownKind(at, part.Kind, names)
+}
+
+func unknownKind(at, kind string, known []string) error {
+	if best := config.Nearest(kind, known); best != "" {
+		return config.Bad(at+".kind", "no kind is called %q; write %q", kind, best)
+	}
+	return config.Bad(at+".kind", "no kind is called %q; there are: %v", kind, known)
+}
+
+// sameTargets refuses one name for two targets: their receipts would be one.
+func (p *plan) sameTargets() error {
+	var errs []error
+	first := map[string]targetPlan{}
+	for _, r := range p.Receivers {
+		for _, t := range p.targets[r.Name] {
+			if t.kind.Name == "" {
+				continue
+			}
+			if f, ok := first[t.name()]; ok && fmt.Sprintf("%#v", f.cfg) != fmt.Sprintf("%#v", t.cfg) {
+				errs = append(errs, config.Bad(t.at+".name", "%s is another target at %s: give one of them another name", t.name(), f.at))
+			}
+			first[t.name()] = t
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// reachable refuses listeners that let strangers in.
+func (p *plan) reachable() error {
+	authenticated := true
+	for _, am := range p.Alertmanagers {
+		authenticated = authenticated && len(am.InboundTokenFiles)+len(am.InboundUsers)+len(am.InboundCerts) > 0
+	}
+	var errs []error
+	if err := webhook.NeedsAuth(p.Listen, authenticated, p.AllowUnauthenticated); err != nil {
+		errs = append(errs, config.Bad("listen", "%v", err))
+	}
+	if err := webhook.NeedsAuth(p.Operators.Listen, len(p.Operators.Tokens) > 0, false); err != nil {
+		errs = append(errs, config.Bad("operators.listen", "write operators.tokens, or listen on 127.0.0.1: %s is open to others", p.Operators.Listen))
+	}
+	if !authenticated && len(p.Alertmanagers) > 1 {
+		errs = append(errs, config.Bad("alertmanagers", "with more than one cluster each needs inbound_token_files (or inbound_users, inbound_certs): they are told apart by their credentials"))
+	}
+	return errors.Join(errs...)
+}
+
+// lent is what the house lends to its kinds.
+type lent struct {
+	transport http.RoundTripper
+	log       *slog.Logger
+	reg       prometheus.Registerer
+	now       func() time.Time
+}

@@ -1,0 +1,67 @@
+package app
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/tocsin/tocsin/enrich"
+	"github.com/tocsin/tocsin/notify"
+	"github.com/tocsin/tocsin/pipeline"
+	"github.com/tocsin/tocsin/webhook"
+)
+
+// metrics of every room. They outlive a reload.
+type metrics struct {
+	webhook  *webhook.Metrics
+	pipeline *pipeline.Metrics
+	enrich   *enrich.Metrics
+	notify   *notify.Metrics
+
+	stages   *prometheus.HistogramVec
+	reloadOK prometheus.Gauge
+	reloadAt prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	f := promauto.With(reg)
+	m := &metrics{
+		webhook: webhook.NewMetrics(reg), pipeline: pipeline.NewMetrics(reg),
+		enrich: enrich.NewMetrics(reg), notify: notify.NewMetrics(reg),
+		stages: f.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "tocsin_fault_to_page_seconds",
+			Help:    "Time from the rule's firing (startsAt) until a page had passed a stage: received, durable, enriched, decided, delivered.",
+			Buckets: []float64{.1, .25, .5, 1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 300, 600},
+		}, []string{"stage"}),
+		reloadOK: f.NewGauge(prometheus.GaugeOpts{
+			Name: "tocsin_config_last_reload_successful",
+			Help: "1 if the config that was read last is the one that serves.",
+		}),
+		reloadAt: f.NewGauge(prometheus.GaugeOpts{
+			Name: "tocsin_config_last_reload_success_timestamp_seconds",
+			Help: "When the config that serves was read.",
+		}),
+	}
+	m.reloadOK.Set(1)
+	m.reloadAt.SetToCurrentTime()
+	return m
+}
+
+func (m *metrics) observe(stage string, d time.Duration) {
+	m.stages.WithLabelValues(stage).Observe(d.Seconds())
+}
+
+func processCollectors(version string) []prometheus.Collector {
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "tocsin_build_info", Help: "1, with the version that runs.",
+		ConstLabels: prometheus.Labels{"version": version},
+	})
+	build.Set(1)
+	return []prometheus.Collector{
+		build,
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	}
+}

@@ -1,0 +1,140 @@
+package app
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/tocsin/tocsin/notify"
+	"github.com/tocsin/tocsin/page"
+	"github.com/tocsin/tocsin/pipeline"
+	"github.com/tocsin/tocsin/webhook"
+)
+
+// PreviewOptions choose what `tocsin preview` shows.
+type PreviewOptions struct {
+	ConfigFile string
+	Payload    string // file, or - for standard input
+	Cluster    string
+	Target     string // kind/name
+	Output     string // text, json, or a kind of target
+	Log        *slog.Logger
+}
+
+// Preview walks a webhook body through the code a real one takes, decoder,
+// state machine, sources, words, layout, and shows the page it would become.
+// Nothing is stored and nobody is told.
+func Preview(ctx context.Context, in io.Reader, out io.Writer, o PreviewOptions) error {
+	b, err := buildOffline(o.ConfigFile, o.Log)
+	if err != nil {
+		return err
+	}
+	body, err := readPayload(in, o.Payload)
+	if err != nil {
+		return err
+	}
+	cluster := cmp.Or(o.Cluster, b.plan.Alertmanagers[0].Name)
+	n, err := webhook.Decode(cluster, body, webhook.DefaultLimits())
+	if err != nil {
+		return fmt.Errorf("%s: %w", o.Payload, err)
+	}
+	p := b.walk(ctx, n)
+	v := p.View()
+	switch o.Output {
+	case "json":
+		enc := json.NewEncoder(out)
+		enc.SetIndent("", "  ")
+		enc.SetEscapeHTML(false)
+		return enc.Encode(v)
+	case "text":
+		_, err := io.WriteString(out, previewText(notify.Compose(notify.Message{Page: v}, time.Now()), v))
+		return err
+	default:
+		return b.render(out, v, o)
+	}
+}
+
+// walk applies a first notification as the pipeline would.
+func (b *parts) walk(ctx context.Context, n page.Notification) page.Problem {
+	now := time.Now()
+	s := pipeline.Advance(page.Problem{}, page.Event{
+		Problem: n.ProblemID(), Kind: page.Notified, ID: "preview", Actor: "preview", At: now, Notification: &n,
+	})
+	p := s.Problem
+	if !s.Opened { // a resolve: shown as the last word on what it resolves
+		p.Opened, p.Ended = now, now
+		p.Clock.Started = now
+		return p
+	}
+	deadline := pipeline.Deadline{Critical: b.plan.Deadline.Critical.D(), Other: b.plan.Deadline.Other.D()}
+	p.Clock.Deadline = now.Add(deadline.Of(p.Severity()))
+	ctx, cancel := context.WithDeadline(ctx, p.Clock.Deadline)
+	defer cancel()
+	p.Context = b.enricher.Context(ctx, p)
+	p.Clock.Durable, p.Clock.Decided = now, time.Now()
+	if p.Context.Known() {
+		p.Clock.Enriched = p.Clock.Decided
+	}
+	return p
+}
+
+// render shows what would go over the wire to a target of the wanted kind.
+func (b *parts) render(out io.Writer, v page.Page, o PreviewOptions) error {
+	var names []string
+	for _, t := range b.router.Targets() {
+		names = append(names, t.String())
+		if t.Kind != o.Output || o.Target != "" && t.String() != o.Target {
+			continue
+		}
+		r, ok := t.Notifier.(notify.Renderer)
+		if !ok {
+			return fmt.Errorf("%s cannot show what it would send", t)
+		}
+		raw, err := r.Render(openMessage(v, t))
+		if err != nil {
+			return fmt.Errorf("render for %s: %w", t, err)
+		}
+		var pretty bytes.Buffer
+		if err := json.Indent(&pretty, raw, "", "  "); err != nil {
+			return fmt.Errorf("render for %s: %w", t, err)
+		}
+		pretty.WriteByte('\n')
+		_, err = pretty.WriteTo(out)
+		return err
+	}
+	return fmt.Errorf("no target %s of kind %s in %s; there are: %s", o.Target, o.Output, o.ConfigFile, strings.Join(names, ", "))
+}
+
+func openMessage(v page.Page, t notify.Target) notify.Message {
+	now := time.Now()
+	m := notify.Message{Verb: notify.VerbOpen, Page: v, Receipt: page.Receipt{
+		Delivery: notify.DeliveryID(v.Problem, v.Episode, t.String()),
+		Problem:  v.Problem, Episode: v.Episode, Receiver: v.Receiver, Target: t.String(), Since: now,
+	}}
+	m.Text = notify.Compose(m, now)
+	return m
+}
+
+func readPayload(in io.Reader, path string) ([]byte, error) {
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	limit := webhook.DefaultLimits().Body
+	body, err := io.ReadAll(io.LimitReader(in, limit+1))
+	if err == nil && int64(len(body)) > limit {
+		err = fmt.Errorf("%s: body is over %d bytes", path, limit)
+	}
+	return body, err
+}

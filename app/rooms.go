@@ -1,0 +1,111 @@
+package app
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/tocsin/tocsin/config"
+	"github.com/tocsin/tocsin/notify"
+	"github.com/tocsin/tocsin/page"
+	"github.com/tocsin/tocsin/pipeline"
+	"github.com/tocsin/tocsin/webhook"
+)
+
+// rooms are one generation: all that a reload replaces.
+type rooms struct {
+	parts    *parts
+	door     http.Handler
+	pipeline *pipeline.Worker
+	notify   *notify.Worker
+	stop     context.CancelFunc
+}
+
+// writers is how many problems are worked on at once. Each may wait for context
+// until its deadline: a burst of so many new problems is not held up by it.
+const writers = 256
+
+// newRooms wires one generation: webhook → store → pipeline: enrich → notify.
+func (h *house) newRooms(p *plan) (*rooms, error) {
+	b, err := build(p, h.lent, h.metrics.enrich, h.tracer)
+	if err != nil {
+		return nil, err
+	}
+	clusters, err := p.clusters()
+	if err != nil {
+		return nil, err
+	}
+	var users []string
+	if p.WebConfigFile != "" {
+		if users, err = webhook.WebUsers(string(p.WebConfigFile)); err != nil {
+			return nil, err
+		}
+	}
+	door := &webhook.Door{Store: h.store}
+	return &rooms{
+		parts: b,
+		door: &webhook.Handler{
+			Clusters: clusters, Users: users, Anonymous: p.anonymous(), Limits: webhook.DefaultLimits(), Door: door,
+			Log: h.options.Log, Now: h.lent.now, Tracer: h.tracer, Metrics: h.metrics.webhook,
+		},
+		pipeline: &pipeline.Worker{
+			Store: h.store, Enricher: b.enricher, Outbox: b.router, Asker: b.asker, Writers: writers,
+			Deadline: pipeline.Deadline{Critical: p.Deadline.Critical.D(), Other: p.Deadline.Other.D()},
+			Log:      h.options.Log, Now: h.lent.now, Tracer: h.tracer,
+			Metrics: h.metrics.pipeline, Observe: h.metrics.observe,
+		},
+		notify: &notify.Worker{
+			Store: h.store, Targets: b.router.Targets(), Timing: notify.DefaultTiming(),
+			Log: h.options.Log, Now: h.lent.now, Tracer: h.tracer,
+			Metrics: h.metrics.notify, Observe: h.metrics.observe,
+			Alarm: h.alarm(door, b.router),
+		},
+	}, nil
+}
+
+// alarm tells people that a target takes no pages, by another target. Where
+// there is no last resort to tell, the log and the metrics have to do: an alarm
+// about a broken target would only queue up behind it.
+func (h *house) alarm(door *webhook.Door, r *notify.Router) func(context.Context, string, page.Page, error) {
+	return func(ctx context.Context, target string, p page.Page, err error) {
+		if len(r.LastResort) == 0 || p.Self {
+			return
+		}
+		e := webhook.Alarm("TocsinTargetRefuses",
+			target+" takes no pages: "+err.Error(),
+			"The page \""+p.Title+"\" waits and is tried every few minutes. Mend the target or its config.",
+			page.Labels{"target": target}, h.lent.now())
+		if err := door.Put(ctx, e); err != nil {
+			h.options.Log.Error("raise alarm", "notifier", target, "err", err)
+		}
+	}
+}
+
+// clusters are those who may send webhooks, with their secrets read.
+func (p *plan) clusters() ([]webhook.Cluster, error) {
+	var out []webhook.Cluster
+	for i, am := range p.Alertmanagers {
+		c := webhook.Cluster{Name: am.Name, Users: am.InboundUsers, Certs: am.InboundCerts}
+		for _, f := range am.InboundTokenFiles {
+			token, err := f.Read()
+			if err != nil {
+				return nil, p.root.Mistakes(config.Bad(index("alertmanagers", i)+".inbound_token_files", "%v", err))
+			}
+			c.Tokens = append(c.Tokens, token)
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// anonymous names the cluster of webhooks without credentials, "" when they are
+// refused: only a single cluster that is given no credentials can be meant.
+func (p *plan) anonymous() string {
+	if len(p.Alertmanagers) != 1 {
+		return ""
+	}
+	am := p.Alertmanagers[0]
+	if len(am.InboundTokenFiles)+len(am.InboundUsers)+len(am.InboundCerts) > 0 {
+		return ""
+	}
+	return am.Name
+}

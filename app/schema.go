@@ -1,0 +1,37 @@
+package app
+
+import (
+	"encoding/json"
+	"io"
+
+	"github.com/tocsin/tocsin/config"
+)
+
+// WriteSchema writes the JSON Schema (draft 2020-12) of the config file, the
+// sections of every kind included.
+func WriteSchema(w io.Writer) error {
+	s := config.SchemaOf(DefaultConfig())
+	s.Schema = "https://json-schema.org/draft/2020-12/schema"
+	s.Title = "Tocsin"
+	var sources, targets []*config.Schema
+	for _, k := range Sources() {
+		sources = append(sources, partSchema(k.Name, k.Config()))
+	}
+	for _, k := range Notifiers() {
+		targets = append(targets, partSchema(k.Name, k.Config()))
+	}
+	s.Properties["sources"].Items = &config.Schema{OneOf: sources}
+	s.Properties["last_resort"] = &config.Schema{OneOf: targets, Description: s.Properties["last_resort"].Description}
+	s.Properties["receivers"].Items.Properties["notify"].Items = &config.Schema{OneOf: targets}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(s)
+}
+
+func partSchema(kind string, cfg any) *config.Schema {
+	s := config.SchemaOf(&Part{})
+	s.Properties["kind"] = &config.Schema{Const: kind, Description: s.Properties["kind"].Description}
+	s.Properties["with"] = config.SchemaOf(cfg)
+	return s
+}

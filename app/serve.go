@@ -1,0 +1,131 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/exporter-toolkit/web"
+)
+
+// serve opens both listeners and blocks until ctx ends or one of them breaks.
+func (h *house) serve(ctx context.Context, p *plan, reg *prometheus.Registry) error {
+	front, err := h.listen(p.Listen, h.frontDoor(reg))
+	if err != nil {
+		return err
+	}
+	back, err := h.listen(p.Operators.Listen, h.backDoor(reg))
+	if err != nil {
+		return errors.Join(err, front.listener.Close())
+	}
+	broken := make(chan error, 2)
+	for _, s := range []*server{front, back} {
+		go func() { broken <- s.run(h, string(p.WebConfigFile)) }()
+	}
+	h.ready.Store(true)
+	h.options.Log.Info("serving", "version", h.options.Version,
+		"listen", front.listener.Addr().String(), "operators", back.listener.Addr().String())
+	err = h.wait(ctx, broken)
+	h.ready.Store(false)
+	// a webhook that is being written may finish; new ones find a closed door
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return errors.Join(err, front.http.Shutdown(end), back.http.Shutdown(end))
+}
+
+func (h *house) wait(ctx context.Context, broken <-chan error) error {
+	for {
+		select {
+		case <-ctx.Done():
+			h.options.Log.Info("closing")
+			return nil
+		case err := <-broken:
+			return err
+		case <-h.options.Reload:
+			_ = h.reload() // told in the log and by a metric
+		}
+	}
+}
+
+type server struct {
+	listener net.Listener
+	http     *http.Server
+}
+
+func (h *house) listen(addr string, handler http.Handler) (*server, error) {
+	l, err := net.Listen("tcp", addr) //nolint:noctx // it lives as long as the process
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return &server{listener: l, http: &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 5 * time.Minute,
+	}}, nil
+}
+
+func (s *server) run(h *house, webConfig string) error {
+	addrs := []string{s.listener.Addr().String()}
+	none := false
+	err := web.Serve(s.listener, s.http, &web.FlagConfig{
+		WebListenAddresses: &addrs, WebSystemdSocket: &none, WebConfigFile: &webConfig,
+	}, h.options.Log)
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve %s: %w", addrs[0], err)
+}
+
+// frontDoor is what Alertmanager and Prometheus reach.
+func (h *house) frontDoor(reg *prometheus.Registry) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/webhook/alertmanager", h.webhook)
+	h.health(mux, reg)
+	// reload is here too, for those who know the way from Prometheus; webhook
+	// tokens do not open it
+	mux.Handle("POST /-/reload", h.operated(true, h.serveReload))
+	return mux
+}
+
+// backDoor is what operators reach.
+func (h *house) backDoor(reg *prometheus.Registry) http.Handler {
+	mux := http.NewServeMux()
+	h.health(mux, reg)
+	mux.Handle("POST /-/reload", h.operated(true, h.serveReload))
+	a := &api{store: h.store, log: h.options.Log}
+	mux.Handle("GET /api/v1/pages", h.operated(false, a.list))
+	mux.Handle("GET /api/v1/pages/{id}", h.operated(false, a.show))
+	return mux
+}
+
+func (h *house) health(mux *http.ServeMux, reg *prometheus.Registry) {
+	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "healthy") })
+	// ready says that webhooks are taken. It never depends on Thanos, Slack or
+	// PagerDuty: a page without context, or one that waits, is better than none.
+	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) {
+		if !h.ready.Load() {
+			http.Error(w, "not ready", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ready")
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg, EnableOpenMetrics: true}))
+}
+
+func (h *house) serveReload(w http.ResponseWriter, _ *http.Request) {
+	if err := h.reload(); err != nil {
+		http.Error(w, "reload refused, the old config goes on:\n"+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	fmt.Fprintln(w, "reloaded")
+}
+
+// operated guards a handler with the operators of the generation that serves now.
+func (h *house) operated(acts bool, next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		guard(h.rooms.Load().parts.operators, acts, next).ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/tocsin/tocsin/lab/fakepagerduty"
+	"github.com/tocsin/tocsin/lab/fakeslack"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"tocsin": main})
+}
+
+// TestStories runs testdata/script/*.txtar: the whole program against fakes
+// that speak real HTTP. The commands beside testscript's own are in commands.
+func TestStories(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "../../testdata/script",
+		RequireExplicitExec: true,
+		Setup:               setUp,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"waitfor": waitFor,
+			"post":    post,
+			"fault":   setFault,
+			"said":    said,
+			"expand":  expand,
+		},
+	})
+}
+
+type fakesKey struct{}
+
+// fakes are the outside world of one story.
+type fakes struct {
+	slack     *fakeslack.Fake
+	pagerduty *fakepagerduty.Fake
+}
+
+// setUp gives a story its world: $SLACK, $PAGERDUTY (addresses), $LISTEN and
+// $OPERATORS (free ports), secrets in files, and a config that names them all.
+func setUp(env *testscript.Env) error {
+	f := &fakes{
+		slack:     fakeslack.New(fakeslack.Options{NoRateLimits: true}),
+		pagerduty: fakepagerduty.New(fakepagerduty.Options{}),
+	}
+	env.Values[fakesKey{}] = f
+	for name, h := range map[string]http.Handler{"SLACK": f.slack, "PAGERDUTY": f.pagerduty} {
+		s := httptest.NewServer(h)
+		env.Defer(s.Close)
+		env.Setenv(name, s.URL)
+	}
+	for _, name := range []string{"LISTEN", "OPERATORS", "NOBODY"} {
+		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
+		if err != nil {
+			return err
+		}
+		env.Setenv(name, l.Addr().String())
+		l.Close()
+	}
+	for name, secret := range map[string]string{
+		"slack.token": fakeslack.DefaultToken, "pagerduty.key": fakepagerduty.DefaultKey, "am.token": "am-secret",
+	} {
+		if err := os.WriteFile(filepath.Join(env.WorkDir, name), []byte(secret), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waitFor URL: until it answers 200; at most a minute.
+func waitFor(ts *testscript.TestScript, _ bool, args []string) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) { //nolint:forbidigo // polls another process
+		if res, err := http.Get(args[0]); err == nil { //nolint:forbidigo,noctx // to a loopback fake
+			res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return
+			}
+		}
+	}
+	ts.Fatalf("%s does not answer", args[0])
+}
+
+// post STATUS TOKEN URL FILE: sends the file; TOKEN - sends none. The answer goes to stdout.
+func post(ts *testscript.TestScript, _ bool, args []string) {
+	body := []byte(nil)
+	if args[3] != "-" {
+		body = []byte(ts.ReadFile(args[3]))
+	}
+	req, err := http.NewRequest(http.MethodPost, args[2], bytes.NewReader(body)) //nolint:noctx // to a loopback server
+	ts.Check(err)
+	req.Header.Set("Content-Type", "application/json")
+	if args[1] != "-" {
+		req.Header.Set("Authorization", "Bearer "+args[1])
+	}
+	res, err := (&http.Client{Timeout: time.Minute}).Do(req)
+	ts.Check(err)
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%s", answer)
+	if strconv.Itoa(res.StatusCode) != args[0] {
+		ts.Fatalf("POST %s: status %d, want %s: %s", args[2], res.StatusCode, args[0], answer)
+	}
+}
+
+// fault slack|pagerduty JSON: sets a fault, see lab/fault.
+func setFault(ts *testscript.TestScript, _ bool, args []string) {
+	addr := ts.Getenv(strings.ToUpper(args[0]))
+	res, err := http.Post(addr+"/_fault", "application/json", strings.NewReader(args[1])) //nolint:forbidigo,noctx // to a loopback fake
+	ts.Check(err)
+	defer res.Body.Close()
+	if res.StatusCode >= 300 {
+		answer, _ := io.ReadAll(res.Body)
+		ts.Fatalf("set fault: status %d: %s", res.StatusCode, answer)
+	}
+}
+
+// said slack|pagerduty REGEXP [COUNT]: waits until the ledger, as indented
+// JSON, matches (COUNT times exactly); with ! it must not match now.
+func said(ts *testscript.TestScript, neg bool, args []string) {
+	re := regexp.MustCompile("(?m)" + args[1])
+	want := -1
+	if len(args) > 2 {
+		n, err := strconv.Atoi(args[2])
+		ts.Check(err)
+		want = n
+	}
+	var last string
+	for end := time.Now().Add(40 * time.Second); ; time.Sleep(50 * time.Millisecond) { //nolint:forbidigo // polls another process
+		last = ledger(ts, args[0])
+		n := len(re.FindAllString(last, -1))
+		if neg {
+			if n > 0 {
+				ts.Fatalf("%s says %q:\n%s", args[0], args[1], last)
+			}
+			return
+		}
+		if n == want || want < 0 && n > 0 {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s does not say %q (%s times, it is %d):\n%s", args[0], args[1], strings.Join(args[2:], ""), n, last)
+		}
+	}
+}
+
+func ledger(ts *testscript.TestScript, who string) string {
+	f, ok := ts.Value(fakesKey{}).(*fakes)
+	if !ok {
+		ts.Fatalf("no fakes")
+	}
+	var v any = f.slack.Ledger()
+	if who == "pagerduty" {
+		v = f.pagerduty.Ledger()
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	ts.Check(enc.Encode(v))
+	return b.String()
+}
+
+// expand FILE…: replaces $NAME of the story's environment in files.
+func expand(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		text := os.Expand(ts.ReadFile(name), ts.Getenv)
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o600))
+	}
+}
