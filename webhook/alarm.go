@@ -1,0 +1,36 @@
+package webhook
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/tocsin/tocsin/page"
+)
+
+// Alarm is an event by which Tocsin says something about itself. Its labels are
+// its identity: a stream of alarms with the same name and labels is one problem,
+// and at most one of them a minute is worked on. The label severity is critical
+// unless it is given; the label receiver, if given, says which receiver is told.
+func Alarm(name, summary, description string, labels page.Labels, at time.Time) page.Event {
+	group := page.Labels{"alertname": name}
+	for k, v := range labels {
+		group[k] = v
+	}
+	all := group.Clone()
+	delete(group, "severity")
+	if all["severity"] == "" {
+		all["severity"] = string(page.Critical)
+	}
+	notes := page.Labels{"summary": summary, "description": description}
+	n := page.Notification{
+		Cluster: "tocsin", Receiver: labels["receiver"], Status: page.Firing,
+		GroupKey:    "tocsin:{" + group.String() + "}",
+		GroupLabels: group, CommonLabels: all, CommonAnnotations: notes,
+		Alerts: []page.Alert{{ID: all.ID(), Status: page.Firing, Labels: all, Annotations: notes, StartsAt: at}},
+	}
+	problem := n.ProblemID()
+	return page.Event{
+		Problem: problem, Kind: page.Alarmed, Actor: "tocsin", At: at, Notification: &n,
+		ID: fmt.Sprintf("alarm/%s/%d", problem, at.Unix()/60),
+	}
+}

@@ -1,0 +1,52 @@
+package webhook
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// Metrics of the front door. They outlive a reload.
+type Metrics struct {
+	requests *prometheus.CounterVec
+	bad      *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	bytes    prometheus.Histogram
+}
+
+// NewMetrics makes and registers them; reg may be nil.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	auto := promauto.With(reg)
+	return &Metrics{
+		requests: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: "tocsin_webhook_requests_total",
+			Help: "Webhooks by the cluster that sent them and what became of them: accepted, duplicate and quarantined were answered 202; overloaded, torn and failed 503; refused and unauthorized 4xx.",
+		}, []string{"cluster", "outcome"}),
+		bad: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: "tocsin_webhook_quarantined_total",
+			Help: "Webhooks that could not be read, by cluster and reason.",
+		}, []string{"cluster", "reason"}),
+		seconds: auto.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "tocsin_webhook_answer_seconds",
+			Help:    "Time from a webhook's headers to its answer.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
+		}, []string{"outcome"}),
+		bytes: auto.NewHistogram(prometheus.HistogramOpts{
+			Name:    "tocsin_webhook_body_bytes",
+			Help:    "Size of the bodies of webhooks.",
+			Buckets: prometheus.ExponentialBuckets(512, 4, 9),
+		}),
+	}
+}
+
+func (m *Metrics) answered(cluster, outcome string, took time.Duration) {
+	m.requests.WithLabelValues(cluster, outcome).Inc()
+	m.seconds.WithLabelValues(outcome).Observe(took.Seconds())
+}
+
+func (m *Metrics) quarantined(cluster, reason string) {
+	m.bad.WithLabelValues(cluster, reason).Inc()
+}
+
+func (m *Metrics) read(bytes int) { m.bytes.Observe(float64(bytes)) }
