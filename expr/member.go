@@ -105,7 +105,7 @@ func (a *Alert) Show(p Population, ls map[string]string) string {
 // Keeps reports whether a member with these labels belongs to the population:
 // selectors cannot be narrowed by a label that the expression itself makes.
 func (a *Alert) Keeps(p Population, member func(name string) string) bool {
-	for _, name := range a.grouping() {
+	for _, name := range a.Grouping() {
 		if v, ok := p.Alert[name]; ok && member(name) != v && !slices.Contains(p.Drop, name) {
 			return false
 		}
@@ -116,7 +116,7 @@ func (a *Alert) Keeps(p Population, member func(name string) string) bool {
 func (a *Alert) rewrite(p Population) *rewrite {
 	r := &rewrite{drop: p.Drop, hard: map[string]string{}, soft: map[string]string{}, made: made(a.whole)}
 	joined := joins(a.whole)
-	for _, name := range a.grouping() {
+	for _, name := range a.Grouping() {
 		if v, ok := p.Alert[name]; ok && !joined {
 			r.hard[name] = v
 		}
@@ -138,9 +138,9 @@ func (a *Alert) rewrite(p Population) *rewrite {
 	return r
 }
 
-// grouping returns the labels that every aggregated part of the condition
+// Grouping returns the labels that every aggregated part of the condition
 // groups by.
-func (a *Alert) grouping() []string {
+func (a *Alert) Grouping() []string {
 	var common []string
 	for i, agg := range outermost(a.whole) {
 		var own []string

@@ -1,0 +1,165 @@
+package thanos
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/thanos-io/thanos/pkg/api/query/querypb"
+	"github.com/thanos-io/thanos/pkg/store/storepb/prompb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"github.com/tocsin/tocsin/page"
+	"github.com/tocsin/tocsin/remote"
+	"github.com/tocsin/tocsin/remote/prometheus"
+)
+
+// batch is how many series Thanos is asked to put in one message; older
+// versions send one each.
+const batch = 256
+
+// maxMessage bounds one message, in bytes; the answer as a whole is bounded by max_bytes.
+const maxMessage = 16 << 20
+
+// stream asks Thanos' gRPC Query API.
+type stream struct {
+	api queryAPI
+	cfg *Config
+}
+
+// queryAPI is the one call that is used of Thanos' Query service.
+type queryAPI interface {
+	Query(ctx context.Context, in *querypb.QueryRequest, opts ...grpc.CallOption) (querypb.Query_QueryClient, error)
+}
+
+// dial prepares a connection; it is made with the first question.
+func dial(c *Config, secure *tls.Config) (transport, error) {
+	creds := insecure.NewCredentials()
+	if secure != nil {
+		creds = credentials.NewTLS(secure)
+	}
+	options := []grpc.DialOption{
+		grpc.WithTransportCredentials(creds),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
+	}
+	if c.BearerTokenFile != "" {
+		options = append(options, grpc.WithPerRPCCredentials(bearer{c}))
+	}
+	conn, err := grpc.NewClient(c.GRPC, options...)
+	if err != nil {
+		return nil, err
+	}
+	return &stream{api: querypb.NewQueryClient(conn), cfg: c}, nil
+}
+
+// Query evaluates one instant query.
+func (s *stream) Query(ctx context.Context, text string, at time.Time, limits prometheus.Limits, each func([]page.Label, float64)) (prometheus.Answer, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop() // ends a stream that is left early
+	req := &querypb.QueryRequest{
+		Query: text, TimeSeconds: at.Unix(), ResponseBatchSize: batch,
+		EnableDedup: true, ReplicaLabels: s.cfg.ReplicaLabels, EnablePartialResponse: s.cfg.PartialResponse,
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		req.TimeoutSeconds = int64(time.Until(deadline).Seconds()) + 1
+	}
+	r := &reader{limits: limits, each: each}
+	answers, err := s.api.Query(ctx, req)
+	if err != nil {
+		return r.out, refused(ctx, err)
+	}
+	for {
+		res, err := answers.Recv()
+		switch {
+		case errors.Is(err, io.EOF):
+			return r.out, r.verdict()
+		case err != nil:
+			return r.out, refused(ctx, err)
+		}
+		r.take(res)
+		if r.out.Cut {
+			return r.out, nil
+		}
+	}
+}
+
+// reader gathers the messages of one answer.
+type reader struct {
+	limits prometheus.Limits
+	each   func([]page.Label, float64)
+	out    prometheus.Answer
+	labels []page.Label
+}
+
+func (r *reader) take(res *querypb.QueryResponse) {
+	r.out.Bytes += int64(res.Size())
+	if r.out.Bytes > r.limits.Bytes {
+		r.out.Cut = true
+		return
+	}
+	if w := res.GetWarnings(); w != "" && !prometheus.Remark(w) {
+		r.out.Warnings = append(r.out.Warnings, w)
+	}
+	if one := res.GetTimeseries(); one != nil {
+		r.series(one)
+	}
+	if many := res.GetTimeseriesBatch(); many != nil {
+		for _, one := range many.Series {
+			r.series(one)
+		}
+	}
+}
+
+func (r *reader) series(s *prompb.TimeSeries) {
+	if len(s.Samples) == 0 { // a native histogram: no number to judge
+		return
+	}
+	if r.out.Series >= r.limits.Series {
+		r.out.Cut = true
+		return
+	}
+	r.out.Series++
+	r.labels = r.labels[:0]
+	for i := range s.Labels {
+		// The strings share the message's memory, which nobody writes to again.
+		r.labels = append(r.labels, page.Label{Name: s.Labels[i].Name, Value: s.Labels[i].Value})
+	}
+	slices.SortFunc(r.labels, func(a, b page.Label) int { return strings.Compare(a.Name, b.Name) })
+	r.each(r.labels, s.Samples[len(s.Samples)-1].Value)
+}
+
+// verdict tells an answer without series from a refusal: under partial response
+// Thanos sends the error of a query as a warning, and nothing else.
+func (r *reader) verdict() error {
+	if r.out.Series > 0 || len(r.out.Warnings) == 0 {
+		return nil
+	}
+	return &remote.Error{Op: "query", Class: remote.Unknown, Reason: "only a warning came"}
+}
+
+// refused keeps the code of a gRPC error; its text may quote label values.
+func refused(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return &remote.Error{Op: "query", Class: remote.Unknown, Err: ctx.Err()}
+	}
+	code := status.Code(err)
+	class := remote.Unknown
+	switch code {
+	case codes.Unavailable:
+		class = remote.NotSent
+	case codes.Unauthenticated, codes.PermissionDenied, codes.Unimplemented:
+		class = remote.Config
+	case codes.InvalidArgument:
+		class = remote.Content
+	default:
+	}
+	return &remote.Error{Op: "query", Class: class, Reason: code.String()}
+}
