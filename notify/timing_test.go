@@ -1,0 +1,373 @@
+package notify_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/tocsin/tocsin/notify"
+	"github.com/tocsin/tocsin/page"
+	"github.com/tocsin/tocsin/remote"
+	"github.com/tocsin/tocsin/store"
+	"github.com/tocsin/tocsin/store/bolt"
+)
+
+// scripted is a notifier that answers by the script, in virtual time.
+type scripted struct {
+	mu     sync.Mutex
+	errs   []error // of Notify, in order; nil after the last
+	finds  []error // of Find; "found" adopts
+	calls  []call
+	asked  []time.Duration
+	began  time.Time
+	block  time.Duration // how long a call takes
+	noFind bool
+	timing notify.Timing
+}
+
+type call struct {
+	at     time.Duration
+	verb   notify.Verb
+	plain  bool
+	repeat bool
+}
+
+var errFound = errors.New("found")
+
+func (s *scripted) Notify(ctx context.Context, m notify.Message) (page.Receipt, error) {
+	s.mu.Lock()
+	s.calls = append(s.calls, call{time.Since(s.began), m.Verb, m.Plain, m.Repeat})
+	var err error
+	if len(s.errs) > 0 {
+		err, s.errs = s.errs[0], s.errs[1:]
+	}
+	s.mu.Unlock()
+	if s.block > 0 {
+		select {
+		case <-time.After(s.block):
+		case <-ctx.Done():
+			return m.Receipt, &remote.Error{Op: "notify", Class: remote.Unknown, Err: ctx.Err()}
+		}
+	}
+	if err != nil && err.Error() == "panic" {
+		panic("nil map")
+	}
+	r := m.Receipt
+	if err == nil {
+		r.Ref, r.Channel = "ref", "channel"
+	}
+	return r, err
+}
+
+func (s *scripted) Find(_ context.Context, m notify.Message) (page.Receipt, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, time.Since(s.began))
+	var err error
+	if len(s.finds) > 0 {
+		err, s.finds = s.finds[0], s.finds[1:]
+	}
+	r := m.Receipt
+	if errors.Is(err, errFound) {
+		r.Ref, r.Channel = "ref", "channel"
+		return r, true, nil
+	}
+	return r, false, err
+}
+
+// blind hides that a notifier can find.
+type blind struct{ notify.Notifier }
+
+func class(c remote.Class) error { return &remote.Error{Op: "notify", Class: c} }
+
+type timed struct {
+	*scripted
+	store  store.Store
+	router *notify.Router
+	alarms int
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// virtually runs a worker with the default timing in virtual time.
+func virtually(t *testing.T, s *scripted, body func(*testing.T, *timed)) {
+	t.Helper()
+	// The store's values are compressed by an encoder that the library shares
+	// and drops at will. One that was made inside a bubble is of no use outside:
+	// have it made here, and keep it.
+	debug.SetGCPercent(-1)
+	defer debug.SetGCPercent(100)
+	_, err := store.Marshal(make([]int, 1000))
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "tocsin.db")
+	synctest.Test(t, func(t *testing.T) {
+		st, err := bolt.Open(bolt.Config{Path: path}, slog.New(slog.DiscardHandler), time.Now, nil)
+		require.NoError(t, err)
+		s.began = time.Now()
+		var n notify.Notifier = s
+		if s.noFind {
+			n = blind{s}
+		}
+		target := notify.Target{Kind: "scripted", Name: "x", Notifier: n}
+		v := &timed{
+			scripted: s, store: st, done: make(chan struct{}),
+			router: &notify.Router{Receivers: map[string][]notify.Target{"team": {target}}},
+		}
+		w := &notify.Worker{
+			Store: st, Targets: v.router.Targets(), Now: time.Now, Metrics: notify.NewMetrics(nil),
+			Log: slog.New(slog.DiscardHandler), Tracer: noop.NewTracerProvider().Tracer(""), Timing: s.timing,
+			Alarm: func(context.Context, string, page.Page, error) { v.alarms++ },
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		v.cancel = cancel
+		go func() { defer close(v.done); w.Run(ctx) }()
+		body(t, v)
+		cancel()
+		<-v.done
+		require.NoError(t, st.Close())
+	})
+}
+
+func (v *timed) put(t *testing.T, p page.Problem) {
+	t.Helper()
+	value, err := store.Marshal(p.View())
+	require.NoError(t, err)
+	require.NoError(t, v.store.Apply(t.Context(), append([]store.Op{store.Put(store.PageKey(p.ID, p.Episode), value)}, v.router.Ops(p)...)...))
+}
+
+func (v *timed) receipt(t *testing.T, p page.Problem) (r page.Receipt) {
+	t.Helper()
+	rec, err := v.store.Get(t.Context(), store.ReceiptKey(p.ID, p.Episode, "scripted/x"))
+	require.NoError(t, err)
+	require.NoError(t, store.Unmarshal(rec.Value, &r))
+	return r
+}
+
+func (v *timed) items(t *testing.T) int {
+	t.Helper()
+	lanes, err := v.store.Lanes(t.Context())
+	require.NoError(t, err)
+	n := 0
+	for _, l := range lanes {
+		n += l.Items
+	}
+	return n
+}
+
+func warning(p page.Problem) page.Problem {
+	for id, m := range p.Members {
+		m.Alert.Labels = m.Alert.Labels.Clone()
+		m.Alert.Labels["severity"] = "warning"
+		p.Members[id] = m
+	}
+	return p
+}
+
+func TestRetryAfterIsHonoured(t *testing.T) {
+	slow := &remote.Error{Op: "notify", Class: remote.NotSent, RetryAfter: 40 * time.Second}
+	virtually(t, &scripted{errs: []error{slow}}, func(t *testing.T, v *timed) {
+		v.put(t, problem(id(1)))
+		time.Sleep(10 * time.Second)
+		v.put(t, problem(id(2))) // the whole target is left alone
+		time.Sleep(29 * time.Second)
+		require.LessOrEqual(t, len(v.calls), 1+3, "workers that waited for work already may take one item each")
+		time.Sleep(2 * time.Minute)
+		require.GreaterOrEqual(t, v.calls[len(v.calls)-1].at, 40*time.Second)
+		require.Zero(t, v.items(t))
+		require.Empty(t, v.asked, "nobody asks for what was surely not sent")
+	})
+}
+
+func TestBackoffHasNoEndForACriticalPage(t *testing.T) {
+	errs := make([]error, 5000)
+	for i := range errs {
+		errs[i] = class(remote.NotSent)
+	}
+	rarely := notify.Timing{BackoffMax: 10 * time.Minute}
+	virtually(t, &scripted{errs: errs, timing: rarely}, func(t *testing.T, v *timed) {
+		v.put(t, problem(id(1)))
+		time.Sleep(30 * time.Hour)
+		require.Equal(t, 1, v.items(t))
+		require.Equal(t, page.Waiting, v.receipt(t, problem(id(1))).State)
+		require.Equal(t, 1, v.alarms, "late and critical: somebody is told, once")
+		for i := 1; i < len(v.calls); i++ {
+			require.LessOrEqual(t, v.calls[i].at-v.calls[i-1].at, 10*time.Minute+time.Second)
+		}
+		require.Greater(t, v.calls[20].at-v.calls[0].at, 5*time.Minute, "it does back off")
+		require.Less(t, v.calls[5].at, 2*time.Minute, "and not at once")
+	})
+}
+
+func TestOthersExpire(t *testing.T) {
+	errs := make([]error, 5000)
+	for i := range errs {
+		errs[i] = class(remote.NotSent)
+	}
+	rarely := notify.Timing{BackoffMax: 10 * time.Minute}
+	virtually(t, &scripted{errs: errs, timing: rarely}, func(t *testing.T, v *timed) {
+		p := warning(problem(id(1)))
+		v.put(t, p)
+		time.Sleep(23 * time.Hour)
+		require.Equal(t, 1, v.items(t))
+		require.Zero(t, v.alarms)
+		time.Sleep(2 * time.Hour)
+		require.Zero(t, v.items(t))
+		require.Equal(t, page.Failed, v.receipt(t, p).State)
+		require.Equal(t, 1, v.alarms)
+	})
+}
+
+func TestUnknownIsAskedForAfterTwoSeconds(t *testing.T) {
+	virtually(t, &scripted{errs: []error{class(remote.Unknown)}, finds: []error{errFound}}, func(t *testing.T, v *timed) {
+		p := problem(id(1))
+		v.put(t, p)
+		time.Sleep(time.Minute)
+		require.Equal(t, []time.Duration{2 * time.Second}, v.asked)
+		require.Equal(t, []call{{verb: notify.VerbOpen}, {at: 2 * time.Second, verb: notify.VerbUpdate}}, v.calls, "found, then brought up to date")
+		require.Equal(t, page.Sent, v.receipt(t, p).State)
+	})
+}
+
+func TestUnknownThatIsNotFoundIsSentAgainUnmarked(t *testing.T) {
+	virtually(t, &scripted{errs: []error{class(remote.Unknown)}}, func(t *testing.T, v *timed) {
+		v.put(t, problem(id(1)))
+		time.Sleep(time.Minute)
+		require.Equal(t, []call{{verb: notify.VerbOpen}, {at: 2 * time.Second, verb: notify.VerbOpen}}, v.calls)
+	})
+}
+
+func TestASearchThatFailsEndsInAMarkedRepeat(t *testing.T) {
+	finds := make([]error, 1000)
+	for i := range finds {
+		finds[i] = class(remote.NotSent)
+	}
+	virtually(t, &scripted{errs: []error{class(remote.Unknown)}, finds: finds}, func(t *testing.T, v *timed) {
+		p := problem(id(1))
+		v.put(t, p)
+		time.Sleep(5 * time.Minute)
+		require.Len(t, v.calls, 2)
+		require.True(t, v.calls[1].repeat)
+		require.GreaterOrEqual(t, v.calls[1].at, time.Minute)
+		require.Less(t, v.calls[1].at, 2*time.Minute+time.Second)
+		require.Greater(t, len(v.asked), 1)
+		require.True(t, v.receipt(t, p).Repeat)
+	})
+}
+
+func TestWhoCannotBeAskedIsToldAgainAtOnce(t *testing.T) {
+	for _, s := range []*scripted{
+		{errs: []error{class(remote.Unknown)}, finds: []error{class(remote.Config)}},
+		{errs: []error{class(remote.Unknown)}, noFind: true},
+	} {
+		virtually(t, s, func(t *testing.T, v *timed) {
+			v.put(t, problem(id(1)))
+			time.Sleep(time.Minute)
+			require.Equal(t, []call{{verb: notify.VerbOpen}, {at: 2 * time.Second, verb: notify.VerbOpen, repeat: true}}, v.calls)
+		})
+	}
+}
+
+func TestARepeatThatWasRefusedStaysDoubtful(t *testing.T) {
+	s := &scripted{errs: []error{class(remote.Unknown), class(remote.NotSent)}, finds: []error{class(remote.Config), errFound}}
+	virtually(t, s, func(t *testing.T, v *timed) {
+		v.put(t, problem(id(1)))
+		time.Sleep(10 * time.Minute)
+		require.Len(t, v.asked, 2, "the first may still be there: it is asked for again")
+		require.Equal(t, notify.VerbUpdate, v.calls[len(v.calls)-1].verb)
+	})
+}
+
+func TestConfigIsTriedEveryFiveMinutes(t *testing.T) {
+	virtually(t, &scripted{errs: []error{class(remote.Config), class(remote.Config), class(remote.Config)}}, func(t *testing.T, v *timed) {
+		p := problem(id(1))
+		v.put(t, p)
+		time.Sleep(12 * time.Minute)
+		require.Equal(t, page.Failed, v.receipt(t, p).State)
+		require.Len(t, v.calls, 3)
+		require.Equal(t, 5*time.Minute, v.calls[1].at)
+		require.Equal(t, 1, v.alarms)
+		time.Sleep(5 * time.Minute)
+		require.Equal(t, page.Sent, v.receipt(t, p).State)
+	})
+}
+
+func TestAPanicIsNotTheHousesEnd(t *testing.T) {
+	virtually(t, &scripted{errs: []error{errors.New("panic")}}, func(t *testing.T, v *timed) {
+		v.put(t, problem(id(1)))
+		time.Sleep(time.Second)
+		require.Equal(t, []call{{verb: notify.VerbOpen}, {verb: notify.VerbOpen, plain: true}}, v.calls)
+	})
+}
+
+func TestAnUpdateOfUnknownOutcomeIsSimplyDoneAgain(t *testing.T) {
+	virtually(t, &scripted{errs: []error{nil, class(remote.Unknown)}}, func(t *testing.T, v *timed) {
+		p := problem(id(1))
+		v.put(t, p)
+		time.Sleep(time.Second)
+		p.Revision++
+		v.put(t, p)
+		time.Sleep(time.Minute)
+		require.Empty(t, v.asked)
+		require.Equal(t, notify.VerbUpdate, v.calls[2].verb)
+		require.Equal(t, p.Revision, v.receipt(t, p).Revision)
+	})
+}
+
+func TestACallEndsWithItsTimeAndSoonAfterTheHouse(t *testing.T) {
+	virtually(t, &scripted{block: time.Hour, finds: []error{class(remote.NotSent)}}, func(t *testing.T, v *timed) {
+		p := problem(id(1))
+		v.put(t, p)
+		time.Sleep(31 * time.Second)
+		require.Equal(t, page.Ambiguous, v.receipt(t, p).State)
+		time.Sleep(10 * time.Minute) // asked for, not found, sent again, hanging …
+		closing := time.Now()
+		v.cancel()
+		<-v.done
+		require.LessOrEqual(t, time.Since(closing), 5*time.Second)
+	})
+}
+
+// lateContext improves the page the moment an intent is durable.
+type lateContext struct {
+	store.Store
+	key   string
+	value []byte
+}
+
+func (l *lateContext) Apply(ctx context.Context, ops ...store.Op) error {
+	err := l.Store.Apply(ctx, ops...)
+	if err == nil && len(ops) == 2 && ops[1].Kind == store.OpExtend {
+		err = l.Store.Apply(ctx, store.Put(l.key, l.value))
+	}
+	return err
+}
+
+// The page is read once more after the intent is durable: context that came
+// meanwhile is in the first message.
+func TestThePageIsReadAsLateAsPossible(t *testing.T) {
+	h := newHouse(t)
+	h.targets()
+	p := problem(id(1))
+	late := p
+	late.Revision = 2
+	late.Context.Traits = []page.Trait{{Labels: page.Labels{"deploy": "v43"}, Failing: page.Count{Matched: 40, Total: 40}}}
+	value, err := store.Marshal(late.View())
+	require.NoError(t, err)
+	h.wrap = func(s store.Store) store.Store {
+		return &lateContext{Store: s, key: store.PageKey(p.ID, 1), value: value}
+	}
+	h.start()
+	h.put(p)
+	h.idle()
+	require.Contains(t, h.slack.Ledger().Messages[0].First.Visible, "40 of 40 failing share deploy=v43")
+	require.Equal(t, uint64(2), h.receipt(p, slackTeam).Revision)
+}
