@@ -29,7 +29,6 @@ type Outcome struct {
 	Incidents  int            `json:"incidents"` // PagerDuty incidents about it; one is right
 	Edits      int            `json:"edits"`     // edits of the Slack root
 	Resolved   bool           `json:"resolved"`  // told in both places
-	Strangers  []string       `json:"strangers,omitempty"`
 	Err        string         `json:"error,omitempty"`
 }
 
@@ -160,20 +159,6 @@ func (r *Runner) count(o *Outcome) {
 		o.PagerDuty = pd[0].Title
 		o.PDRight = o.Fault.Says(triggered(pd[0]))
 	}
-	o.Strangers = r.strangers(o.Fault)
-}
-
-// strangers are the first lines of roots since the fault that are about
-// something else: a fault is one page.
-func (r *Runner) strangers(f scenario.Fault) []string {
-	var out []string
-	for _, m := range r.World.FakeSlack.Ledger().Messages {
-		if m.ThreadTS == "" && !m.Accepted.Before(f.At) && !about(f, said(m.First)) {
-			line, _, _ := strings.Cut(m.First.Visible, "\n")
-			out = append(out, line)
-		}
-	}
-	return out
 }
 
 // Resolve heals the fault and waits until both places say that it is over.

@@ -87,49 +87,47 @@ func (w *World) Secret(file string) (string, error) {
 	return strings.TrimSpace(string(b)), err
 }
 
-// processes lists the programs, those that are asked before those that ask.
-func (w *World) processes(paths map[string]string) []*Process {
-	var out []*Process
-	add := func(name, tool, ready string, args ...string) *Process {
-		p := &Process{
+// waves lists the programs in the order in which they may start: a Thanos
+// component that finds nobody to talk to tries again only after half a minute.
+func (w *World) waves(paths map[string]string) [][]*Process {
+	program := func(name, tool, ready string, args ...string) *Process {
+		return &Process{
 			Name: name, Path: paths[tool], Args: args, Dir: w.Dir,
-			Log: filepath.Join(w.Dir, "logs", name+".log"), Ready: ready,
+			Log: filepath.Join(w.Dir, "logs", name+".log"), Ready: "http://" + ready + "/-/ready",
 		}
-		out = append(out, p)
-		return p
 	}
-	w.Gateway = add("tocsin", "tocsin", "http://"+w.Tocsin+"/-/ready", "serve", "--config.file", "tocsin.yml")
+	w.Gateway = program("tocsin", "tocsin", w.Tocsin, "serve", "--config.file", "tocsin.yml")
+	servers := []*Process{w.Gateway}
 	for i, addr := range w.Alertmanagers {
 		name := "alertmanager-" + strconv.Itoa(i+1)
-		args := []string{
-			"--config.file=alertmanager.yml", "--storage.path=data/" + name,
-			"--web.listen-address=" + addr, "--cluster.listen-address=",
-		}
-		if len(w.Gossip) > 0 {
-			args[3] += w.Gossip[i]
-			args = append(args, "--cluster.peer="+w.Gossip[(i+1)%len(w.Gossip)])
-		}
-		add(name, "alertmanager", "http://"+addr+"/-/ready", args...)
+		servers = append(servers, program(name, "alertmanager", addr, w.alertmanagerArgs(i, name, addr)...))
 	}
 	for i, addr := range w.Prometheus {
 		name := "prometheus-" + Replica(i)
-		add(name, "prometheus", "http://"+addr+"/-/ready",
+		servers = append(servers, program(name, "prometheus", addr,
 			"--config.file="+name+".yml", "--storage.tsdb.path=data/"+name, "--storage.tsdb.retention.time=6h",
-			"--web.listen-address="+addr, "--rules.alert.resend-delay="+w.Settings.Resend.String())
+			"--web.listen-address="+addr, "--rules.alert.resend-delay="+w.Settings.Resend.String()))
 	}
+	if w.Query.GRPC == "" {
+		return [][]*Process{servers}
+	}
+	query := []string{"query", "--query.replica-label=replica", "--grpc-address=" + w.Query.GRPC, "--http-address=" + w.Query.HTTP}
+	var sidecars []*Process
 	for i, s := range w.Sidecars {
-		add("thanos-sidecar-"+Replica(i), "thanos", "http://"+s.HTTP+"/-/ready", "sidecar",
+		sidecars = append(sidecars, program("thanos-sidecar-"+Replica(i), "thanos", s.HTTP, "sidecar",
 			"--tsdb.path=data/prometheus-"+Replica(i), "--prometheus.url=http://"+w.Prometheus[i],
-			"--grpc-address="+s.GRPC, "--http-address="+s.HTTP)
+			"--grpc-address="+s.GRPC, "--http-address="+s.HTTP))
+		query = append(query, "--endpoint="+s.GRPC)
 	}
-	if w.Query.GRPC != "" {
-		args := []string{"query", "--query.replica-label=replica", "--grpc-address=" + w.Query.GRPC, "--http-address=" + w.Query.HTTP}
-		for _, s := range w.Sidecars {
-			args = append(args, "--endpoint="+s.GRPC)
-		}
-		add("thanos-query", "thanos", "http://"+w.Query.HTTP+"/-/ready", args...)
+	return [][]*Process{servers, sidecars, {program("thanos-query", "thanos", w.Query.HTTP, query...)}}
+}
+
+func (w *World) alertmanagerArgs(i int, name, addr string) []string {
+	args := []string{"--config.file=alertmanager.yml", "--storage.path=data/" + name, "--web.listen-address=" + addr}
+	if len(w.Gossip) == 0 {
+		return append(args, "--cluster.listen-address=")
 	}
-	return out
+	return append(args, "--cluster.listen-address="+w.Gossip[i], "--cluster.peer="+w.Gossip[(i+1)%len(w.Gossip)])
 }
 
 // Querier is the address that answers PromQL for people: Thanos where there is one.

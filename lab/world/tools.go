@@ -148,7 +148,7 @@ func (t Tool) fits(ctx context.Context, path string) error {
 // its place.
 func (f Finder) build(ctx context.Context, t Tool) (string, error) {
 	if f.Root == "" {
-		return "", fmt.Errorf("%s is not on PATH and the sources are not here: install it, or name it with --%s", t.Name, t.Name)
+		return "", fmt.Errorf("%s is not on PATH and the sources are not here: install it, or name it with --bin %s=PATH", t.Name, t.Name)
 	}
 	path := f.cached(t.Name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

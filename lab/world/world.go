@@ -131,21 +131,29 @@ func (w *World) raise(ctx context.Context, o Options, paths map[string]string) e
 	if err := w.write(); err != nil {
 		return err
 	}
-	w.procs = w.processes(paths)
-	for _, p := range w.procs {
+	ctx, cancel := context.WithTimeoutCause(ctx, 90*time.Second, errors.New("the world had 90 s"))
+	defer cancel()
+	for _, wave := range w.waves(paths) {
+		if err := w.launch(ctx, wave); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// launch starts a wave of programs together and waits for all of them.
+func (w *World) launch(ctx context.Context, wave []*Process) error {
+	for _, p := range wave {
 		if err := p.Start(); err != nil {
 			return err
 		}
+		w.procs = append(w.procs, p)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, 90*time.Second, errors.New("it had 90 s"))
-	defer cancel()
-	for _, p := range w.procs {
+	for _, p := range wave {
 		if err := p.Await(ctx); err != nil {
 			return err
 		}
-	}
-	for _, p := range w.procs {
-		if p != w.Gateway { // whose end a test may want
+		if p != w.Gateway { // a drill may kill that one
 			go w.watch(p)
 		}
 	}
