@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tocsin/tocsin/lab/drill"
+	"github.com/tocsin/tocsin/lab/fleet"
+	"github.com/tocsin/tocsin/lab/scenario"
+	"github.com/tocsin/tocsin/lab/ttn"
+)
+
+func lab(t *testing.T, args ...string) (code int, out, errs string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = run(t.Context(), args, &screen{out: &o}, &e)
+	return code, o.String(), e.String()
+}
+
+func TestHelp(t *testing.T) {
+	code, out, _ := lab(t, "--help")
+	require.Zero(t, code)
+	for _, command := range []string{"demo", "up", "fault", "measure", "e2e", "kill", "fake"} {
+		require.Contains(t, out, "\n  "+command+" ")
+		code, help, _ := lab(t, command, "--help")
+		require.Zero(t, code)
+		require.Contains(t, help, "tocsin-lab "+command, "an example")
+	}
+}
+
+func TestCommandLineMistakes(t *testing.T) {
+	for _, args := range [][]string{{}, {"demo", "--fault", "flood"}, {"fake", "teams"}, {"up", "--replicas", "3"}, {"fault", "bad-host"}} {
+		code, _, errs := lab(t, args...)
+		require.Equal(t, 2, code, args)
+		require.Contains(t, errs, "tocsin-lab --help lists the commands")
+	}
+}
+
+func TestScenarioMistake(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "s.yml")
+	require.NoError(t, os.WriteFile(file, []byte("- {at: 1s, fault: flood}\n"), 0o600))
+	code, _, errs := lab(t, "up", "--scenario", file)
+	require.Equal(t, 1, code)
+	require.Contains(t, errs, file+":1: ")
+	require.Contains(t, errs, `fault "flood" is not known`)
+}
+
+func TestFaultCommand(t *testing.T) {
+	f, err := fleet.New(fleet.Options{})
+	require.NoError(t, err)
+	board := scenario.NewBoard(f, 1)
+	srv := httptest.NewServer(board)
+	t.Cleanup(srv.Close)
+
+	code, out, errs := lab(t, "fault", "noisy-user", "--service", "cart", "--url", srv.URL+"/")
+	require.Zero(t, code, errs)
+	require.Contains(t, out, "noisy-user-1 at ")
+	require.Contains(t, out, "expect HighErrorRate to page with: user=acct-")
+	require.Len(t, board.Active(), 1)
+
+	code, _, errs = lab(t, "fault", "flood", "--url", srv.URL)
+	require.Equal(t, 1, code)
+	require.Contains(t, errs, `tocsin-lab: fault "flood" is not known: write one of bad-deploy`)
+	code, _, errs = lab(t, "fault", "heal", "nope", "--url", srv.URL)
+	require.Equal(t, 1, code)
+	require.Contains(t, errs, "in force: noisy-user-1")
+	code, _, _ = lab(t, "fault", "heal", "--url", srv.URL)
+	require.Zero(t, code)
+	require.Empty(t, board.Active())
+
+	srv.Close()
+	code, _, errs = lab(t, "fault", "heal", "--url", srv.URL)
+	require.Equal(t, 1, code)
+	require.Contains(t, errs, "is a world up?")
+}
+
+func TestFakeServesUntilStopped(t *testing.T) {
+	for _, service := range []string{"slack", "pagerduty"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		r, w := io.Pipe()
+		done := make(chan int, 1)
+		go func() { done <- run(ctx, []string{"fake", service}, &screen{out: w}, io.Discard) }()
+		line := make([]byte, 512)
+		n, err := r.Read(line)
+		require.NoError(t, err)
+		require.Contains(t, string(line[:n]), "fake "+service+" at http://127.0.0.1:")
+		require.NotContains(t, string(line[:n]), "%!")
+		cancel()
+		require.Zero(t, <-done)
+	}
+}
+
+func TestReport(t *testing.T) {
+	f, err := fleet.New(fleet.Options{})
+	require.NoError(t, err)
+	struck, err := scenario.NewBoard(f, 1).Strike(scenario.BadHost, "cart", 0)
+	require.NoError(t, err)
+	begin := time.Now()
+	good := drill.Outcome{Fault: struck, SlackRight: true, PDRight: true, Times: ttn.Times{ttn.StageFault: begin, ttn.StageDelivered: begin.Add(21 * time.Second)}}
+	bad := drill.Outcome{Fault: struck, Slack: "what they share is not known\nmore", Times: ttn.Times{ttn.StageFault: begin}, Err: "page not delivered"}
+	var out bytes.Buffer
+	s := &screen{out: &out}
+	s.predict(struck)
+	s.clock(good)
+	s.report(Report{Settings: "fast", Faults: 2, Delivered: 1, RightFirst: 1, Outcomes: []drill.Outcome{good, bad}, Stages: ttn.Summarise([]ttn.Times{good.Times, bad.Times})})
+	require.Contains(t, out.String(), "delivered 1 of 2; right in the first Slack post and the PagerDuty trigger 1 of 2")
+	require.Contains(t, out.String(), `expected "`+struck.Expected()+`", read "what they share is not known" page not delivered`)
+	require.Contains(t, out.String(), "21.0 s")
+	require.NotContains(t, out.String(), "\x1b", "no colour off a terminal")
+	for _, stage := range []string{"scrape", "rule", "for", "send", "webhook", "delivered"} {
+		require.Contains(t, out.String(), " "+stage)
+	}
+	require.NotContains(t, out.String(), "%!")
+	require.NoError(t, wrong(good))
+	require.ErrorContains(t, wrong(bad), "is not what was read first")
+}
+
+func TestComplain(t *testing.T) {
+	right := drill.Outcome{Roots: 1, Incidents: 1, SlackRight: true, PDRight: true, Edits: 2, Resolved: true}
+	require.Empty(t, complain(right, nil))
+	all := strings.Join(complain(drill.Outcome{Roots: 2}, io.EOF), "\n")
+	for _, want := range []string{"EOF", "2 roots", "0 incidents", "first Slack post", "PagerDuty trigger", "never edited", "resolve"} {
+		require.Contains(t, all, want)
+	}
+}
