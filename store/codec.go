@@ -19,9 +19,10 @@ const (
 	formZstd = 2 // JSON in one zstd frame
 )
 
-// smallest is the length under which compressing is not tried: a frame's own
-// header eats what so short a text could save.
-const smallest = 128
+// smallest is the length from which on compressing is tried. An encoder costs
+// 50 µs and 280 KB to make, and one is made for each value: a shared one would
+// be a global, and would tie everything that is stored to one synctest bubble.
+const smallest = 4 << 10
 
 // ErrTooLarge: a value is larger than MaxDecoded.
 var ErrTooLarge = errors.New("value too large")
@@ -40,9 +41,12 @@ func Marshal(v any) ([]byte, error) {
 		return nil, fmt.Errorf("encode value of %d bytes: %w", len(text), ErrTooLarge)
 	}
 	if len(text) >= smallest {
-		// The library keeps one encoder for all callers as long as it is in use:
-		// making one costs 50 µs and 280 KB, more than the work itself.
-		out := zstd.EncodeTo(append(make([]byte, 0, len(text)/2+64), formZstd), text)
+		enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
+			zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithLowerEncoderMem(true))
+		if err != nil {
+			return nil, fmt.Errorf("encode value: %w", err)
+		}
+		out := enc.EncodeAll(text, append(make([]byte, 0, len(text)/3), formZstd))
 		if len(out) <= len(text) {
 			return out, nil
 		}

@@ -16,7 +16,7 @@ import (
 )
 
 func TestMarshalRoundTrip(t *testing.T) {
-	noise := make([]byte, 300)
+	noise := make([]byte, 8<<10)
 	for i := range noise {
 		noise[i] = byte(rand.Uint32())
 	}
@@ -26,9 +26,9 @@ func TestMarshalRoundTrip(t *testing.T) {
 	}{
 		"empty":      {"", false},
 		"short":      {"a", false},
-		"just short": {strings.Repeat("a", 125), false},
+		"just short": {strings.Repeat("a", 4093), false},
 		"long":       {strings.Repeat("alert ", 1000), true},
-		"unicode":    {strings.Repeat("ü\u2028\x00", 100), true},
+		"unicode":    {strings.Repeat("ü\u2028\x00", 1000), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, err := store.Marshal(tc.value)
