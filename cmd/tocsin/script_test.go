@@ -16,8 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/tocsin/tocsin/enrich/enrichtest"
 	"github.com/tocsin/tocsin/lab/fakepagerduty"
 	"github.com/tocsin/tocsin/lab/fakeslack"
 )
@@ -32,12 +34,14 @@ func TestStories(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "../../testdata/script",
 		RequireExplicitExec: true,
-		Setup:               setUp,
+		Setup:               func(env *testscript.Env) error { return setUp(t, env) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"waitfor": waitFor,
 			"post":    post,
+			"get":     get,
 			"fault":   setFault,
 			"said":    said,
+			"source":  setSource,
 			"expand":  expand,
 		},
 	})
@@ -49,12 +53,14 @@ type fakesKey struct{}
 type fakes struct {
 	slack     *fakeslack.Fake
 	pagerduty *fakepagerduty.Fake
+	metrics   *enrichtest.Fake
 }
 
-// setUp gives a story its world: $SLACK, $PAGERDUTY (addresses), $LISTEN and
-// $OPERATORS (free ports), secrets in files, and a config that names them all.
-func setUp(env *testscript.Env) error {
+// setUp gives a story its world: $SLACK, $PAGERDUTY, $PROMETHEUS (addresses),
+// $THANOS (gRPC), $LISTEN, $OPERATORS and $NOBODY (free ports), secrets in files.
+func setUp(t *testing.T, env *testscript.Env) error {
 	f := &fakes{
+		metrics:   enrichtest.New(t),
 		slack:     fakeslack.New(fakeslack.Options{NoRateLimits: true}),
 		pagerduty: fakepagerduty.New(fakepagerduty.Options{}),
 	}
@@ -64,6 +70,8 @@ func setUp(env *testscript.Env) error {
 		env.Defer(s.Close)
 		env.Setenv(name, s.URL)
 	}
+	env.Setenv("PROMETHEUS", f.metrics.URL)
+	env.Setenv("THANOS", f.metrics.GRPC)
 	for _, name := range []string{"LISTEN", "OPERATORS", "NOBODY"} {
 		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
 		if err != nil {
@@ -118,6 +126,19 @@ func post(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// get URL: the answer goes to stdout; it must be 200.
+func get(ts *testscript.TestScript, _ bool, args []string) {
+	res, err := http.Get(args[0]) //nolint:forbidigo,noctx // to a loopback server
+	ts.Check(err)
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%s", answer)
+	if res.StatusCode != http.StatusOK {
+		ts.Fatalf("GET %s: status %d: %s", args[0], res.StatusCode, answer)
+	}
+}
+
 // fault slack|pagerduty JSON: sets a fault, see lab/fault.
 func setFault(ts *testscript.TestScript, _ bool, args []string) {
 	addr := ts.Getenv(strings.ToUpper(args[0]))
@@ -159,14 +180,35 @@ func said(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func ledger(ts *testscript.TestScript, who string) string {
-	f, ok := ts.Value(fakesKey{}).(*fakes)
-	if !ok {
-		ts.Fatalf("no fakes")
+// source WORD: what the metrics say from now on, and how: `healthy`, a label as
+// `deploy=v42` (its requests fail), `everything` (all fail), or how the source
+// misbehaves: `hangs`, `refuses`, `endless`, `partial`, `answers`.
+func setSource(ts *testscript.TestScript, _ bool, args []string) {
+	f := world(ts).metrics
+	switch word := args[0]; word {
+	case "hangs":
+		f.Misbehave(enrichtest.Trouble{Hang: true})
+	case "refuses":
+		f.Misbehave(enrichtest.Trouble{Status: http.StatusInternalServerError})
+	case "endless":
+		f.Misbehave(enrichtest.Trouble{Endless: true})
+	case "partial":
+		f.Misbehave(enrichtest.Trouble{Warning: "store dc2 did not answer"})
+	case "answers":
+		f.Misbehave(enrichtest.Trouble{})
+	default:
+		name, value, labelled := strings.Cut(word, "=")
+		fault := enrichtest.Fault{Errors: func(ls labels.Labels) bool {
+			return word == "everything" || labelled && ls.Get(name) == value
+		}}
+		f.Set(enrichtest.Fleet{Now: time.Now(), Since: 50 * time.Second, Seed: 7, Fault: fault}.Series()...)
 	}
-	var v any = f.slack.Ledger()
+}
+
+func ledger(ts *testscript.TestScript, who string) string {
+	var v any = world(ts).slack.Ledger()
 	if who == "pagerduty" {
-		v = f.pagerduty.Ledger()
+		v = world(ts).pagerduty.Ledger()
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -174,6 +216,14 @@ func ledger(ts *testscript.TestScript, who string) string {
 	enc.SetEscapeHTML(false)
 	ts.Check(enc.Encode(v))
 	return b.String()
+}
+
+func world(ts *testscript.TestScript) *fakes {
+	f, ok := ts.Value(fakesKey{}).(*fakes)
+	if !ok {
+		ts.Fatalf("no fakes")
+	}
+	return f
 }
 
 // expand FILE…: replaces $NAME of the story's environment in files.
