@@ -87,6 +87,11 @@ func (s *scripted) Find(_ context.Context, m notify.Message) (page.Receipt, bool
 // blind hides that a notifier can find.
 type blind struct{ notify.Notifier }
 
+// pass lets virtual time go on.
+func pass(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // virtual time
+}
+
 func class(c remote.Class) error { return &remote.Error{Op: "notify", Class: c} }
 
 type timed struct {
@@ -176,11 +181,11 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	slow := &remote.Error{Op: "notify", Class: remote.NotSent, RetryAfter: 40 * time.Second}
 	virtually(t, &scripted{errs: []error{slow}}, func(t *testing.T, v *timed) {
 		v.put(t, problem(id(1)))
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		v.put(t, problem(id(2))) // the whole target is left alone
-		time.Sleep(29 * time.Second)
+		pass(29 * time.Second)
 		require.LessOrEqual(t, len(v.calls), 1+3, "workers that waited for work already may take one item each")
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		require.GreaterOrEqual(t, v.calls[len(v.calls)-1].at, 40*time.Second)
 		require.Zero(t, v.items(t))
 		require.Empty(t, v.asked, "nobody asks for what was surely not sent")
@@ -195,7 +200,7 @@ func TestBackoffHasNoEndForACriticalPage(t *testing.T) {
 	rarely := notify.Timing{BackoffMax: 10 * time.Minute}
 	virtually(t, &scripted{errs: errs, timing: rarely}, func(t *testing.T, v *timed) {
 		v.put(t, problem(id(1)))
-		time.Sleep(30 * time.Hour)
+		pass(30 * time.Hour)
 		require.Equal(t, 1, v.items(t))
 		require.Equal(t, page.Waiting, v.receipt(t, problem(id(1))).State)
 		require.Equal(t, 1, v.alarms, "late and critical: somebody is told, once")
@@ -216,10 +221,10 @@ func TestOthersExpire(t *testing.T) {
 	virtually(t, &scripted{errs: errs, timing: rarely}, func(t *testing.T, v *timed) {
 		p := warning(problem(id(1)))
 		v.put(t, p)
-		time.Sleep(23 * time.Hour)
+		pass(23 * time.Hour)
 		require.Equal(t, 1, v.items(t))
 		require.Zero(t, v.alarms)
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		require.Zero(t, v.items(t))
 		require.Equal(t, page.Failed, v.receipt(t, p).State)
 		require.Equal(t, 1, v.alarms)
@@ -230,7 +235,7 @@ func TestUnknownIsAskedForAfterTwoSeconds(t *testing.T) {
 	virtually(t, &scripted{errs: []error{class(remote.Unknown)}, finds: []error{errFound}}, func(t *testing.T, v *timed) {
 		p := problem(id(1))
 		v.put(t, p)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		require.Equal(t, []time.Duration{2 * time.Second}, v.asked)
 		require.Equal(t, []call{{verb: notify.VerbOpen}, {at: 2 * time.Second, verb: notify.VerbUpdate}}, v.calls, "found, then brought up to date")
 		require.Equal(t, page.Sent, v.receipt(t, p).State)
@@ -240,7 +245,7 @@ func TestUnknownIsAskedForAfterTwoSeconds(t *testing.T) {
 func TestUnknownThatIsNotFoundIsSentAgainUnmarked(t *testing.T) {
 	virtually(t, &scripted{errs: []error{class(remote.Unknown)}}, func(t *testing.T, v *timed) {
 		v.put(t, problem(id(1)))
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		require.Equal(t, []call{{verb: notify.VerbOpen}, {at: 2 * time.Second, verb: notify.VerbOpen}}, v.calls)
 	})
 }
@@ -253,7 +258,7 @@ func TestASearchThatFailsEndsInAMarkedRepeat(t *testing.T) {
 	virtually(t, &scripted{errs: []error{class(remote.Unknown)}, finds: finds}, func(t *testing.T, v *timed) {
 		p := problem(id(1))
 		v.put(t, p)
-		time.Sleep(5 * time.Minute)
+		pass(5 * time.Minute)
 		require.Len(t, v.calls, 2)
 		require.True(t, v.calls[1].repeat)
 		require.GreaterOrEqual(t, v.calls[1].at, time.Minute)
@@ -270,7 +275,7 @@ func TestWhoCannotBeAskedIsToldAgainAtOnce(t *testing.T) {
 	} {
 		virtually(t, s, func(t *testing.T, v *timed) {
 			v.put(t, problem(id(1)))
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 			require.Equal(t, []call{{verb: notify.VerbOpen}, {at: 2 * time.Second, verb: notify.VerbOpen, repeat: true}}, v.calls)
 		})
 	}
@@ -280,7 +285,7 @@ func TestARepeatThatWasRefusedStaysDoubtful(t *testing.T) {
 	s := &scripted{errs: []error{class(remote.Unknown), class(remote.NotSent)}, finds: []error{class(remote.Config), errFound}}
 	virtually(t, s, func(t *testing.T, v *timed) {
 		v.put(t, problem(id(1)))
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		require.Len(t, v.asked, 2, "the first may still be there: it is asked for again")
 		require.Equal(t, notify.VerbUpdate, v.calls[len(v.calls)-1].verb)
 	})
@@ -290,12 +295,12 @@ func TestConfigIsTriedEveryFiveMinutes(t *testing.T) {
 	virtually(t, &scripted{errs: []error{class(remote.Config), class(remote.Config), class(remote.Config)}}, func(t *testing.T, v *timed) {
 		p := problem(id(1))
 		v.put(t, p)
-		time.Sleep(12 * time.Minute)
+		pass(12 * time.Minute)
 		require.Equal(t, page.Failed, v.receipt(t, p).State)
 		require.Len(t, v.calls, 3)
 		require.Equal(t, 5*time.Minute, v.calls[1].at)
 		require.Equal(t, 1, v.alarms)
-		time.Sleep(5 * time.Minute)
+		pass(5 * time.Minute)
 		require.Equal(t, page.Sent, v.receipt(t, p).State)
 	})
 }
@@ -303,7 +308,7 @@ func TestConfigIsTriedEveryFiveMinutes(t *testing.T) {
 func TestAPanicIsNotTheHousesEnd(t *testing.T) {
 	virtually(t, &scripted{errs: []error{errors.New("panic")}}, func(t *testing.T, v *timed) {
 		v.put(t, problem(id(1)))
-		time.Sleep(time.Second)
+		pass(time.Second)
 		require.Equal(t, []call{{verb: notify.VerbOpen}, {verb: notify.VerbOpen, plain: true}}, v.calls)
 	})
 }
@@ -312,10 +317,10 @@ func TestAnUpdateOfUnknownOutcomeIsSimplyDoneAgain(t *testing.T) {
 	virtually(t, &scripted{errs: []error{nil, class(remote.Unknown)}}, func(t *testing.T, v *timed) {
 		p := problem(id(1))
 		v.put(t, p)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		p.Revision++
 		v.put(t, p)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		require.Empty(t, v.asked)
 		require.Equal(t, notify.VerbUpdate, v.calls[2].verb)
 		require.Equal(t, p.Revision, v.receipt(t, p).Revision)
@@ -326,9 +331,9 @@ func TestACallEndsWithItsTimeAndSoonAfterTheHouse(t *testing.T) {
 	virtually(t, &scripted{block: time.Hour, finds: []error{class(remote.NotSent)}}, func(t *testing.T, v *timed) {
 		p := problem(id(1))
 		v.put(t, p)
-		time.Sleep(31 * time.Second)
+		pass(31 * time.Second)
 		require.Equal(t, page.Ambiguous, v.receipt(t, p).State)
-		time.Sleep(10 * time.Minute) // asked for, not found, sent again, hanging …
+		pass(10 * time.Minute) // asked for, not found, sent again, hanging …
 		closing := time.Now()
 		v.cancel()
 		<-v.done

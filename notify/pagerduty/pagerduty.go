@@ -85,7 +85,8 @@ func open(c *Config, d notify.Deps) (*target, error) {
 // Notify triggers on open and resolves on resolve. An update sends nothing:
 // PagerDuty neither notifies again nor retitles on a repeated trigger, and
 // keeps the details of the first one, so that all it would bring is a line in
-// the incident's log and a share of the 120 events a minute. A problem that
+// the incident's log; and had somebody resolved the incident meanwhile, it
+// would open another and page a second time. A problem that
 // was over before it could be opened is not sent either: nobody is paged for
 // what has ended, and the receipt stays without a Ref.
 func (t *target) Notify(ctx context.Context, m notify.Message) (page.Receipt, error) {
@@ -130,12 +131,7 @@ func (t *target) Render(m notify.Message) ([]byte, error) {
 	if action == "" {
 		return []byte("null"), nil
 	}
-	b, err := t.body(m, action, config.Secret("").String())
-	if err != nil {
-		return nil, err
-	}
-	var out json.RawMessage = b
-	return json.MarshalIndent(out, "", "  ")
+	return t.body(m, action, config.Secret("").String())
 }
 
 const op = "enqueue event"

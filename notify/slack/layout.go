@@ -115,7 +115,7 @@ func body(t notify.Text, pageURL string) []slack.Block {
 		b = append(b, section(text(t.Details)))
 	}
 	if len(t.Traits) > 0 {
-		b = append(b, list(t.Traits, false))
+		b = append(b, list(also(t.Traits), false))
 	}
 	if members := t.Members; len(members) > 0 {
 		b = append(b, list(members, true))
@@ -133,6 +133,15 @@ func body(t notify.Text, pageURL string) []slack.Block {
 		b = append(b, small(t.Clock))
 	}
 	return b
+}
+
+// also sets further traits off from the headline's.
+func also(traits []string) []string {
+	out := make([]string, 0, len(traits))
+	for _, t := range traits {
+		out = append(out, "also: "+t)
+	}
+	return out
 }
 
 func linkLine(links []page.Link, pageURL string) []slack.RichTextSectionElement {

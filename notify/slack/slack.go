@@ -150,7 +150,7 @@ func (t *target) Render(m notify.Message) ([]byte, error) {
 			out[name] = json.RawMessage(f.Get(name))
 		}
 	}
-	return json.MarshalIndent(out, "", "  ")
+	return encode(out)
 }
 
 // Check proves the token.

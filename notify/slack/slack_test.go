@@ -16,14 +16,14 @@ import (
 	"github.com/tocsin/tocsin/remote"
 )
 
-func secretFile(t *testing.T, secret string) config.SecretFile {
+func secretFile(t testing.TB, secret string) config.SecretFile {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "token")
 	require.NoError(t, os.WriteFile(path, []byte(secret+"\n"), 0o600))
 	return config.SecretFile(path)
 }
 
-func section(t *testing.T, url, token string) *slack.Config {
+func section(t testing.TB, url, token string) *slack.Config {
 	c := slack.Kind().Config().(*slack.Config)
 	c.APIURL, c.Channel, c.TokenFile = url+"/api/", "C0PAGES", secretFile(t, token)
 	require.NoError(t, c.Validate())
@@ -75,4 +75,11 @@ func shown(fake *fakeslack.Fake) []notifytest.Shown {
 		out = append(out, s)
 	}
 	return out
+}
+
+func tokenIn(t *testing.T, dir string) config.SecretFile {
+	t.Helper()
+	path := filepath.Join(dir, "token")
+	require.NoError(t, os.WriteFile(path, []byte(fakeslack.DefaultToken), 0o600))
+	return config.SecretFile(path)
 }
