@@ -44,7 +44,8 @@ type Finding struct {
 	Scope   page.Labels  // constant over both
 	Failing int
 	Healthy int
-	Notes   []string
+	Minor   *page.Trait // looks worse than the rest and does not explain the alert: no trait, and no None either
+	Notes   []string    // what is missing; they name no label value
 }
 
 // Kind is one way to make a Source; app/kinds.go lists them.
@@ -77,6 +78,12 @@ type Checker interface {
 // whose generator URL names none. Labels choose among rules of one name.
 type Ruler interface {
 	Expr(ctx context.Context, alertname string, labels page.Labels) (string, error)
+}
+
+// Keyer is a Source that can tell which questions have the same answer: those
+// with equal keys, their time apart. Without it all of a question counts.
+type Keyer interface {
+	Key(q Question) string
 }
 
 // Linker is a Source that can show a query in its own UI.

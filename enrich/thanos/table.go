@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -145,4 +146,19 @@ func (c *inquiry) query(ctx context.Context, text string) (vector, error) {
 	c.partial = c.partial || len(a.Warnings) > 0
 	c.cut = c.cut || a.Cut
 	return out, err
+}
+
+// Key names the queries that a question comes down to: alerts of one rule whose
+// labels narrow nothing have one answer.
+func (s *Source) Key(q enrich.Question) string {
+	alert, err := expr.Parse(q.Expr)
+	if err != nil {
+		return q.Expr
+	}
+	ask := alert.Ask(expr.Population{Alert: q.Labels, Group: q.Group, Drop: s.cfg.DenyLabels})
+	own := []string{q.Expr, ask.Member, ask.Bad, ask.All}
+	for _, name := range alert.Grouping() { // narrowed by us where a selector cannot be
+		own = append(own, q.Labels[name])
+	}
+	return strings.Join(own, "\n")
 }

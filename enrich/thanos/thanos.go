@@ -112,6 +112,7 @@ var (
 	_ enrich.Ruler   = (*Source)(nil)
 	_ enrich.Linker  = (*Source)(nil)
 	_ enrich.Checker = (*Source)(nil)
+	_ enrich.Keyer   = (*Source)(nil)
 )
 
 // transport evaluates instant queries.

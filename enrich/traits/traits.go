@@ -77,6 +77,10 @@ func (e *Explainer) Explain(t *enrich.Table) enrich.Finding {
 	}
 	if len(found) == 0 {
 		out.None, out.Notes = v.none(t, s)
+		if s.minor != nil && v.failing > 0 {
+			minor := s.trait(*s.minor, v)
+			out.Minor = &minor
+		}
 	}
 	return out
 }
@@ -132,9 +136,7 @@ func (v verdicts) none(t *enrich.Table, s *scan) (bool, []string) {
 	case v.failing == 0 || (t.Model == enrich.Ratio && rate(s.whole) < t.Share*windowFilled):
 		return false, []string{"what the rule fired on is not to be seen at this time"}
 	case s.minor != nil:
-		c := t.Cols[s.minor.col]
-		return false, []string{fmt.Sprintf("%s=%s looks worse than the rest, but does not explain the alert: it holds %s of what is bad",
-			c.Name, c.Dict[s.minor.code], page.Percent(s.minor.share))}
+		return false, nil
 	case v.healthy == 0 && (t.Model != enrich.Ratio || s.total.bad >= minBad):
 		return true, nil
 	case t.Model == enrich.Ratio && s.total.bad < minBad:

@@ -1,0 +1,147 @@
+package enrich
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/tocsin/tocsin/page"
+)
+
+// Named is a source under its configured name.
+type Named struct {
+	Name   string
+	Source Source
+}
+
+// Options of an Enricher.
+type Options struct {
+	Sources   []Named
+	Explainer Explainer
+	Roles     Roles
+	Redact    []string      // roles whose values never leave the house
+	CacheFor  time.Duration // how long an answer serves further questions; 0 is 10 s
+	Log       *slog.Logger
+	Now       func() time.Time
+	Metrics   *Metrics     // nil for none
+	Tracer    trace.Tracer // nil for none
+}
+
+// Enricher answers what the failing members of a problem have in common. It is
+// safe for concurrent use: questions that are alike share one answer.
+type Enricher struct {
+	Options
+	turns map[string]chan struct{}
+
+	mu      sync.Mutex
+	flights map[string]*flight
+}
+
+// perSource is how many questions one source is asked at a time; a storm waits
+// in our house, not in its.
+const perSource = 8
+
+// New returns an Enricher.
+func New(o Options) *Enricher {
+	if o.CacheFor == 0 {
+		o.CacheFor = 10 * time.Second
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
+	}
+	if o.Tracer == nil {
+		o.Tracer = noop.NewTracerProvider().Tracer("")
+	}
+	e := &Enricher{Options: o, turns: map[string]chan struct{}{}, flights: map[string]*flight{}}
+	for _, s := range o.Sources {
+		e.turns[s.Name] = make(chan struct{}, perSource)
+	}
+	return e
+}
+
+// Context asks every source about the rules of a problem and returns what is
+// known when ctx ends at the latest. It has no error to return: what is missing
+// stands in the notes. While Pending, the sources are still at it, and a later
+// call finds their answers.
+func (e *Enricher) Context(ctx context.Context, p page.Problem) page.Context {
+	ctx, span := e.Tracer.Start(ctx, "enrich", trace.WithAttributes(attribute.String("page", p.ID)))
+	defer span.End()
+	began := e.Now()
+	rules, rest := rulesOf(p)
+	asked := e.ask(ctx, p, rules)
+	wait(ctx, asked)
+	out := e.merge(rules, asked, rest, allowed(ctx, began, e.Now()))
+	e.Metrics.contexts.WithLabelValues(spoken(out)).Inc()
+	span.SetAttributes(attribute.Int("traits", len(out.Traits)), attribute.Bool("pending", out.Pending))
+	return out
+}
+
+// inquiry is one rule asked of one source.
+type inquiry struct {
+	rule   rule
+	source Named
+	flight *flight
+	reused bool // somebody else had asked
+}
+
+// ask starts, or joins, one flight for each rule and source.
+func (e *Enricher) ask(ctx context.Context, p page.Problem, rules []rule) []inquiry {
+	var out []inquiry
+	deadline, _ := ctx.Deadline()
+	for _, r := range rules {
+		q := Question{
+			Alert: r.name, Expr: r.expr, Labels: r.shared, Group: p.Group.GroupLabels,
+			Firing: r.firing, At: e.Now(), Deadline: deadline,
+		}
+		for _, s := range e.Sources {
+			if _, ruler := s.Source.(Ruler); r.expr == "" && !ruler {
+				continue // it knows neither what to ask nor whom
+			}
+			f, reused := e.join(ctx, s, q)
+			out = append(out, inquiry{r, s, f, reused})
+		}
+	}
+	return out
+}
+
+// wait returns when every flight has landed or ctx has ended.
+func wait(ctx context.Context, asked []inquiry) {
+	for _, i := range asked {
+		select {
+		case <-i.flight.landed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// allowed is the time there was for an answer.
+func allowed(ctx context.Context, began, now time.Time) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return deadline.Sub(began)
+	}
+	return now.Sub(began)
+}
+
+func spoken(c page.Context) string {
+	switch {
+	case len(c.Traits) > 0:
+		return "trait"
+	case c.None:
+		return "none"
+	case c.Pending:
+		return "pending"
+	}
+	return "unknown"
+}

@@ -1,0 +1,182 @@
+package enrich
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tocsin/tocsin/expr"
+	"github.com/tocsin/tocsin/page"
+	"github.com/tocsin/tocsin/remote"
+)
+
+// maxTraits is how many traits a page carries.
+const maxTraits = 3
+
+// merge makes one context of the answers that are there.
+func (e *Enricher) merge(rules []rule, asked []inquiry, rest []string, allowed time.Duration) page.Context {
+	m := merger{e: e, redact: redactor{hides: e.hides, any: len(e.Redact) > 0}, known: map[string]bool{}}
+	for _, i := range asked {
+		if !i.flight.done() {
+			m.out.Pending = true
+			m.note("no answer from %s within %s: traits follow", i.source.Name, allowed.Round(100*time.Millisecond))
+			continue
+		}
+		m.add(i)
+	}
+	switch {
+	case len(asked) > 0 || len(rules) == 0:
+	case len(e.Sources) == 0:
+		m.note("no source is configured: what they share is not asked")
+	default:
+		m.note("no expression: the alert's generator URL names none, and no source lists rules")
+	}
+	if len(rest) > 0 {
+		m.note("of %d rules %d were asked about, not: %s", maxRules+len(rest), maxRules, strings.Join(rest, ", "))
+	}
+	return m.finish()
+}
+
+// merger gathers answers in the order of their rules.
+type merger struct {
+	e      *Enricher
+	out    page.Context
+	redact redactor
+	best   *Finding // whose populations the page counts
+	none   *Finding
+	some   *Finding
+	known  map[string]bool // notes
+}
+
+func (m *merger) add(i inquiry) {
+	f, a := i.flight, i.flight.answer
+	for _, q := range a.queries {
+		q.Cached = i.reused
+		q.Text, _ = m.redact.query(q.Text)
+		m.out.Queries = append(m.out.Queries, q)
+	}
+	if a.err != nil {
+		m.note("%s", words(i.source.Name, i.rule.name, a.err))
+		return
+	}
+	if a.partial {
+		m.note("%s answered in part: some of its stores did not", i.source.Name)
+	}
+	if a.cut {
+		m.note("%s has more members than its limits let in: the counts are of those that were read", i.source.Name)
+	}
+	for _, n := range a.finding.Notes {
+		m.note("%s: %s", i.rule.name, n)
+	}
+	if t := a.finding.Minor; t != nil {
+		m.note("%s: %s looks worse than the rest, but does not explain the alert: it holds %s of what is bad",
+			i.rule.name, m.redact.labels(t.Labels), page.Percent(t.Share))
+	}
+	for _, t := range a.finding.Traits {
+		m.trait(t, i, f)
+	}
+	finding := &f.answer.finding
+	if len(finding.Traits) > 0 && (m.best == nil || finding.Traits[0].Score > m.best.Traits[0].Score) {
+		m.best = finding
+	}
+	if finding.None && m.none == nil {
+		m.none = finding
+	}
+	if m.some == nil {
+		m.some = finding
+	}
+}
+
+// trait adds one trait with its query and link; of two that say the same the
+// more evident one stays.
+func (m *merger) trait(t page.Trait, i inquiry, f *flight) {
+	t.Source, t.Alert = i.source.Name, i.rule.name
+	visible, hidden := m.redact.visible(t.Labels)
+	if f.answer.show != nil {
+		text, cut := m.redact.query(f.answer.show(visible))
+		t.Query = text
+		if l, ok := i.source.Source.(Linker); ok && !hidden && !cut && text != "" {
+			t.Link = l.Link(text, f.at)
+		}
+	}
+	t.Labels = m.redact.labels(t.Labels)
+	t.Also = slices.Clone(t.Also)
+	for j, l := range t.Also {
+		t.Also[j].Value = m.redact.value(l.Name, l.Value)
+	}
+	id := t.Labels.ID()
+	for j, have := range m.out.Traits {
+		if have.Labels.ID() == id {
+			if t.Score > have.Score {
+				m.out.Traits[j] = t
+			}
+			return
+		}
+	}
+	m.out.Traits = append(m.out.Traits, t)
+}
+
+func (m *merger) finish() page.Context {
+	c := &m.out
+	slices.SortStableFunc(c.Traits, func(a, b page.Trait) int { return cmp.Compare(b.Score, a.Score) })
+	c.Traits = c.Traits[:min(len(c.Traits), maxTraits)]
+	// While somebody is still to answer, "nothing in common" is too early.
+	c.None = len(c.Traits) == 0 && m.none != nil && !c.Pending
+	counted := m.some
+	switch {
+	case m.best != nil:
+		counted = m.best
+	case m.none != nil:
+		counted = m.none
+	}
+	if counted != nil {
+		c.Failing, c.Healthy, c.Scope = counted.Failing, counted.Healthy, m.redact.labels(counted.Scope)
+	}
+	if !c.Pending {
+		c.At = m.e.Now()
+	}
+	return *c
+}
+
+func (m *merger) note(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if !m.known[text] {
+		m.known[text] = true
+		m.out.Notes = append(m.out.Notes, page.Note{Room: "enrich", Text: text, At: m.e.Now()})
+	}
+}
+
+// words says in words fit for a page why a source has no answer.
+func words(source, alert string, err error) string {
+	if _, ok := errors.AsType[*remote.Error](err); ok {
+		return wordsOfRemote(source, err)
+	}
+	switch {
+	case errors.Is(err, expr.ErrNoPopulation), errors.Is(err, expr.ErrShape):
+		return fmt.Sprintf("%s: %s", alert, err)
+	case remote.Passing(err):
+		return source + " did not answer in time"
+	case errors.Is(err, errPanic):
+		return source + " could not be asked: an error of ours, see the log"
+	}
+	return fmt.Sprintf("%s has no answer about %s", source, alert)
+}
+
+func wordsOfRemote(source string, err error) string {
+	e, _ := errors.AsType[*remote.Error](err)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
+		return source + " did not answer in time"
+	case e.Status != 0:
+		return fmt.Sprintf("%s answered with status %d", source, e.Status)
+	case e.Class == remote.NotSent:
+		return source + " cannot be reached"
+	case e.Reason != "":
+		return fmt.Sprintf("%s did not answer: %s", source, e.Reason)
+	}
+	return source + " gave no readable answer"
+}
