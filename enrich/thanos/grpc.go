@@ -31,17 +31,13 @@ const maxMessage = 16 << 20
 
 // stream asks Thanos' gRPC Query API.
 type stream struct {
-	api queryAPI
-	cfg *Config
-}
-
-// queryAPI is the one call that is used of Thanos' Query service.
-type queryAPI interface {
-	Query(ctx context.Context, in *querypb.QueryRequest, opts ...grpc.CallOption) (querypb.Query_QueryClient, error)
+	conn *grpc.ClientConn
+	api  querypb.QueryClient
+	cfg  *Config
 }
 
 // dial prepares a connection; it is made with the first question.
-func dial(c *Config, secure *tls.Config) (transport, error) {
+func dial(c *Config, secure *tls.Config) (*stream, error) {
 	creds := insecure.NewCredentials()
 	if secure != nil {
 		creds = credentials.NewTLS(secure)
@@ -57,7 +53,7 @@ func dial(c *Config, secure *tls.Config) (transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &stream{api: querypb.NewQueryClient(conn), cfg: c}, nil
+	return &stream{conn: conn, api: querypb.NewQueryClient(conn), cfg: c}, nil
 }
 
 // Query evaluates one instant query.
@@ -71,7 +67,7 @@ func (s *stream) Query(ctx context.Context, text string, at time.Time, limits pr
 	if deadline, ok := ctx.Deadline(); ok {
 		req.TimeoutSeconds = int64(time.Until(deadline).Seconds()) + 1
 	}
-	r := &reader{limits: limits, each: each}
+	r := &reader{limits: limits, each: each, strings: map[string]string{}}
 	answers, err := s.api.Query(ctx, req)
 	if err != nil {
 		return r.out, refused(ctx, err)
@@ -97,6 +93,8 @@ type reader struct {
 	each   func([]page.Label, float64)
 	out    prometheus.Answer
 	labels []page.Label
+
+	strings map[string]string
 }
 
 func (r *reader) take(res *querypb.QueryResponse) {
@@ -129,11 +127,21 @@ func (r *reader) series(s *prompb.TimeSeries) {
 	r.out.Series++
 	r.labels = r.labels[:0]
 	for i := range s.Labels {
-		// The strings share the message's memory, which nobody writes to again.
-		r.labels = append(r.labels, page.Label{Name: s.Labels[i].Name, Value: s.Labels[i].Value})
+		r.labels = append(r.labels, page.Label{Name: r.own(s.Labels[i].Name), Value: r.own(s.Labels[i].Value)})
 	}
 	slices.SortFunc(r.labels, func(a, b page.Label) int { return strings.Compare(a.Name, b.Name) })
 	r.each(r.labels, s.Samples[len(s.Samples)-1].Value)
+}
+
+// own returns a copy of a label's string, the same one for all series: ZLabel's
+// strings lie in the message's buffer, which gRPC hands to the next message.
+func (r *reader) own(s string) string {
+	if have, ok := r.strings[s]; ok {
+		return have
+	}
+	s = strings.Clone(s)
+	r.strings[s] = s
+	return s
 }
 
 // verdict tells an answer without series from a refusal: under partial response

@@ -90,9 +90,7 @@ func odd(a, b []member) []string {
 }
 
 func without(ls []page.Label, names []string) []page.Label {
-	return slices.DeleteFunc(ls, func(l page.Label) bool {
-		return l.Name == "__name__" || slices.Contains(names, l.Name)
-	})
+	return slices.DeleteFunc(ls, func(l page.Label) bool { return slices.Contains(names, l.Name) })
 }
 
 func value(ls []page.Label, name string) string {

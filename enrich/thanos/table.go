@@ -75,10 +75,11 @@ func (c *inquiry) members(ctx context.Context) ([]member, error) {
 	case expr.State, expr.Value:
 	}
 	a, err := c.query(ctx, c.ask.Member)
-	for i := range a.rows {
-		a.rows[i].value = a.rows[i].all
+	rows := collapsed(a.rows, c.source.cfg.ReplicaLabels, func(first, _ float64) float64 { return first })
+	for i := range rows {
+		rows[i].value = rows[i].all
 	}
-	return a.rows, err
+	return rows, err
 }
 
 // pair asks for both sides of a ratio at once.

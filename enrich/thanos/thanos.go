@@ -105,6 +105,7 @@ type Source struct {
 	ask   transport
 	web   *prometheus.Client // nil where only gRPC is known
 	link  *url.URL           // nil where nothing is
+	close func() error       // nil where nothing is held open
 }
 
 var (
@@ -145,9 +146,11 @@ func open(section any, d enrich.Deps) (enrich.Source, error) {
 		s.ask = s.web
 	}
 	if c.GRPC != "" {
-		if s.ask, err = dial(c, secure); err != nil {
+		st, err := dial(c, secure)
+		if err != nil {
 			return nil, config.Under("grpc", err)
 		}
+		s.ask, s.close = st, st.conn.Close
 	}
 	if shown, ok := page.WebURL(firstOf(c.ExternalURL, c.HTTP)); ok {
 		s.link, _ = url.Parse(shown) // WebURL parsed it
@@ -192,6 +195,15 @@ func (s *Source) Check(ctx context.Context) error {
 		err = fmt.Errorf("vector(1) has %d samples, not 1", n)
 	}
 	return err
+}
+
+// Close ends the connection that is kept to the server. No question may be
+// under way.
+func (s *Source) Close() error {
+	if s.close == nil {
+		return nil
+	}
+	return s.close()
 }
 
 func (s *Source) limits() prometheus.Limits {
