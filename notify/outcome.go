@@ -41,7 +41,7 @@ func (d *delivery) settle(ctx context.Context, r page.Receipt, item store.Op) er
 		if item.Kind == store.OpDone {
 			state = "" // delivered or given up: nothing is pending
 		}
-		d.lane.note(d.lease.ID, state)
+		d.note(d.lease.ID, state)
 	}
 	return err
 }
@@ -131,7 +131,7 @@ func (d *delivery) fail(ctx context.Context, err error, state page.DeliveryState
 // or it is critical and late.
 func (d *delivery) alarm(ctx context.Context, state page.DeliveryState, err error) {
 	late := d.page.Severity == page.Critical && d.Now().Sub(time.UnixMilli(d.work.At)) >= d.timing.RepeatAfter
-	if d.Alarm == nil || d.page.Self || (state != page.Failed && !late) || !d.lane.first(d.lease.ID) {
+	if d.Alarm == nil || d.page.Self || (state != page.Failed && !late) || !d.first(d.lease.ID) {
 		return
 	}
 	d.Alarm(ctx, d.target.String(), d.page, err)

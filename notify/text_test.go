@@ -87,8 +87,10 @@ func TestClockKeepsTheFirstDelivery(t *testing.T) {
 func TestLinksAreWebAddresses(t *testing.T) {
 	p := notifytest.Page()
 	p.Links = []page.Link{
-		{Text: "runbook", URL: "https://wiki.example/r"}, {Text: "bad", URL: "javascript:alert(1)"},
-		{Text: "", URL: "http://x.example/"}, {Text: "long", URL: "https://x.example/" + strings.Repeat("q", 3000)},
+		{Text: "runbook", URL: "https://wiki.example/r"},
+		{Text: "bad", URL: "javascript:alert(1)"},
+		{Text: "", URL: "http://x.example/"},
+		{Text: "long", URL: "https://x.example/" + strings.Repeat("q", 3000)},
 	}
 	require.Equal(t, []page.Link{{Text: "runbook", URL: "https://wiki.example/r"}, {Text: "link", URL: "http://x.example/"}}, compose(p, nil).Links)
 }

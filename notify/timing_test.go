@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,9 +89,22 @@ func (s *scripted) Find(_ context.Context, m notify.Message) (page.Receipt, bool
 // blind hides that a notifier can find.
 type blind struct{ notify.Notifier }
 
+func (s *scripted) made() []call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.calls)
+}
+
+func (s *scripted) searched() []time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.asked)
+}
+
 // pass lets virtual time go on.
 func pass(d time.Duration) {
 	time.Sleep(d) //nolint:forbidigo // virtual time
+	synctest.Wait()
 }
 
 func class(c remote.Class) error { return &remote.Error{Op: "notify", Class: c} }
@@ -98,7 +113,7 @@ type timed struct {
 	*scripted
 	store  store.Store
 	router *notify.Router
-	alarms int
+	alarms atomic.Int64
 	cancel context.CancelFunc
 	done   chan struct{}
 }
@@ -130,7 +145,7 @@ func virtually(t *testing.T, s *scripted, body func(*testing.T, *timed)) {
 		w := &notify.Worker{
 			Store: st, Targets: v.router.Targets(), Now: time.Now, Metrics: notify.NewMetrics(nil),
 			Log: slog.New(slog.DiscardHandler), Tracer: noop.NewTracerProvider().Tracer(""), Timing: s.timing,
-			Alarm: func(context.Context, string, page.Page, error) { v.alarms++ },
+			Alarm: func(context.Context, string, page.Page, error) { v.alarms.Add(1) },
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		v.cancel = cancel
@@ -184,11 +199,11 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 		pass(10 * time.Second)
 		v.put(t, problem(id(2))) // the whole target is left alone
 		pass(29 * time.Second)
-		require.LessOrEqual(t, len(v.calls), 1+3, "workers that waited for work already may take one item each")
+		require.LessOrEqual(t, len(v.made()), 1+3, "workers that waited for work already may take one item each")
 		pass(2 * time.Minute)
-		require.GreaterOrEqual(t, v.calls[len(v.calls)-1].at, 40*time.Second)
+		require.GreaterOrEqual(t, v.made()[len(v.made())-1].at, 40*time.Second)
 		require.Zero(t, v.items(t))
-		require.Empty(t, v.asked, "nobody asks for what was surely not sent")
+		require.Empty(t, v.searched(), "nobody asks for what was surely not sent")
 	})
 }
 
@@ -203,12 +218,13 @@ func TestBackoffHasNoEndForACriticalPage(t *testing.T) {
 		pass(30 * time.Hour)
 		require.Equal(t, 1, v.items(t))
 		require.Equal(t, page.Waiting, v.receipt(t, problem(id(1))).State)
-		require.Equal(t, 1, v.alarms, "late and critical: somebody is told, once")
-		for i := 1; i < len(v.calls); i++ {
-			require.LessOrEqual(t, v.calls[i].at-v.calls[i-1].at, 10*time.Minute+time.Second)
+		require.Equal(t, int64(1), v.alarms.Load(), "late and critical: somebody is told, once")
+		calls := v.made()
+		for i := 1; i < len(calls); i++ {
+			require.LessOrEqual(t, calls[i].at-calls[i-1].at, 10*time.Minute+time.Second)
 		}
-		require.Greater(t, v.calls[20].at-v.calls[0].at, 5*time.Minute, "it does back off")
-		require.Less(t, v.calls[5].at, 2*time.Minute, "and not at once")
+		require.Greater(t, calls[20].at-calls[0].at, 5*time.Minute, "it does back off")
+		require.Less(t, calls[5].at, 2*time.Minute, "and not at once")
 	})
 }
 
@@ -223,11 +239,11 @@ func TestOthersExpire(t *testing.T) {
 		v.put(t, p)
 		pass(23 * time.Hour)
 		require.Equal(t, 1, v.items(t))
-		require.Zero(t, v.alarms)
+		require.Zero(t, v.alarms.Load())
 		pass(2 * time.Hour)
 		require.Zero(t, v.items(t))
 		require.Equal(t, page.Failed, v.receipt(t, p).State)
-		require.Equal(t, 1, v.alarms)
+		require.Equal(t, int64(1), v.alarms.Load())
 	})
 }
 
@@ -236,8 +252,8 @@ func TestUnknownIsAskedForAfterTwoSeconds(t *testing.T) {
 		p := problem(id(1))
 		v.put(t, p)
 		pass(time.Minute)
-		require.Equal(t, []time.Duration{2 * time.Second}, v.asked)
-		require.Equal(t, []call{{verb: notify.VerbOpen}, {at: 2 * time.Second, verb: notify.VerbUpdate}}, v.calls, "found, then brought up to date")
+		require.Equal(t, []time.Duration{2 * time.Second}, v.searched())
+		require.Equal(t, []call{{verb: notify.VerbOpen}, {at: 2 * time.Second, verb: notify.VerbUpdate}}, v.made(), "found, then brought up to date")
 		require.Equal(t, page.Sent, v.receipt(t, p).State)
 	})
 }
@@ -246,7 +262,7 @@ func TestUnknownThatIsNotFoundIsSentAgainUnmarked(t *testing.T) {
 	virtually(t, &scripted{errs: []error{class(remote.Unknown)}}, func(t *testing.T, v *timed) {
 		v.put(t, problem(id(1)))
 		pass(time.Minute)
-		require.Equal(t, []call{{verb: notify.VerbOpen}, {at: 2 * time.Second, verb: notify.VerbOpen}}, v.calls)
+		require.Equal(t, []call{{verb: notify.VerbOpen}, {at: 2 * time.Second, verb: notify.VerbOpen}}, v.made())
 	})
 }
 
@@ -259,11 +275,11 @@ func TestASearchThatFailsEndsInAMarkedRepeat(t *testing.T) {
 		p := problem(id(1))
 		v.put(t, p)
 		pass(5 * time.Minute)
-		require.Len(t, v.calls, 2)
-		require.True(t, v.calls[1].repeat)
-		require.GreaterOrEqual(t, v.calls[1].at, time.Minute)
-		require.Less(t, v.calls[1].at, 2*time.Minute+time.Second)
-		require.Greater(t, len(v.asked), 1)
+		require.Len(t, v.made(), 2)
+		require.True(t, v.made()[1].repeat)
+		require.GreaterOrEqual(t, v.made()[1].at, time.Minute)
+		require.Less(t, v.made()[1].at, 2*time.Minute+time.Second)
+		require.Greater(t, len(v.searched()), 1)
 		require.True(t, v.receipt(t, p).Repeat)
 	})
 }
@@ -276,7 +292,7 @@ func TestWhoCannotBeAskedIsToldAgainAtOnce(t *testing.T) {
 		virtually(t, s, func(t *testing.T, v *timed) {
 			v.put(t, problem(id(1)))
 			pass(time.Minute)
-			require.Equal(t, []call{{verb: notify.VerbOpen}, {at: 2 * time.Second, verb: notify.VerbOpen, repeat: true}}, v.calls)
+			require.Equal(t, []call{{verb: notify.VerbOpen}, {at: 2 * time.Second, verb: notify.VerbOpen, repeat: true}}, v.made())
 		})
 	}
 }
@@ -286,8 +302,8 @@ func TestARepeatThatWasRefusedStaysDoubtful(t *testing.T) {
 	virtually(t, s, func(t *testing.T, v *timed) {
 		v.put(t, problem(id(1)))
 		pass(10 * time.Minute)
-		require.Len(t, v.asked, 2, "the first may still be there: it is asked for again")
-		require.Equal(t, notify.VerbUpdate, v.calls[len(v.calls)-1].verb)
+		require.Len(t, v.searched(), 2, "the first may still be there: it is asked for again")
+		require.Equal(t, notify.VerbUpdate, v.made()[len(v.made())-1].verb)
 	})
 }
 
@@ -297,9 +313,9 @@ func TestConfigIsTriedEveryFiveMinutes(t *testing.T) {
 		v.put(t, p)
 		pass(12 * time.Minute)
 		require.Equal(t, page.Failed, v.receipt(t, p).State)
-		require.Len(t, v.calls, 3)
-		require.Equal(t, 5*time.Minute, v.calls[1].at)
-		require.Equal(t, 1, v.alarms)
+		require.Len(t, v.made(), 3)
+		require.Equal(t, 5*time.Minute, v.made()[1].at)
+		require.Equal(t, int64(1), v.alarms.Load())
 		pass(5 * time.Minute)
 		require.Equal(t, page.Sent, v.receipt(t, p).State)
 	})
@@ -309,7 +325,7 @@ func TestAPanicIsNotTheHousesEnd(t *testing.T) {
 	virtually(t, &scripted{errs: []error{errors.New("panic")}}, func(t *testing.T, v *timed) {
 		v.put(t, problem(id(1)))
 		pass(time.Second)
-		require.Equal(t, []call{{verb: notify.VerbOpen}, {verb: notify.VerbOpen, plain: true}}, v.calls)
+		require.Equal(t, []call{{verb: notify.VerbOpen}, {verb: notify.VerbOpen, plain: true}}, v.made())
 	})
 }
 
@@ -321,8 +337,8 @@ func TestAnUpdateOfUnknownOutcomeIsSimplyDoneAgain(t *testing.T) {
 		p.Revision++
 		v.put(t, p)
 		pass(time.Minute)
-		require.Empty(t, v.asked)
-		require.Equal(t, notify.VerbUpdate, v.calls[2].verb)
+		require.Empty(t, v.searched())
+		require.Equal(t, notify.VerbUpdate, v.made()[2].verb)
 		require.Equal(t, p.Revision, v.receipt(t, p).Revision)
 	})
 }

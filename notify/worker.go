@@ -67,9 +67,14 @@ func (t Timing) withDefaults() Timing {
 		have *time.Duration
 		want time.Duration
 	}{
-		{&t.Timeout, d.Timeout}, {&t.Grace, d.Grace},
-		{&t.BackoffMin, d.BackoffMin}, {&t.BackoffMax, d.BackoffMax},
-		{&t.Reconcile, d.Reconcile}, {&t.RepeatAfter, d.RepeatAfter}, {&t.Mend, d.Mend}, {&t.Expire, d.Expire},
+		{&t.Timeout, d.Timeout},
+		{&t.Grace, d.Grace},
+		{&t.BackoffMin, d.BackoffMin},
+		{&t.BackoffMax, d.BackoffMax},
+		{&t.Reconcile, d.Reconcile},
+		{&t.RepeatAfter, d.RepeatAfter},
+		{&t.Mend, d.Mend},
+		{&t.Expire, d.Expire},
 	} {
 		if *f.have == 0 {
 			*f.have = f.want

@@ -263,10 +263,8 @@ type crashing struct {
 }
 
 func (c *crashing) Apply(ctx context.Context, ops ...store.Op) error {
-	select {
-	case <-c.dead:
+	if c.isDead() {
 		return store.ErrClosed
-	default:
 	}
 	if ops[0].Kind != store.OpPut || c.seen.Add(1) != c.at {
 		return c.Store.Apply(ctx, ops...)
@@ -278,13 +276,20 @@ func (c *crashing) Apply(ctx context.Context, ops ...store.Op) error {
 	return store.ErrClosed
 }
 
-func (c *crashing) Take(ctx context.Context, lane string, ttl time.Duration) (store.Lease, error) {
+func (c *crashing) isDead() bool {
 	select {
 	case <-c.dead:
-		return store.Lease{}, store.ErrClosed
+		return true
 	default:
-		return c.Store.Take(ctx, lane, ttl)
+		return false
 	}
+}
+
+func (c *crashing) Take(ctx context.Context, lane string, ttl time.Duration) (store.Lease, error) {
+	if c.isDead() {
+		return store.Lease{}, store.ErrClosed
+	}
+	return c.Store.Take(ctx, lane, ttl)
 }
 
 // Kill the worker before and after each write: intent and outcome of open,
@@ -295,7 +300,6 @@ func TestCrashAtEveryWrite(t *testing.T) {
 			t.Run(fmt.Sprintf("write %d after=%t", at, after), func(t *testing.T) {
 				h := newHouse(t)
 				h.targets()
-				h.timing.Timeout = 50 * time.Millisecond // leases of the dead end soon
 				c := &crashing{at: at, after: after, dead: make(chan struct{})}
 				h.wrap = func(s store.Store) store.Store { c.Store = s; return c }
 				h.start()
@@ -306,24 +310,21 @@ func TestCrashAtEveryWrite(t *testing.T) {
 					func() { p = resolve(p); h.put(p) },
 				}
 				crashed := false
+				shown := func() bool {
+					return h.receipt(p, slackTeam).Revision == p.Revision && h.receipt(p, pdTeam).Revision == p.Revision
+				}
 				for _, step := range steps {
 					step()
-					require.Eventually(t, func() bool {
-						select {
-						case <-c.dead:
-							return true
-						default:
-							return h.receipt(p, slackTeam).Revision == p.Revision && h.receipt(p, pdTeam).Revision == p.Revision
-						}
-					}, 30*time.Second, time.Millisecond)
-					select {
-					case <-c.dead:
-						if !crashed {
-							crashed = true
-							h.restart()
-						}
-					default:
+					require.Eventually(t, func() bool { return c.isDead() && !crashed || shown() }, 30*time.Second, time.Millisecond)
+					if c.isDead() && !crashed {
+						crashed = true
+						h.restart()
+						require.Eventually(t, shown, 30*time.Second, time.Millisecond)
 					}
+				}
+				require.Eventually(t, c.isDead, 30*time.Second, time.Millisecond, "there are 12 writes to die at")
+				if !crashed {
+					h.restart()
 				}
 				h.idle()
 				h.once(p)

@@ -79,7 +79,7 @@ func (e element) text() string {
 }
 
 type attachment struct {
-	Color    string  `json:"color,omitempty"`
+	Color    string  `json:"color,omitempty"` //nolint:misspell // Slack's word
 	Fallback string  `json:"fallback,omitempty"`
 	Pretext  string  `json:"pretext,omitempty"`
 	Title    string  `json:"title,omitempty"`
@@ -244,7 +244,7 @@ func (c *checker) rich(p string, e element, depth int) {
 		if e.URL == "" || len(e.URL) > maxURL {
 			c.bad(p+"/url", "invalid url")
 		}
-	case "user", "usergroup", "broadcast", "channel", "emoji", "date", "color", "team":
+	case "user", "usergroup", "broadcast", "channel", "emoji", "date", "color", "team": //nolint:misspell // Slack's words
 	default:
 		c.bad(p+"/type", "unsupported type: %s", e.Type)
 	}

@@ -39,8 +39,8 @@ type (
 		Bars  []barView
 	}
 	barView struct {
-		Color string
-		Parts []Part
+		Colour string
+		Parts  []Part
 	}
 )
 
@@ -81,11 +81,11 @@ func (m *message) view() messageView {
 func (v version) view() contentView {
 	out := contentView{At: v.at, Text: v.text, Parts: v.parts()}
 	for _, a := range v.attachments {
-		color := strings.TrimPrefix(a.Color, "#")
-		if named, ok := map[string]string{"good": "2eb886", "warning": "daa038", "danger": "a30200"}[color]; ok {
-			color = named
+		colour := strings.TrimPrefix(a.Color, "#") //nolint:misspell // Slack's word
+		if named, ok := map[string]string{"good": "2eb886", "warning": "daa038", "danger": "a30200"}[colour]; ok {
+			colour = named
 		}
-		out.Bars = append(out.Bars, barView{Color: "#" + color, Parts: a.parts()})
+		out.Bars = append(out.Bars, barView{Colour: "#" + colour, Parts: a.parts()})
 	}
 	return out
 }

@@ -59,7 +59,7 @@ func BenchmarkMessage(b *testing.B) {
 				require.NoError(b, tmpl.ExecuteTemplate(&title, "title", data))
 				require.NoError(b, tmpl.ExecuteTemplate(&text, "text", data))
 				require.NoError(b, json.NewEncoder(io.Discard).Encode(map[string]any{
-					"channel": "C0PAGES", "attachments": []map[string]string{{"title": title.String(), "text": text.String(), "color": "danger"}},
+					"channel": "C0PAGES", "attachments": []map[string]string{{"title": title.String(), "text": text.String(), "color": "danger"}}, //nolint:misspell // Slack's word
 				}))
 			}
 		})

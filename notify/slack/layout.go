@@ -45,8 +45,9 @@ func layout(m notify.Message) content {
 		short := shorten(t, level)
 		c.blocks = []slack.Block{headline(short.Headline)}
 		c.attachments = []slack.Attachment{{
-			Color: color(m.Page), Fallback: escape(short.Headline, maxText),
-			Blocks: slack.Blocks{BlockSet: body(short, m.PageURL)},
+			Color:    colour(m.Page), //nolint:misspell // Slack's word
+			Fallback: escape(short.Headline, maxText),
+			Blocks:   slack.Blocks{BlockSet: body(short, m.PageURL)},
 		}}
 		if fits(c) {
 			break
@@ -77,7 +78,7 @@ func nonEmpty(in []string) []string {
 	return out
 }
 
-func color(p page.Page) string {
+func colour(p page.Page) string {
 	switch {
 	case p.State == page.Closed:
 		return "#2eb67d"
