@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/thanos-io/thanos/pkg/api/query/querypb"
@@ -33,7 +34,7 @@ func (f *Fake) query(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case how.Status != 0:
 		w.WriteHeader(how.Status)
-		fmt.Fprint(w, `{"status":"error","errorType":"internal","error":"user=\"u7\" is to blame"}`)
+		_, _ = io.WriteString(w, `{"status":"error","errorType":"internal","error":"user=\"u7\" is to blame"}`)
 		return
 	case how.Body != "":
 		_, _ = io.WriteString(w, how.Body)
@@ -45,6 +46,10 @@ func (f *Fake) query(w http.ResponseWriter, r *http.Request) {
 	seconds, err := strconv.ParseFloat(r.Form.Get("time"), 64)
 	if err != nil {
 		http.Error(w, "time", http.StatusBadRequest)
+		return
+	}
+	if timeout := r.Form.Get("timeout"); timeout != "" && !isDuration(timeout) {
+		http.Error(w, `{"status":"error","errorType":"bad_data","error":"timeout"}`, http.StatusBadRequest)
 		return
 	}
 	v, err := f.evaluate(r.Context(), r.Form.Get("query"), time.UnixMilli(int64(seconds*1000)))
@@ -71,6 +76,16 @@ func (f *Fake) query(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(answer) // the client may be gone
+}
+
+// isDuration reads a duration as Prometheus' API does (web/api/v1 parseDuration):
+// a number of seconds, or whole numbers with units.
+func isDuration(s string) bool {
+	if _, err := strconv.ParseFloat(s, 64); err == nil {
+		return true
+	}
+	_, err := model.ParseDuration(s)
+	return err == nil
 }
 
 func vectorJSON(v promql.Vector) []map[string]any {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -79,11 +80,10 @@ func Remark(warning string) bool {
 func (c *Client) Query(ctx context.Context, text string, at time.Time, limits Limits, each func([]page.Label, float64)) (Answer, error) {
 	form := url.Values{"query": {text}, "time": {strconv.FormatInt(at.Unix(), 10)}}
 	if deadline, ok := ctx.Deadline(); ok {
-		form.Set("timeout", strconv.FormatFloat(max(time.Until(deadline), time.Millisecond).Seconds(), 'f', 3, 64)+"s")
+		// a bare number is seconds; with a unit it would have to be whole ("5s")
+		form.Set("timeout", strconv.FormatFloat(max(time.Until(deadline), time.Millisecond).Seconds(), 'f', 3, 64))
 	}
-	for k, v := range c.params {
-		form[k] = v
-	}
+	maps.Copy(form, c.params)
 	req, err := c.request(ctx, http.MethodPost, "api/v1/query", strings.NewReader(form.Encode()))
 	if err != nil {
 		return Answer{}, &remote.Error{Op: "query", Class: remote.Config, Err: err}
