@@ -116,7 +116,7 @@ func (d *describer) Register(c prometheus.Collector) error {
 	ch := make(chan *prometheus.Desc, 256)
 	c.Describe(ch)
 	close(ch)
-	re := regexp.MustCompile(`^Desc\{fqName: "([^"]+)", help: "((?:[^"\\]|\\.)*)", constLabels: \{[^}]*\}, variableLabels: \{([^}]*)\}`)
+	re := regexp.MustCompile(`^Desc\{fqName: "([^"]+)", help: "((?:[^"\\]|\\.)*)", (?:unit: "[^"]*", )?constLabels: \{[^}]*\}, variableLabels: \{([^}]*)\}`)
 	for desc := range ch {
 		m := re.FindStringSubmatch(desc.String())
 		if m == nil {
