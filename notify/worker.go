@@ -170,6 +170,10 @@ func (l *lane) run(ctx context.Context) {
 			pause(ctx, time.Second)
 			continue
 		}
+		if wait := l.quietFor(); wait > 0 { // asked for while this worker waited in line
+			l.putBack(ctx, lease, l.Now().Add(wait))
+			continue
+		}
 		l.step(ctx, lease)
 	}
 }
@@ -183,11 +187,14 @@ func (l *lane) step(ctx context.Context, lease store.Lease) {
 		l.log.Warn("lease lost: somebody else goes on", "item", lease.ID)
 	default:
 		l.log.Error("delivery is tried again", "item", lease.ID, "attempt", lease.Attempt, "err", err)
-		at := l.Now().Add(l.timing.backoff(lease.Attempt))
-		if err := l.Store.Apply(context.WithoutCancel(ctx), store.Retry(lease, at)); err != nil {
-			l.log.Error("put item back: it returns when its lease ends", "item", lease.ID, "err", err)
-			pause(ctx, time.Second)
-		}
+		l.putBack(ctx, lease, l.Now().Add(l.timing.backoff(lease.Attempt)))
+	}
+}
+
+func (l *lane) putBack(ctx context.Context, lease store.Lease, due time.Time) {
+	if err := l.Store.Apply(context.WithoutCancel(ctx), store.Retry(lease, due)); err != nil {
+		l.log.Error("put item back: it returns when its lease ends", "item", lease.ID, "err", err)
+		pause(ctx, time.Second)
 	}
 }
 
