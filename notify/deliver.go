@@ -93,10 +93,11 @@ func (d *delivery) loadReceipt(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read receipt: %w", err)
 	}
-	d.rev = rec.Rev
-	if err := store.Unmarshal(rec.Value, &d.receipt); err != nil {
+	var r page.Receipt
+	if err := store.Unmarshal(rec.Value, &r); err != nil {
 		return fmt.Errorf("read receipt: %w", err)
 	}
+	d.receipt, d.rev = r, rec.Rev
 	return nil
 }
 
@@ -208,10 +209,7 @@ func (d *delivery) intend(ctx context.Context) error {
 	if err := d.write(ctx, r, store.Extend(d.lease, now.Add(d.leaseFor()))); err != nil {
 		return fmt.Errorf("write intent: %w", err)
 	}
-	if err := d.load(ctx); err != nil {
-		return err
-	}
-	return nil
+	return d.load(ctx)
 }
 
 func (d *delivery) message(verb Verb, plain bool) Message {
