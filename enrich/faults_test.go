@@ -57,7 +57,7 @@ func TestFaults(t *testing.T) {
 			const runs = 12
 			right := 0
 			fake := enrichtest.New(t)
-			source := open(t, fake, func(c *thanos.Config) { c.HTTP = fake.URL })
+			source := open(t, func(c *thanos.Config) { c.HTTP = fake.URL })
 			for seed := range uint64(runs) {
 				now := time.Unix(1_700_000_000, 0)
 				since := time.Duration(20+seed*40/runs) * time.Second
@@ -91,7 +91,7 @@ func said(f enrich.Finding) string {
 	return s
 }
 
-func open(t *testing.T, fake *enrichtest.Fake, set func(*thanos.Config)) enrich.Source {
+func open(t *testing.T, set func(*thanos.Config)) enrich.Source {
 	t.Helper()
 	kind := thanos.Kind()
 	cfg := kind.Config().(*thanos.Config)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -123,7 +124,7 @@ func metric(e parser.Expr) string {
 	for _, s := range selectors(e) {
 		own := s.Name
 		for _, m := range s.LabelMatchers {
-			if m.Name == labels.MetricName && m.Type == labels.MatchEqual {
+			if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual {
 				own = m.Value
 			}
 		}
@@ -153,7 +154,7 @@ func pinned(num, den parser.Expr) []string {
 	var out []string
 	for _, s := range selectors(num) {
 		for _, m := range s.LabelMatchers {
-			if m.Name == labels.MetricName {
+			if m.Name == model.MetricNameLabel {
 				continue
 			}
 			for _, d := range selectors(den) {

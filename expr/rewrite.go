@@ -5,6 +5,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -128,7 +129,7 @@ func (r *rewrite) selector(n *parser.VectorSelector) parser.Expr {
 // open reports whether a selector may be narrowed by a label: the name can be
 // written, the selector does not fix it, and the expression does not make it.
 func (r *rewrite) open(n *parser.VectorSelector, name string) bool {
-	if name == "" || name == labels.MetricName || !utf8.ValidString(name) || slices.Contains(r.made, name) {
+	if name == "" || name == model.MetricNameLabel || !utf8.ValidString(name) || slices.Contains(r.made, name) {
 		return false
 	}
 	return !slices.ContainsFunc(n.LabelMatchers, func(m *labels.Matcher) bool {

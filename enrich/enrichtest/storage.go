@@ -24,6 +24,7 @@ type querier struct {
 	mint, maxt int64
 }
 
+// Select implements storage.Querier.
 func (q *querier) Select(_ context.Context, _ bool, _ *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
 	var out []storage.Series
 	for _, s := range q.series {
@@ -44,14 +45,17 @@ func (q *querier) Select(_ context.Context, _ bool, _ *storage.SelectHints, matc
 	return &seriesSet{series: out, at: -1}
 }
 
+// LabelValues implements storage.Querier; instant queries ask for none.
 func (q *querier) LabelValues(context.Context, string, *storage.LabelHints, ...*labels.Matcher) ([]string, annotations.Annotations, error) {
 	return nil, nil, nil
 }
 
+// LabelNames implements storage.Querier; instant queries ask for none.
 func (q *querier) LabelNames(context.Context, *storage.LabelHints, ...*labels.Matcher) ([]string, annotations.Annotations, error) {
 	return nil, nil, nil
 }
 
+// Close implements storage.Querier.
 func (q *querier) Close() error { return nil }
 
 type seriesSet struct {
@@ -59,9 +63,16 @@ type seriesSet struct {
 	at     int
 }
 
-func (s *seriesSet) Next() bool                        { s.at++; return s.at < len(s.series) }
-func (s *seriesSet) At() storage.Series                { return s.series[s.at] }
-func (s *seriesSet) Err() error                        { return nil }
+// Next implements storage.SeriesSet.
+func (s *seriesSet) Next() bool { s.at++; return s.at < len(s.series) }
+
+// At implements storage.SeriesSet.
+func (s *seriesSet) At() storage.Series { return s.series[s.at] }
+
+// Err implements storage.SeriesSet.
+func (s *seriesSet) Err() error { return nil }
+
+// Warnings implements storage.SeriesSet.
 func (s *seriesSet) Warnings() annotations.Annotations { return nil }
 
 // sample is a chunks.Sample of a float.
@@ -70,10 +81,23 @@ type sample struct {
 	value float64
 }
 
-func (s sample) T() int64                      { return s.ms }
-func (s sample) ST() int64                     { return 0 }
-func (s sample) F() float64                    { return s.value }
-func (s sample) H() *histogram.Histogram       { return nil }
+// T is the time in milliseconds.
+func (s sample) T() int64 { return s.ms }
+
+// ST is the start time, which is not known.
+func (s sample) ST() int64 { return 0 }
+
+// F is the value.
+func (s sample) F() float64 { return s.value }
+
+// H is nil: there are floats only.
+func (s sample) H() *histogram.Histogram { return nil }
+
+// FH is nil: there are floats only.
 func (s sample) FH() *histogram.FloatHistogram { return nil }
-func (s sample) Type() chunkenc.ValueType      { return chunkenc.ValFloat }
-func (s sample) Copy() chunks.Sample           { return s }
+
+// Type says that it is a float.
+func (s sample) Type() chunkenc.ValueType { return chunkenc.ValFloat }
+
+// Copy returns the sample, which holds no pointer.
+func (s sample) Copy() chunks.Sample { return s }

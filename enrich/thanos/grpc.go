@@ -44,7 +44,7 @@ func dial(c *Config, secure *tls.Config) (*stream, error) {
 	}
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.ForceCodecV2(codec{})),
 	}
 	if c.BearerTokenFile != "" {
 		options = append(options, grpc.WithPerRPCCredentials(bearer{c}))
@@ -133,8 +133,8 @@ func (r *reader) series(s *prompb.TimeSeries) {
 	r.each(r.labels, s.Samples[len(s.Samples)-1].Value)
 }
 
-// own returns a copy of a label's string, the same one for all series: ZLabel's
-// strings lie in the message's buffer, which gRPC hands to the next message.
+// own returns a copy of a label's string, the same one for all series: a ZLabel
+// would hold on to the whole message it came in.
 func (r *reader) own(s string) string {
 	if have, ok := r.strings[s]; ok {
 		return have
@@ -159,6 +159,9 @@ func refused(ctx context.Context, err error) error {
 		return &remote.Error{Op: "query", Class: remote.Unknown, Err: ctx.Err()}
 	}
 	code := status.Code(err)
+	if code == codes.DeadlineExceeded { // the server saw our deadline before we did
+		return &remote.Error{Op: "query", Class: remote.Unknown, Err: context.DeadlineExceeded}
+	}
 	class := remote.Unknown
 	switch code {
 	case codes.Unavailable:

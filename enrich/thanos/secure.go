@@ -60,6 +60,7 @@ func (c *Config) authorize(r *http.Request) error {
 // bearer sends the token with each gRPC call, over TLS only.
 type bearer struct{ c *Config }
 
+// GetRequestMetadata reads the token anew: it rotates.
 func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
 	token, err := b.c.BearerTokenFile.Read()
 	if err != nil {
@@ -68,6 +69,7 @@ func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]strin
 	return map[string]string{"authorization": "Bearer " + token.Reveal()}, nil
 }
 
+// RequireTransportSecurity keeps the token out of plain text.
 func (b bearer) RequireTransportSecurity() bool { return true }
 
 // fitting counts the static labels of a rule that an alert has; a label that is

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -89,11 +90,32 @@ func TestWaysAgree(t *testing.T) {
 	}
 }
 
+// Streams side by side keep their hands off each other's labels.
+func TestManyStreams(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	f := enrichtest.New(t, enrichtest.Fleet{Now: now, Seed: 1}.Series()...)
+	q := enrich.Question{Expr: `rate(http_requests_total[1m]) > 1`, At: now}
+	want, err := open(t, func(c *thanos.Config) { c.HTTP = f.URL }).Table(t.Context(), q)
+	require.NoError(t, err)
+	s := open(t, func(c *thanos.Config) { c.GRPC = f.GRPC })
+	tables := make([]*enrich.Table, 32)
+	var all sync.WaitGroup
+	for i := range tables {
+		all.Go(func() { tables[i], _ = s.Table(t.Context(), q) })
+	}
+	all.Wait()
+	for _, got := range tables {
+		require.NotNil(t, got)
+		require.Equal(t, want.Cols, got.Cols)
+	}
+}
+
 func TestMalformedAnswers(t *testing.T) {
 	f := enrichtest.New(t)
 	s := open(t, func(c *thanos.Config) { c.HTTP = f.URL })
 	for _, body := range []string{
-		`nope`, `[]`, `{`, `{"status":"success"`, `{"status":"error","errorType":"bad_data"}`,
+		`nope`, `[]`, `{`, `{"status":"success"`, `{"status":"success"}`, `{"status":"success","data":{}}`,
+		`{"status":"success","data":{"result":[]},"data":{"result":[]}}`, `{"status":"error","errorType":"bad_data"}`,
 		`{"status":"success","data":{"resultType":"matrix","result":[]}}`,
 		`{"status":"success","data":{"resultType":"vector","result":{}}}`,
 		`{"status":"success","data":{"resultType":"vector","result":[{"metric":{"a":"b"},"value":[1,"x"]}]}}`,

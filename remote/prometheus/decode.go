@@ -26,6 +26,7 @@ type decoder struct {
 	out       Answer
 	errorType string
 	labels    []page.Label
+	seen      bool // the result
 }
 
 // counted reads up to a limit and then says so.
@@ -78,21 +79,23 @@ func (d *decoder) answer() error {
 		return err
 	case status != "success":
 		return fmt.Errorf("answer says %q", word(status))
+	case !d.seen:
+		return errors.New("answer has no result")
 	}
 	return nil
 }
 
 func (d *decoder) data() error {
-	kind, seen := "", false
+	kind := ""
 	return d.object(func(key string) error {
 		switch key {
 		case "resultType":
 			return d.json.Decode(&kind)
 		case "result":
-			if seen {
+			if d.seen {
 				return errors.New("answer has two results")
 			}
-			seen = true
+			d.seen = true
 			if kind != "vector" && kind != "" { // some servers name the type last
 				return fmt.Errorf("answer is a %s, not a vector", word(kind))
 			}
@@ -139,6 +142,7 @@ type point struct {
 	set   bool
 }
 
+// UnmarshalJSON reads the value and skips the time, which is the question's own.
 func (p *point) UnmarshalJSON(b []byte) error {
 	open, shut := bytes.IndexByte(b, '"'), bytes.LastIndexByte(b, '"')
 	if open < 0 || shut <= open {
