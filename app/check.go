@@ -35,7 +35,7 @@ type Finding struct {
 // connectFor bounds one connection that is tried.
 const connectFor = 10 * time.Second
 
-// ErrUnreachable: the config is right, and something in it does not answer.
+// ErrUnreachable says that the config is right and something in it does not answer.
 var ErrUnreachable = errors.New("not everything could be reached")
 
 // Check loads a config, builds every part of it, and with Connect asks each

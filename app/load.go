@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/enrich"
 	"github.com/tocsin/tocsin/notify"
@@ -155,6 +153,5 @@ func (p *plan) reachable() error {
 type lent struct {
 	transport http.RoundTripper
 	log       *slog.Logger
-	reg       prometheus.Registerer
 	now       func() time.Time
 }

@@ -180,7 +180,7 @@ func (c *checker) anchor(v reflect.Value) {
 			c.anchor(v.Elem())
 		}
 	case reflect.Struct:
-		if s, ok := v.Addr().Interface().(*Section); ok {
+		if s, ok := reflect.TypeAssert[*Section](v.Addr()); ok {
 			s.file = c.file
 			return
 		}
@@ -193,7 +193,7 @@ func (c *checker) anchor(v reflect.Value) {
 		for i := range v.Len() {
 			c.anchor(v.Index(i))
 		}
-	case reflect.String:
+	default:
 		if v.Type() == reflect.TypeFor[SecretFile]() && v.String() != "" && !filepath.IsAbs(v.String()) {
 			v.SetString(filepath.Join(filepath.Dir(c.file), v.String()))
 		}

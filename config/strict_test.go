@@ -73,7 +73,7 @@ func TestMistakesCarryTheirLineAndTheCure(t *testing.T) {
 }
 
 func TestAllMistakesAtOnceInOrder(t *testing.T) {
-	_, err := decode("szie: 1\nwait: soon\nrooms:\n  - nmae: x\n")
+	_, err := decode("sise: 1\nwait: soon\nrooms:\n  - nane: x\n")
 	require.Len(t, strings.Split(err.Error(), "\n"), 3)
 	require.Regexp(t, `(?s)yml:1: .*yml:2: .*yml:4: `, err.Error())
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // Labels is a label set. Names and values come from outside and are untrusted:
@@ -30,14 +31,11 @@ func (l Labels) Clone() Labels { return maps.Clone(l) }
 
 // String returns the set as `a=1 AND b=2`, in byte order of the names.
 func (l Labels) String() string {
-	s := ""
-	for i, name := range l.Names() {
-		if i > 0 {
-			s += " AND "
-		}
-		s += name + "=" + l[name]
+	parts := make([]string, 0, len(l))
+	for _, name := range l.Names() {
+		parts = append(parts, name+"="+l[name])
 	}
-	return s
+	return strings.Join(parts, " AND ")
 }
 
 // digest hashes length-prefixed parts, so that no two different lists of parts

@@ -19,9 +19,9 @@ const (
 type Member struct {
 	Alert    Alert     `json:"alert"`
 	Open     bool      `json:"open"`
-	Episode  int       `json:"episode"` // counts this alert's firings
-	Began    time.Time `json:"began"`   // startsAt of this episode, as first seen
-	Seen     time.Time `json:"seen"`    // last notification that held it
+	Episode  int       `json:"episode"`             // counts this alert's firings
+	Began    time.Time `json:"began"`               // startsAt of this episode, as first seen
+	Seen     time.Time `json:"seen"`                // last notification that held it
 	Ended    time.Time `json:"ended,omitzero"`      // endsAt as Alertmanager reported it
 	Closed   time.Time `json:"closed,omitzero"`     // when Tocsin learned of the end
 	LeftOnly bool      `json:"left_only,omitempty"` // it left the group without a resolve (silenced, inhibited, expired)

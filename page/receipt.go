@@ -2,7 +2,7 @@ package page
 
 import "time"
 
-// Delivery states of one problem's episode at one target.
+// DeliveryState is the state of one problem's episode at one target.
 type DeliveryState string
 
 // A delivery is written down as Intent before the request leaves; what came of

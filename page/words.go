@@ -107,8 +107,10 @@ func links(p Problem, alerts []Alert) []Link {
 		}
 	}
 	for _, l := range []struct{ text, annotation string }{
-		{"runbook", "runbook_url"}, {"runbook", "runbook"},
-		{"dashboard", "dashboard_url"}, {"dashboard", "dashboard"},
+		{"runbook", "runbook_url"},
+		{"runbook", "runbook"},
+		{"dashboard", "dashboard_url"},
+		{"dashboard", "dashboard"},
 	} {
 		add(l.text, shared(p, alerts, l.annotation))
 	}

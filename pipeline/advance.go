@@ -59,12 +59,11 @@ func advanceGroup(p page.Problem, e page.Event, confirmed bool) Step {
 	seen := make(map[string]bool, len(n.Alerts))
 	for _, a := range n.Alerts {
 		seen[a.ID] = true
-		switch m, next := q.Members[a.ID], (page.Member{}); {
+		switch m := q.Members[a.ID]; {
 		case a.Status == page.Firing && !m.Open && !confirmed && echo(m, a, e.At):
 			s.Held = append(s.Held, a)
 		case a.Status == page.Firing:
-			next = fire(m, a, e.At)
-			q.Members[a.ID] = next
+			q.Members[a.ID] = fire(m, a, e.At)
 			if !m.Open {
 				joined++
 			}

@@ -24,7 +24,7 @@ const (
 // be a global, and would tie everything that is stored to one synctest bubble.
 const smallest = 4 << 10
 
-// ErrTooLarge: a value is larger than MaxDecoded.
+// ErrTooLarge says that a value is larger than MaxDecoded.
 var ErrTooLarge = errors.New("value too large")
 
 // Marshal returns v as a record's value: a byte that names the form, then JSON,

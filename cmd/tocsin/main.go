@@ -18,7 +18,8 @@ import (
 	"github.com/tocsin/tocsin/config"
 )
 
-var version = "dev" //nolint:gochecknoglobals // set by the linker
+// version is set by the linker.
+var version = "dev"
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 

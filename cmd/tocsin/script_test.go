@@ -73,7 +73,7 @@ func setUp(t *testing.T, env *testscript.Env) error {
 	env.Setenv("PROMETHEUS", f.metrics.URL)
 	env.Setenv("THANOS", f.metrics.GRPC)
 	for _, name := range []string{"LISTEN", "OPERATORS", "NOBODY"} {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
+		l, err := net.Listen("tcp", "127.0.0.1:0") // closed at once
 		if err != nil {
 			return err
 		}
@@ -93,7 +93,7 @@ func setUp(t *testing.T, env *testscript.Env) error {
 // waitFor URL: until it answers 200; at most a minute.
 func waitFor(ts *testscript.TestScript, _ bool, args []string) {
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) { //nolint:forbidigo // polls another process
-		if res, err := http.Get(args[0]); err == nil { //nolint:forbidigo,noctx // to a loopback fake
+		if res, err := http.Get(args[0]); err == nil { //nolint:forbidigo // to a loopback fake
 			res.Body.Close()
 			if res.StatusCode == http.StatusOK {
 				return
@@ -109,7 +109,7 @@ func post(ts *testscript.TestScript, _ bool, args []string) {
 	if args[3] != "-" {
 		body = []byte(ts.ReadFile(args[3]))
 	}
-	req, err := http.NewRequest(http.MethodPost, args[2], bytes.NewReader(body)) //nolint:noctx // to a loopback server
+	req, err := http.NewRequest(http.MethodPost, args[2], bytes.NewReader(body))
 	ts.Check(err)
 	req.Header.Set("Content-Type", "application/json")
 	if args[1] != "-" {
@@ -128,7 +128,7 @@ func post(ts *testscript.TestScript, _ bool, args []string) {
 
 // get URL: the answer goes to stdout; it must be 200.
 func get(ts *testscript.TestScript, _ bool, args []string) {
-	res, err := http.Get(args[0]) //nolint:forbidigo,noctx // to a loopback server
+	res, err := http.Get(args[0]) //nolint:forbidigo // to a loopback server
 	ts.Check(err)
 	defer res.Body.Close()
 	answer, err := io.ReadAll(res.Body)
@@ -142,7 +142,7 @@ func get(ts *testscript.TestScript, _ bool, args []string) {
 // fault slack|pagerduty JSON: sets a fault, see lab/fault.
 func setFault(ts *testscript.TestScript, _ bool, args []string) {
 	addr := ts.Getenv(strings.ToUpper(args[0]))
-	res, err := http.Post(addr+"/_fault", "application/json", strings.NewReader(args[1])) //nolint:forbidigo,noctx // to a loopback fake
+	res, err := http.Post(addr+"/_fault", "application/json", strings.NewReader(args[1])) //nolint:forbidigo // to a loopback fake
 	ts.Check(err)
 	defer res.Body.Close()
 	if res.StatusCode >= 300 {

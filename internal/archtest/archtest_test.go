@@ -38,17 +38,17 @@ func policy() map[string]string {
 		"store":   "",
 		"store/*": "config store",
 
-		"webhook":        "page config remote store",
-		"pipeline":       "page config remote store",
-		"enrich":         "page config remote remote/* expr",
-		"enrich/*":       "page config remote remote/* expr enrich",
-		"notify":         "page config remote store",
-		"notify/*":       "page config remote remote/* notify",
-		"app":            "*",
-		"lab":            "page config remote remote/* lab/*",
-		"lab/*":          "page config remote remote/* lab/*",
-		"cmd/tocsin":     "app config",
-		"cmd/tocsin-lab": "app config lab lab/*",
+		"webhook":           "page config remote store",
+		"pipeline":          "page config remote store",
+		"enrich":            "page config remote remote/* expr",
+		"enrich/*":          "page config remote remote/* expr enrich",
+		"notify":            "page config remote store",
+		"notify/*":          "page config remote remote/* notify",
+		"notify/notifytest": "page config remote notify lab/fault",
+		"app":               "*",
+		"lab/*":             "page config remote remote/* lab/*",
+		"cmd/tocsin":        "app config",
+		"cmd/tocsin-lab":    "app config lab lab/*",
 
 		"internal/archtest": "",
 	}
@@ -58,7 +58,7 @@ func policy() map[string]string {
 // and the engine they run on.
 func testPolicy() map[string]string {
 	return map[string]string{
-		"store":          "store/*",
+		"store":          "store/* page",
 		"store/*":        "store/*",
 		"webhook":        "store/*",
 		"pipeline":       "store/* notify notify/* enrich",
@@ -68,7 +68,6 @@ func testPolicy() map[string]string {
 		"notify/*":       "store/* notify/* lab/*",
 		"cmd/tocsin":     "lab/* enrich/enrichtest store/* page",
 		"cmd/tocsin-lab": "lab/* page",
-		"lab":            "*",
 		"lab/*":          "*",
 	}
 }
