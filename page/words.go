@@ -14,6 +14,8 @@ func Headline(c Context) string {
 	switch {
 	case len(c.Traits) > 0:
 		return sentence(c.Traits[0])
+	case c.None && c.Healthy == 0 && c.Failing > 0:
+		return fmt.Sprintf("nothing in common: all %d members fail", c.Failing)
 	case c.None:
 		return fmt.Sprintf("nothing in common: %d failing, %d healthy, no label sets them apart", c.Failing, c.Healthy)
 	case c.Pending:
