@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -57,6 +59,8 @@ func open(c Config, log *slog.Logger, now func() time.Time, reg prometheus.Regis
 	err = guard(func() error {
 		// The list of free pages is not kept in the file but made anew here: it
 		// has no checksum, and a wrong one would let good pages be overwritten.
+		// Where a page claims others as its own that panics, and the file stays
+		// locked until this process ends.
 		db, err = bbolt.Open(c.Path, 0o600, &bbolt.Options{
 			Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, InitialMmapSize: mapped,
 		})
@@ -100,6 +104,9 @@ func inspect(path string) (*contents, error) {
 	if errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 {
 		return found, nil
 	}
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("it is no plain file: write the path of one")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -117,14 +124,15 @@ func inspect(path string) (*contents, error) {
 	return found, err
 }
 
-// refused makes ErrDamaged of bbolt's words for it.
+// refused makes ErrDamaged of bbolt's words for a file that is none of its own,
+// and leaves alone what the system says about reaching it.
 func refused(err error) error {
-	for _, known := range []error{berrors.ErrInvalid, berrors.ErrChecksum, berrors.ErrVersionMismatch} {
-		if errors.Is(err, known) {
-			return damaged("file", "head", err)
-		}
+	_, path := errors.AsType[*fs.PathError](err)
+	_, system := errors.AsType[syscall.Errno](err)
+	if path || system || errors.Is(err, berrors.ErrTimeout) {
+		return err
 	}
-	return err
+	return damaged("file", "head", err)
 }
 
 // prepare makes the buckets of a new file, and makes sure that an old one has
@@ -232,10 +240,11 @@ func checkHeads(path string, pageSize int64) error {
 		return err
 	}
 	defer f.Close()
-	const header, sum, size = 16, 56, 64 // of a page; of a head: where its FNV-1a lies, and its end
-	for i := range int64(2) {
+	const header, txid, sum, size = 16, 48, 56, 64 // of a page; and of a head: its transaction, its FNV-1a, its end
+	var ids [2]uint64
+	for i := range ids {
 		var page [header + size]byte
-		if _, err := f.ReadAt(page[:], i*pageSize); err != nil {
+		if _, err := f.ReadAt(page[:], int64(i)*pageSize); err != nil {
 			return err
 		}
 		head := page[header:]
@@ -244,6 +253,10 @@ func checkHeads(path string, pageSize int64) error {
 		if h.Sum64() != binary.NativeEndian.Uint64(head[sum:]) {
 			return damaged("page", fmt.Sprint(i), errors.New("one of the file's two heads: the last commit may be missing"))
 		}
+		ids[i] = binary.NativeEndian.Uint64(head[txid:])
+	}
+	if ids[0]+1 != ids[1] && ids[1]+1 != ids[0] {
+		return damaged("file", "heads", fmt.Errorf("they are of commits %d and %d, which do not follow one another: the last commit may be missing", ids[0], ids[1]))
 	}
 	return nil
 }
