@@ -2,11 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/tocsin/tocsin/lab/crash"
@@ -45,27 +41,11 @@ func (c *killCmd) Run(ctx context.Context, out *screen) error {
 	if err != nil {
 		return err
 	}
-	if err := ledgers(w); err != nil {
-		return err
-	}
 	out.line("%s", v)
-	out.line("  ledgers in %s", w.Dir)
+	out.line("  ledgers in %s/logs", w.Dir)
 	if !v.Good() {
 		return fmt.Errorf("seed %d: not every page stands exactly once, and resolved", v.Seed)
 	}
 	out.line("%s", out.paint("32", fmt.Sprintf("seed %d: %d kills, %d pages, 0 lost, 0 doubled", v.Seed, v.Kills, v.Problems)))
 	return nil
-}
-
-// ledgers writes what the fakes saw beside the logs.
-func ledgers(w *world.World) error {
-	var errs []error
-	for name, ledger := range map[string]any{"ledger-slack.json": w.FakeSlack.Ledger(), "ledger-pagerduty.json": w.FakePD.Ledger()} {
-		b, err := json.MarshalIndent(ledger, "", " ")
-		if err == nil {
-			err = os.WriteFile(filepath.Join(w.Dir, name), b, 0o644)
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
 }

@@ -25,6 +25,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv("TOCSIN_MAIN") != "" { // a test runs this binary as the program itself
+		main()
+	}
 	testscript.Main(m, map[string]func(){"tocsin": main})
 }
 
