@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/tocsin/tocsin/page"
@@ -13,9 +14,7 @@ import (
 // unless it is given; the label receiver, if given, says which receiver is told.
 func Alarm(name, summary, description string, labels page.Labels, at time.Time) page.Event {
 	group := page.Labels{"alertname": name}
-	for k, v := range labels {
-		group[k] = v
-	}
+	maps.Copy(group, labels)
 	all := group.Clone()
 	delete(group, "severity")
 	if all["severity"] == "" {

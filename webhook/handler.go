@@ -85,7 +85,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else {
 		h.Log.Warn("webhook with wrong credentials", "remote", r.RemoteAddr)
 		w.Header().Set("WWW-Authenticate", `Bearer realm="tocsin"`)
-		a = answer{code: http.StatusUnauthorized, Status: "unauthorized", Error: "no cluster has these credentials: compare http_config in the receiver's webhook_configs with inbound_token_files"}
+		a = answer{code: http.StatusUnauthorized, Status: "denied", Error: "no cluster has these credentials: compare http_config in the receiver's webhook_configs with inbound_token_files"}
 	}
 	span.SetAttributes(attribute.String("outcome", a.Status), attribute.String("problem", a.Problem))
 	h.Metrics.answered(cluster, a.Status, h.Now().Sub(began))

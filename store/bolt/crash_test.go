@@ -158,4 +158,3 @@ func checkAcked(t *testing.T, dir string, acked map[string]bool, counters map[st
 	require.Equal(t, len(records), lanes[0].Items, "all of a batch or none")
 	require.Equal(t, len(records), total, "all of a batch or none")
 }
-

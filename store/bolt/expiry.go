@@ -134,12 +134,14 @@ func (h soonest) Swap(i, j int) {
 	h[i].pos, h[j].pos = i, j
 }
 
+// Push is heap.Interface's.
 func (h *soonest) Push(v any) {
 	e := v.(*expiry)
 	e.pos = len(*h)
 	*h = append(*h, e)
 }
 
+// Pop is heap.Interface's.
 func (h *soonest) Pop() any {
 	old := *h
 	e := old[len(old)-1]

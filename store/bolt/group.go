@@ -45,12 +45,10 @@ func (g *group) serve(r *request) error {
 			return err
 		}
 	}
-	var facts []found
-	if facts, r.err = g.check(r.ops); r.err != nil {
-		return nil
-	}
-	for i, op := range r.ops {
-		if err := g.do(op, facts[i]); err != nil {
+	facts, refused := g.check(r.ops)
+	r.err = refused
+	for i, f := range facts {
+		if err := g.do(r.ops[i], f); err != nil {
 			return err
 		}
 	}

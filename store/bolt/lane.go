@@ -172,12 +172,14 @@ func (q *queue) Swap(i, j int) {
 	q.items[i].pos, q.items[j].pos = i, j
 }
 
+// Push is heap.Interface's.
 func (q *queue) Push(x any) {
 	it := x.(*item)
 	it.heap, it.pos = q, len(q.items)
 	q.items = append(q.items, it)
 }
 
+// Pop is heap.Interface's.
 func (q *queue) Pop() any {
 	last := len(q.items) - 1
 	it := q.items[last]

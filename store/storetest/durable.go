@@ -37,7 +37,7 @@ func durableTests() []test {
 				require.NoError(e, err)
 			}
 			require.Equal(e, []string{"b", "a1", "a2"}, e.drain("l"))
-			time.Sleep(time.Hour)
+			e.pass(time.Hour)
 			e.reopen()
 			require.Equal(e, []string{"c"}, e.drain("l"))
 			e.absent("x")
@@ -45,12 +45,17 @@ func durableTests() []test {
 		{name: "what expired while it was closed is absent", run: func(e *engine) {
 			e.apply(store.Put("k", nil).Until(time.Now().Add(time.Minute)))
 			require.NoError(e, e.Close())
-			time.Sleep(time.Hour)
+			e.pass(time.Hour)
 			e.Store = nil
 			e.reopen()
 			e.absent("k")
 			e.apply(store.Create("k", nil))
 		}},
+	}
+}
+
+func closeTests() []test {
+	return []test{
 		{name: "after close every call is refused", run: func(e *engine) {
 			e.apply(enqueue("i", "k", 0))
 			require.NoError(e, e.Close())
@@ -124,7 +129,7 @@ func concurrentTests() []test {
 			for i := range 20 {
 				id := fmt.Sprint(i)
 				e.apply(enqueue(id, id, 0))
-				l := e.take("l")
+				l := e.take()
 				var won atomic.Int32
 				var all sync.WaitGroup
 				for _, op := range []store.Op{store.Done(l), store.Retry(l, time.Now().Add(time.Hour)), store.Done(l)} {

@@ -19,13 +19,13 @@ func later(id, key string, wait time.Duration) store.Op {
 	return store.Enqueue(store.Item{Lane: "l", ID: id, Key: key, Due: time.Now().Add(wait)})
 }
 
-func laneTests() []test {
+func orderTests() []test {
 	return []test{
 		{name: "an item is taken as it was enqueued", run: func(e *engine) {
 			due := time.Now().Add(-time.Second)
 			want := store.Item{Lane: "l", ID: "i", Key: "k", Priority: -3, Due: due, Value: []byte("v")}
 			e.apply(store.Enqueue(want))
-			got := e.takeFor("l", time.Minute)
+			got := e.takeFor(time.Minute)
 			require.True(e, due.Equal(got.Due))
 			got.Due = due
 			require.Equal(e, want, got.Item)
@@ -56,36 +56,41 @@ func laneTests() []test {
 		}},
 		{name: "of one order key none while one is leased", run: func(e *engine) {
 			e.apply(enqueue("a1", "a", 0), enqueue("a2", "a", 0))
-			l := e.take("l")
+			l := e.take()
 			require.Equal(e, "a1", l.ID)
 			e.nothing("l")
 			e.apply(store.Done(l))
-			require.Equal(e, "a2", e.take("l").ID)
+			require.Equal(e, "a2", e.take().ID)
 		}},
 		{name: "of one order key none before the oldest is due", run: func(e *engine) {
 			e.apply(later("a1", "a", time.Minute), enqueue("a2", "a", 0))
 			e.nothing("l")
-			time.Sleep(time.Minute)
+			e.pass(time.Minute)
 			require.Equal(e, []string{"a1", "a2"}, e.drain("l"))
 		}},
+	}
+}
+
+func laneTests() []test {
+	return []test{
 		{name: "not before it is due", run: func(e *engine) {
 			e.apply(later("a", "a", 2*time.Minute), later("b", "b", time.Minute))
 			began := time.Now()
-			require.Equal(e, "b", e.take("l").ID)
+			require.Equal(e, "b", e.take().ID)
 			require.Equal(e, time.Minute, time.Since(began))
-			require.Equal(e, "a", e.take("l").ID)
+			require.Equal(e, "a", e.take().ID)
 			require.Equal(e, 2*time.Minute, time.Since(began))
 		}},
 		{name: "far in the future is a due time too", run: func(e *engine) {
 			e.apply(later("a", "a", 30*24*time.Hour))
 			began := time.Now()
-			require.Equal(e, "a", e.takeFor("l", time.Second).ID)
+			require.Equal(e, "a", e.takeFor(time.Second).ID)
 			require.Equal(e, 30*24*time.Hour, time.Since(began))
 		}},
 		{name: "an ID that waits already changes nothing", run: func(e *engine) {
 			e.apply(store.Enqueue(store.Item{Lane: "l", ID: "i", Key: "k", Value: []byte("first")}))
 			e.apply(store.Enqueue(store.Item{Lane: "l", ID: "i", Key: "other", Priority: 9, Value: []byte("second")}))
-			l := e.take("l")
+			l := e.take()
 			require.Equal(e, "first", string(l.Value))
 			e.apply(enqueue("i", "k", 0), enqueue("i", "k", 0)) // leased, it still waits
 			e.nothing("l")
@@ -101,10 +106,10 @@ func laneTests() []test {
 		}},
 		{name: "done and enqueued again in one batch", run: func(e *engine) {
 			e.apply(enqueue("i", "k", 0))
-			l := e.take("l")
+			l := e.take()
 			e.apply(store.Done(l), later("i", "k", time.Minute))
 			e.nothing("l")
-			time.Sleep(time.Minute)
+			e.pass(time.Minute)
 			require.Equal(e, []string{"i"}, e.drain("l"))
 		}},
 		{name: "take waits, and is woken", run: takeWakes},
@@ -121,7 +126,7 @@ func laneTests() []test {
 			e.apply(enqueue("i", "k", 0))
 			_, err := e.Take(ctx, "l", time.Minute)
 			require.ErrorIs(e, err, context.Canceled, "ended before")
-			require.Equal(e, "i", e.take("l").ID, "an ended call takes nothing")
+			require.Equal(e, "i", e.take().ID, "an ended call takes nothing")
 		}},
 		{name: "lanes are counted", run: lanesCounted},
 	}
@@ -157,14 +162,14 @@ func lanesCounted(e *engine) {
 	require.Empty(e, lanes())
 	began := time.Now().UTC().Round(0)
 	e.apply(store.Enqueue(store.Item{Lane: "m", ID: "i", Key: "k", Due: began.Add(time.Hour)}))
-	time.Sleep(time.Minute)
+	e.pass(time.Minute)
 	e.apply(enqueue("a", "a", 0), enqueue("b", "b", 0))
 	want := []store.LaneStat{
 		{Lane: "l", Items: 2, Oldest: began.Add(time.Minute)},
 		{Lane: "m", Items: 1, Oldest: began.Add(time.Hour)},
 	}
 	require.Equal(e, want, lanes())
-	l := e.take("l")
+	l := e.take()
 	want[0].Leased = 1
 	require.Equal(e, want, lanes())
 	e.apply(store.Retry(l, time.Now()))
@@ -180,16 +185,16 @@ func leaseTests() []test {
 	return []test{
 		{name: "done removes the item", run: func(e *engine) {
 			e.apply(enqueue("i", "k", 0))
-			e.apply(store.Done(e.take("l")))
+			e.apply(store.Done(e.take()))
 			e.nothing("l")
 			e.reopen()
 			e.nothing("l")
 		}},
 		{name: "a lease that runs out makes the item due again", run: func(e *engine) {
 			e.apply(enqueue("a1", "a", 0), enqueue("a2", "a", 0))
-			first := e.takeFor("l", time.Minute)
+			first := e.takeFor(time.Minute)
 			began := time.Now()
-			second := e.takeFor("l", time.Minute)
+			second := e.takeFor(time.Minute)
 			require.Equal(e, time.Minute, time.Since(began))
 			require.Equal(e, "a1", second.ID)
 			require.NotEqual(e, first.Token, second.Token)
@@ -202,16 +207,16 @@ func leaseTests() []test {
 		}},
 		{name: "a lease that ran out is lost, taken again or not", run: func(e *engine) {
 			e.apply(enqueue("i", "k", 0))
-			l := e.takeFor("l", time.Minute)
-			time.Sleep(time.Minute)
+			l := e.takeFor(time.Minute)
+			e.pass(time.Minute)
 			e.refuse(store.ErrFenced, store.Done(l))
 			require.Equal(e, []string{"i"}, e.drain("l"))
 		}},
 		{name: "extend keeps it", run: func(e *engine) {
 			e.apply(enqueue("i", "k", 0))
-			l := e.takeFor("l", time.Minute)
+			l := e.takeFor(time.Minute)
 			for range 5 {
-				time.Sleep(50 * time.Second)
+				e.pass(50 * time.Second)
 				e.apply(store.Extend(l, time.Now().Add(time.Minute)))
 			}
 			e.nothing("l")
@@ -220,17 +225,22 @@ func leaseTests() []test {
 		}},
 		{name: "extend can shorten it", run: func(e *engine) {
 			e.apply(enqueue("i", "k", 0))
-			l := e.takeFor("l", time.Hour)
+			l := e.takeFor(time.Hour)
 			e.apply(store.Extend(l, time.Now().Add(time.Second)))
 			began := time.Now()
-			e.take("l")
+			e.take()
 			require.Equal(e, time.Second, time.Since(began))
 		}},
+	}
+}
+
+func retryTests() []test {
+	return []test{
 		{name: "retry puts it back, due then", run: func(e *engine) {
 			e.apply(enqueue("i", "k", 0))
 			began := time.Now()
 			for attempt := range 4 {
-				l := e.take("l")
+				l := e.take()
 				require.Equal(e, attempt, l.Attempt)
 				require.Equal(e, "value of i", string(l.Value))
 				require.Equal(e, time.Duration(attempt)*time.Minute, time.Since(began))
@@ -240,49 +250,53 @@ func leaseTests() []test {
 		}},
 		{name: "retry keeps its old place among its order key", run: func(e *engine) {
 			e.apply(enqueue("a1", "a", 0), enqueue("a2", "a", 5), enqueue("b1", "b", 0))
-			e.apply(store.Retry(e.take("l"), time.Now().Add(time.Minute)))
+			e.apply(store.Retry(e.take(), time.Now().Add(time.Minute)))
 			require.Equal(e, []string{"b1"}, e.drain("l"), "a2 waits behind a1")
 			e.reopen()
 			e.nothing("l")
-			time.Sleep(time.Minute)
+			e.pass(time.Minute)
 			require.Equal(e, []string{"a1", "a2"}, e.drain("l"))
 		}},
 		{name: "retry at once", run: func(e *engine) {
 			e.apply(enqueue("i", "k", 0))
-			e.apply(store.Retry(e.take("l"), time.Time{}))
-			require.Equal(e, 1, e.take("l").Attempt)
+			e.apply(store.Retry(e.take(), time.Time{}))
+			require.Equal(e, 1, e.take().Attempt)
 		}},
 		{name: "a made-up lease is refused", run: func(e *engine) {
 			e.apply(enqueue("i", "k", 0))
 			for _, l := range []store.Lease{
-				{}, {Item: store.Item{Lane: "l", ID: "i"}}, {Item: store.Item{Lane: "l", ID: "i"}, Token: 1, Until: time.Now().Add(time.Hour)},
+				{},
+				{Item: store.Item{Lane: "l", ID: "i"}},
+				{Item: store.Item{Lane: "l", ID: "i"}, Token: 1, Until: time.Now().Add(time.Hour)},
 				{Item: store.Item{Lane: "none", ID: "i"}, Token: 1},
 			} {
 				e.refuse(store.ErrFenced, store.Done(l))
 			}
-			require.Equal(e, "i", e.take("l").ID)
+			require.Equal(e, "i", e.take().ID)
 		}},
 		{name: "one refused batch leaves the lease of another as it is", run: func(e *engine) {
 			e.apply(enqueue("i", "k", 0), store.Put("there", nil))
-			l := e.takeFor("l", time.Minute)
+			l := e.takeFor(time.Minute)
 			e.refuse(store.ErrConflict, store.Done(l), store.Create("there", nil))
 			e.nothing("l")
 			began := time.Now()
-			require.Equal(e, "i", e.take("l").ID, "it still runs out")
+			require.Equal(e, "i", e.take().ID, "it still runs out")
 			require.LessOrEqual(e, time.Since(began), time.Minute)
 		}},
-		{name: "a restart ends every lease", run: func(e *engine) {
-			e.apply(enqueue("i", "k", 0))
-			l := e.takeFor("l", time.Hour)
-			e.apply(store.Retry(l, time.Time{}))
-			l = e.takeFor("l", time.Hour)
-			e.reopen()
-			e.refuse(store.ErrFenced, store.Done(l))
-			again := e.take("l")
-			require.Equal(e, "i", again.ID)
-			require.Equal(e, 1, again.Attempt, "attempts survive")
-			e.refuse(store.ErrFenced, store.Done(l))
-			e.apply(store.Done(again))
-		}},
+		{name: "a restart ends every lease", run: restartEndsLeases},
 	}
+}
+
+func restartEndsLeases(e *engine) {
+	e.apply(enqueue("i", "k", 0))
+	l := e.takeFor(time.Hour)
+	e.apply(store.Retry(l, time.Time{}))
+	l = e.takeFor(time.Hour)
+	e.reopen()
+	e.refuse(store.ErrFenced, store.Done(l))
+	again := e.take()
+	require.Equal(e, "i", again.ID)
+	require.Equal(e, 1, again.Attempt, "attempts survive")
+	e.refuse(store.ErrFenced, store.Done(l))
+	e.apply(store.Done(again))
 }

@@ -63,7 +63,7 @@ func (w *walk) step() {
 	case n < 70:
 		w.tryTake()
 	case n < 88:
-		time.Sleep(time.Duration(w.rand.IntN(4000)) * time.Millisecond)
+		w.pass(time.Duration(w.rand.IntN(4000)) * time.Millisecond)
 	case n < 92:
 		w.reopen()
 		for _, it := range w.items {
@@ -226,7 +226,7 @@ func (w *walk) tryTake() {
 		defer cancel()
 		_, err := w.Take(ctx, "l", time.Second)
 		require.ErrorIs(w, err, context.DeadlineExceeded)
-		time.Sleep(time.Millisecond - time.Microsecond)
+		w.pass(time.Millisecond - time.Microsecond)
 		return
 	}
 	ttl := time.Duration(1+w.rand.IntN(5000)) * time.Millisecond

@@ -41,6 +41,11 @@ func recordTests() []test {
 			e.apply(store.Put("k", []byte("2")))
 			require.Equal(e, "2", e.value("k"))
 		}},
+	}
+}
+
+func revisionTests() []test {
+	return []test{
 		{name: "create only where there is none", run: func(e *engine) {
 			e.apply(store.Create("k", []byte("1")))
 			e.refuse(store.ErrConflict, store.Create("k", []byte("2")))
@@ -90,10 +95,10 @@ func recordTests() []test {
 			soon, late := time.Now().Add(time.Minute), time.Now().Add(time.Hour)
 			e.apply(store.Put("moved", nil).Until(soon), store.Put("kept", nil).Until(soon))
 			e.apply(store.Put("moved", nil).Until(late), store.Put("kept", nil))
-			time.Sleep(30 * time.Minute)
+			e.pass(30 * time.Minute)
 			e.value("moved")
 			e.value("kept")
-			time.Sleep(time.Hour)
+			e.pass(time.Hour)
 			e.absent("moved")
 			e.value("kept")
 		}},
@@ -107,10 +112,10 @@ func expires(e *engine) {
 	require.NoError(e, err)
 	require.True(e, until.Equal(r.Expires))
 	rev := r.Rev
-	time.Sleep(59 * time.Second)
+	e.pass(59 * time.Second)
 	require.Equal(e, "1", e.value("k"))
 	e.refuse(store.ErrConflict, store.Create("k", []byte("2")))
-	time.Sleep(time.Second)
+	e.pass(time.Second)
 	e.absent("k")
 	found, err := e.Scan(e.Context(), "k", "", 10)
 	require.NoError(e, err)
@@ -120,7 +125,7 @@ func expires(e *engine) {
 	e.apply(store.Create("k", []byte("2")))
 	require.Equal(e, "2", e.value("k"))
 	require.Greater(e, e.rev("k"), rev)
-	time.Sleep(time.Hour)
+	e.pass(time.Hour)
 	require.Equal(e, "2", e.value("k"), "the expiry was the old record's")
 }
 
@@ -177,7 +182,7 @@ func scanTests() []test {
 		}},
 		{name: "an expired record does not count", run: func(e *engine) {
 			e.apply(store.Put("p/1", nil).Until(time.Now().Add(time.Second)), store.Put("p/2", nil))
-			time.Sleep(2 * time.Second)
+			e.pass(2 * time.Second)
 			got, err := e.Scan(e.Context(), "p/", "", 1)
 			require.NoError(e, err)
 			require.Equal(e, []string{"p/2"}, keys(got))
@@ -202,7 +207,7 @@ func batchTests() []test {
 		}},
 		{name: "a lost lease undoes the batch", run: func(e *engine) {
 			e.apply(item("i"))
-			l := e.take("l")
+			l := e.take()
 			e.apply(store.Done(l))
 			e.refuse(store.ErrFenced, store.Put("new", nil), store.Done(l), item("j"))
 			e.absent("new")
@@ -226,26 +231,29 @@ func batchTests() []test {
 			require.Error(e, e.Apply(e.Context(), append(ops, store.Put("k/x", nil))...))
 			e.absent("k/x")
 		}},
-		{name: "what makes no sense is refused", run: func(e *engine) {
-			e.apply(item("i"))
-			l := e.take("l")
-			for name, ops := range map[string][]store.Op{
-				"a record without a key":   {store.Put("", nil)},
-				"an item without a lane":   {store.Enqueue(store.Item{ID: "i"})},
-				"an item without an ID":    {store.Enqueue(store.Item{Lane: "l"})},
-				"one record twice":         {store.Put("a", nil), store.Delete("a")},
-				"one lease twice":          {store.Done(l), store.Retry(l, time.Time{})},
-				"an unknown kind":          {{Kind: -1}},
-				"a key longer than 64 KiB": {store.Put(strings.Repeat("k", 1<<16+1), nil)},
-			} {
-				err := e.Apply(e.Context(), ops...)
-				require.Error(e, err, name)
-				for _, sentinel := range []error{store.ErrConflict, store.ErrFenced, store.ErrClosed} {
-					require.False(e, errors.Is(err, sentinel), "%s: %v", name, err)
-				}
-			}
-			e.apply(store.Done(l))
-		}},
+		{name: "what makes no sense is refused", run: nonsense},
 		{name: "nothing to do is done", run: func(e *engine) { e.apply() }},
 	}
+}
+
+func nonsense(e *engine) {
+	item := store.Enqueue(store.Item{Lane: "l", ID: "i", Key: "i"})
+	e.apply(item)
+	l := e.take()
+	for name, ops := range map[string][]store.Op{
+		"a record without a key":   {store.Put("", nil)},
+		"an item without a lane":   {store.Enqueue(store.Item{ID: "i"})},
+		"an item without an ID":    {store.Enqueue(store.Item{Lane: "l"})},
+		"one record twice":         {store.Put("a", nil), store.Delete("a")},
+		"one lease twice":          {store.Done(l), store.Retry(l, time.Time{})},
+		"an unknown kind":          {{Kind: -1}},
+		"a key longer than 64 KiB": {store.Put(strings.Repeat("k", 1<<16+1), nil)},
+	} {
+		err := e.Apply(e.Context(), ops...)
+		require.Error(e, err, name)
+		for _, sentinel := range []error{store.ErrConflict, store.ErrFenced, store.ErrClosed} {
+			require.False(e, errors.Is(err, sentinel), "%s: %v", name, err)
+		}
+	}
+	e.apply(store.Done(l))
 }

@@ -23,12 +23,16 @@ func Run(t *testing.T, open func(t *testing.T, dir string) store.Store) {
 		tests []test
 	}{
 		{"record", recordTests()},
+		{"revision", revisionTests()},
 		{"scan", scanTests()},
 		{"batch", batchTests()},
+		{"order", orderTests()},
 		{"lane", laneTests()},
 		{"lease", leaseTests()},
-		{"watch", watchTests()},
+		{"retry", retryTests()},
+		{"watch", append(watchTests(), watchEndTests()...)},
 		{"durable", durableTests()},
+		{"close", closeTests()},
 		{"concurrent", concurrentTests()},
 	}
 	for _, g := range groups {
@@ -114,12 +118,12 @@ func (e *engine) absent(key string) {
 	require.ErrorIs(e, err, store.ErrNotFound)
 }
 
-// take takes an item that must be due.
-func (e *engine) take(lane string) store.Lease { return e.takeFor(lane, time.Minute) }
+// take waits for an item of the lane most tests use.
+func (e *engine) take() store.Lease { return e.takeFor(time.Minute) }
 
-func (e *engine) takeFor(lane string, ttl time.Duration) store.Lease {
+func (e *engine) takeFor(ttl time.Duration) store.Lease {
 	e.Helper()
-	l, err := e.Take(e.Context(), lane, ttl)
+	l, err := e.Take(e.Context(), "l", ttl)
 	require.NoError(e, err)
 	return l
 }
@@ -148,6 +152,11 @@ func (e *engine) drain(lane string) []string {
 		ids = append(ids, l.ID)
 		e.apply(store.Done(l))
 	}
+}
+
+// pass lets time go by.
+func (e *engine) pass(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // in a bubble it costs nothing
 }
 
 func keys(records []store.Record) []string {
