@@ -4,6 +4,7 @@ package enrich
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -73,6 +74,9 @@ type Deps struct {
 type Checker interface {
 	Check(ctx context.Context) error
 }
+
+// ErrNoRule is returned by a Ruler that has no rule for an alert, or several.
+var ErrNoRule = errors.New("no rule")
 
 // Ruler is a Source that knows the rules: it finds the expression of an alert
 // whose generator URL names none. Labels choose among rules of one name.

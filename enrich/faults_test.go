@@ -1,6 +1,7 @@
 package enrich_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"testing"
@@ -79,6 +80,47 @@ func TestFaults(t *testing.T) {
 				}
 			}
 			require.GreaterOrEqual(t, right, runs-1)
+		})
+	}
+}
+
+// The whole walk: a problem with an alert as Prometheus sends it, a source, and
+// what may be shown of the answer.
+func TestWalk(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	fake := enrichtest.New(t, enrichtest.Fleet{
+		Now: now, Since: 40 * time.Second, Seed: 5, Fault: enrichtest.Fault{Errors: has("user", "u5")},
+	}.Series()...)
+	for name, set := range map[string]func(*thanos.Config){
+		"http": func(c *thanos.Config) { c.HTTP = fake.URL },
+		"grpc": func(c *thanos.Config) { c.GRPC, c.ExternalURL = fake.GRPC, "https://thanos.example.org" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := enrich.New(enrich.Options{
+				Sources: []enrich.Named{{Name: "main", Source: open(t, set)}}, Explainer: traits.New(roles()),
+				Roles: roles(), Redact: []string{"user"}, Now: func() time.Time { return now },
+			})
+			p := problem(alert("Errors", "critical", errorRatio, "service", "checkout"))
+			got := e.Context(t.Context(), p)
+			require.Len(t, got.Traits, 1, "%v", got.Notes)
+			tr := got.Traits[0]
+			require.Equal(t, page.Labels{"user": "<redacted 1>"}, tr.Labels)
+			require.Equal(t, "user", tr.Role)
+			require.Greater(t, tr.Failing.Share(), .9)
+			require.Less(t, tr.Healthy.Share(), .1)
+			require.Greater(t, tr.Share, .7)
+			require.Equal(t, now, got.At)
+			require.Len(t, got.Queries, 2)
+			require.Equal(t, "api", got.Scope["job"])
+			raw, err := json.Marshal(got)
+			require.NoError(t, err)
+			require.NotContains(t, string(raw), "u5")
+
+			e.Redact = nil
+			tr = enrich.New(e.Options).Context(t.Context(), p).Traits[0]
+			require.Equal(t, page.Labels{"user": "u5"}, tr.Labels)
+			require.Contains(t, tr.Query, `user="u5"`)
+			require.Contains(t, tr.Link, "graph?g0.expr=sum+without")
 		})
 	}
 }

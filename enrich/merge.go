@@ -158,6 +158,10 @@ func words(source, alert string, err error) string {
 	switch {
 	case errors.Is(err, expr.ErrNoPopulation), errors.Is(err, expr.ErrShape):
 		return fmt.Sprintf("%s: %s", alert, err)
+	case errors.Is(err, expr.ErrSyntax):
+		return fmt.Sprintf("%s: its expression cannot be read", alert)
+	case errors.Is(err, ErrNoRule):
+		return fmt.Sprintf("no expression: the generator URL of %s names none, and %s knows no rule that is surely its", alert, source)
 	case remote.Passing(err):
 		return source + " did not answer in time"
 	case errors.Is(err, errPanic):

@@ -22,6 +22,8 @@ var (
 	// member can exist next to a failing one: absent(), vector(1), a selector
 	// that is compared with nothing.
 	ErrNoPopulation = errors.New("no population to compare with")
+	// ErrSyntax is returned for what is no PromQL.
+	ErrSyntax = errors.New("parse expression")
 	// ErrShape is returned for an expression that is valid and not understood.
 	ErrShape = errors.New("expression of an unknown shape")
 )
@@ -126,7 +128,7 @@ type Alert struct {
 }
 
 // Parse takes an alerting expression apart. Its error is ErrNoPopulation,
-// ErrShape, or the parser's own.
+// ErrShape or ErrSyntax.
 func Parse(text string) (*Alert, error) {
 	if len(text) > MaxBytes {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrShape, len(text), MaxBytes)
@@ -136,7 +138,7 @@ func Parse(text string) (*Alert, error) {
 	}
 	e, err := parser.NewParser(parser.Options{}).ParseExpr(text)
 	if err != nil {
-		return nil, fmt.Errorf("parse expression: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrSyntax, err)
 	}
 	if depth(e, MaxDepth) > MaxDepth {
 		return nil, fmt.Errorf("%w: nested deeper than %d", ErrShape, MaxDepth)

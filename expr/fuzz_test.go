@@ -6,6 +6,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/stretchr/testify/require"
@@ -74,7 +75,7 @@ func wellFormed(t *testing.T, text, query, value string) {
 		require.Contains(t, metrics, name, query)
 		for _, m := range s.LabelMatchers {
 			known := slices.Contains(written, m.String())
-			ours := m.Value == value || m.Type == labels.MatchRegexp || m.Name == labels.BucketLabel || m.Name == labels.MetricName
+			ours := m.Value == value || m.Type == labels.MatchRegexp || m.Name == labels.BucketLabel || m.Name == model.MetricNameLabel
 			require.True(t, known || ours, "matcher %s of %s", m, query)
 		}
 	}

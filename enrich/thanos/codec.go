@@ -37,7 +37,7 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok {
 		return fmt.Errorf("%T is no message of Thanos", v)
 	}
-	return m.Unmarshal(data.Materialize())
+	return m.Unmarshal(data.Materialize()) //nolint:misspell // its name
 }
 
 // Name is that of gRPC's own codec: the bytes are the same.

@@ -225,7 +225,7 @@ func (s *Source) Link(query string, at time.Time) string {
 // Expr finds the rule of an alert among the server's own.
 func (s *Source) Expr(ctx context.Context, alertname string, labels page.Labels) (string, error) {
 	if s.web == nil {
-		return "", errors.New("list rules: http is not configured")
+		return "", fmt.Errorf("list rules: %w is known: http is not configured", enrich.ErrNoRule)
 	}
 	rules, err := s.web.Rules(ctx, alertname)
 	if err != nil {
@@ -244,9 +244,9 @@ func (s *Source) Expr(ctx context.Context, alertname string, labels page.Labels)
 	}
 	switch {
 	case best == "":
-		return "", errors.New("list rules: no rule of this name")
+		return "", fmt.Errorf("list rules: %w of this name fits", enrich.ErrNoRule)
 	case unsure:
-		return "", errors.New("list rules: several rules of this name fit")
+		return "", fmt.Errorf("list rules: %w alone fits, several of this name do", enrich.ErrNoRule)
 	}
 	return best, nil
 }

@@ -152,9 +152,9 @@ func TestExpr(t *testing.T) {
 	}{
 		{"A", page.Labels{"severity": "page"}, "a > 1", ""},
 		{"A", page.Labels{"severity": "ticket", "team": "core"}, "a > 2", ""},
-		{"B", nil, "", "several rules of this name fit"},
+		{"B", nil, "", "no rule alone fits"},
 		{"C", nil, "c > 1", ""},
-		{"D", nil, "", "no rule of this name"},
+		{"D", nil, "", "no rule of this name fits"},
 	} {
 		got, err := ruler.Expr(t.Context(), c.name, c.labels)
 		require.Equal(t, c.want, got)
