@@ -162,7 +162,7 @@ func words(source, alert string, err error) string {
 		return fmt.Sprintf("%s: its expression cannot be read", alert)
 	case errors.Is(err, ErrNoRule):
 		return fmt.Sprintf("no expression: the generator URL of %s names none, and %s knows no rule that is surely its", alert, source)
-	case remote.Passing(err):
+	case passed(err):
 		return source + " did not answer in time"
 	case errors.Is(err, errPanic):
 		return source + " could not be asked: an error of ours, see the log"
@@ -170,10 +170,15 @@ func words(source, alert string, err error) string {
 	return fmt.Sprintf("%s has no answer about %s", source, alert)
 }
 
+// passed reports whether time ran out.
+func passed(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
 func wordsOfRemote(source string, err error) string {
 	e, _ := errors.AsType[*remote.Error](err)
 	switch {
-	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
+	case passed(err):
 		return source + " did not answer in time"
 	case e.Status != 0:
 		return fmt.Sprintf("%s answered with status %d", source, e.Status)

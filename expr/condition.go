@@ -24,7 +24,7 @@ func (a *Alert) condition(e parser.Expr) error {
 		case "absent", "absent_over_time":
 			return fmt.Errorf("%w: %s() asks for what is not there; who was there before is not asked yet", ErrNoPopulation, n.Func.Name)
 		case "vector":
-			return fmt.Errorf("%w: %s fires always", ErrNoPopulation, n)
+			return fmt.Errorf("%w: vector() fires always", ErrNoPopulation)
 		}
 	}
 	if e.Type() != parser.ValueTypeVector {

@@ -208,3 +208,16 @@ func TestFromGeneratorURL(t *testing.T) {
 		require.ErrorIs(t, err, expr.ErrNoExpression, "%.40q", raw)
 	}
 }
+
+func TestRedact(t *testing.T) {
+	hidden := func(label string) bool { return label == "user" }
+	for query, want := range map[string]string{
+		`sum(rate(x{user=~"a|b",dc="d"}[1m])) / y{user!="c"}`: `sum(rate(x{dc="d",user="<redacted>"}[1m])) / y{user="<redacted>"}`,
+		`up{dc="user"}`: `up{dc="user"}`,
+		`up{user="u7"`:  ``,
+	} {
+		got, cut := expr.Redact(query, hidden)
+		require.Equal(t, want, got)
+		require.Equal(t, want != query, cut)
+	}
+}

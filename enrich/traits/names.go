@@ -10,15 +10,16 @@ import (
 )
 
 // preference orders columns that name the same rows: a label with a role, then
-// the coarser label, then the order of the role's own list, then the name.
+// the order of the role's own list (each role's first label is what people call
+// it by), then the coarser label, then the name.
 type preference struct {
-	role, values, listed int
+	role, listed, values int
 	name                 string
 }
 
 func (p preference) compare(o preference) int {
-	return cmp.Or(cmp.Compare(p.role, o.role), cmp.Compare(p.values, o.values),
-		cmp.Compare(p.listed, o.listed), cmp.Compare(p.name, o.name))
+	return cmp.Or(cmp.Compare(p.role, o.role), cmp.Compare(p.listed, o.listed),
+		cmp.Compare(p.values, o.values), cmp.Compare(p.name, o.name))
 }
 
 func preferences(s *scan, roles enrich.Roles) []preference {

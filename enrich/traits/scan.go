@@ -168,8 +168,12 @@ func (s *scan) score(in tally, cost float64) (score, bar float64) {
 		return 0, minScore
 	}
 	bar = minScore
-	if s.t.Model != enrich.Ratio && in.bad == in.all && 2*in.bad >= s.total.bad {
+	switch {
+	case s.t.Model == enrich.Ratio:
+	case in.bad == in.all && 2*in.bad >= s.total.bad:
 		bar = minPure
+	case out.bad == 0:
+		bar = minWhole
 	}
 	return entropy(in.x, in.n) + entropy(out.x, out.n) - entropy(s.total.x, s.total.n) - cost, bar
 }
