@@ -15,6 +15,7 @@ import (
 	"github.com/tocsin/tocsin/lab/scenario"
 	"github.com/tocsin/tocsin/lab/ttn"
 	"github.com/tocsin/tocsin/lab/world"
+	"github.com/tocsin/tocsin/page"
 )
 
 // Outcome is what became of one fault.
@@ -30,6 +31,7 @@ type Outcome struct {
 	Edits      int            `json:"edits"`     // edits of the Slack root
 	Resolved   bool           `json:"resolved"`  // told in both places
 	Err        string         `json:"error,omitempty"`
+	Page       page.Page      `json:"page"` // as Tocsin's API had it once it was delivered
 }
 
 // Right reports whether the first words in both places were right.

@@ -126,6 +126,7 @@ func (r *Runner) readPage(ctx context.Context, o *Outcome) {
 	if !ok {
 		return
 	}
+	o.Page = p
 	r.pass(o, ttn.StageFor, p.Clock.Started)
 	r.pass(o, ttn.StageWebhook, p.Clock.Received)
 	r.pass(o, ttn.StageDurable, p.Clock.Durable)

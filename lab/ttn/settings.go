@@ -27,7 +27,8 @@ type Settings struct {
 	Name          string
 	Scrape        time.Duration
 	Eval          time.Duration
-	For           time.Duration
+	For           time.Duration // of rules over windows
+	ForState      time.Duration // of rules over states (up == 0): no window filters the one scrape that went wrong
 	KeepFiring    time.Duration // keep_firing_for: adds nothing to the time to notify
 	Resend        time.Duration // --rules.alert.resend-delay
 	GroupWait     time.Duration
@@ -39,12 +40,12 @@ type Settings struct {
 // LatencyBound is the latency, in seconds, that the rules hold requests to.
 const LatencyBound = 0.5
 
-// Fast is the shipped fast lane: short intervals, windows instead of `for`, a
-// page route that does not wait.
+// Fast is the shipped fast lane: short intervals, windows instead of `for` (two
+// evaluations where there is no window), a page route that does not wait.
 func Fast() Settings {
 	return Settings{
 		Name: "fast", Scrape: 5 * time.Second, Eval: 5 * time.Second,
-		KeepFiring: 15 * time.Second, Resend: 15 * time.Second,
+		ForState: 10 * time.Second, KeepFiring: 15 * time.Second, Resend: 15 * time.Second,
 		GroupWait: 0, GroupInterval: 10 * time.Second,
 		Errors:  []Window{{30 * time.Second, 0.03}, {2 * time.Minute, 0.01}},
 		Latency: []Window{{time.Minute, 0.05}},
@@ -56,7 +57,7 @@ func Fast() Settings {
 func Stock() Settings {
 	return Settings{
 		Name: "stock", Scrape: 30 * time.Second, Eval: 30 * time.Second,
-		For: 5 * time.Minute, Resend: time.Minute,
+		For: 5 * time.Minute, ForState: 5 * time.Minute, Resend: time.Minute,
 		GroupWait: 30 * time.Second, GroupInterval: 5 * time.Minute,
 		Errors:  []Window{{5 * time.Minute, 0.03}},
 		Latency: []Window{{5 * time.Minute, 0.05}},
@@ -97,6 +98,7 @@ func (s Settings) Chain(symptom Symptom, level float64) (c Chain, ok bool) {
 	case Latency:
 		windows = s.Latency
 	case Down:
+		c.For = s.ForState
 	}
 	for _, w := range windows {
 		lag, ok := w.Lag(level)

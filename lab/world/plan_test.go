@@ -70,5 +70,6 @@ func TestRulesAreRules(t *testing.T) {
 		require.Len(t, groups.Groups, 1)
 		require.Len(t, groups.Groups[0].Rules, 3)
 		require.Equal(t, model.Duration(plan.Settings.For), groups.Groups[0].Rules[0].For, name)
+		require.Equal(t, model.Duration(plan.Settings.ForState), groups.Groups[0].Rules[2].For, name)
 	}
 }

@@ -6,6 +6,7 @@ package world
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -174,7 +175,8 @@ func (w *World) watch(p *Process) {
 	}
 }
 
-// Stop ends everything and waits for it. Logs and data stay in the folder.
+// Stop ends everything and waits for it. Logs, data and the ledgers of the
+// fakes stay in the folder.
 func (w *World) Stop() {
 	w.stop.Do(func() {
 		close(w.ending)
@@ -186,7 +188,26 @@ func (w *World) Stop() {
 		for _, s := range w.servers {
 			_ = s.Close() // nobody is left to answer
 		}
+		if len(w.procs) == 0 {
+			return // nothing ever ran, and the folder may not be ours
+		}
+		if err := w.record(); err != nil {
+			fmt.Fprintf(w.out, "  keep the ledgers: %v\n", err)
+		}
 	})
+}
+
+// record writes what the fakes saw beside the logs.
+func (w *World) record() error {
+	var errs []error
+	for name, ledger := range map[string]any{"slack.json": w.FakeSlack.Ledger(), "pagerduty.json": w.FakePD.Ledger()} {
+		b, err := json.MarshalIndent(ledger, "", " ")
+		if err == nil {
+			err = os.WriteFile(filepath.Join(w.Dir, "logs", name), b, 0o644)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // serve opens the addresses that live in our own process.
