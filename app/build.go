@@ -16,6 +16,7 @@ import (
 	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/remote"
 	"github.com/tocsin/tocsin/remote/alertmanager"
+	"github.com/tocsin/tocsin/webhook"
 )
 
 // parts are what a config is made of, built: secrets read, nothing reached out to.
@@ -25,6 +26,7 @@ type parts struct {
 	enricher  *enrich.Enricher
 	router    *notify.Router
 	asker     asker
+	clusters  []webhook.Cluster
 	operators []operator
 }
 
@@ -35,7 +37,7 @@ func build(p *plan, l lent, m *enrich.Metrics, tracer trace.Tracer) (*parts, err
 	var errs []error
 	for _, s := range p.sources {
 		src, err := s.kind.New(s.cfg, enrich.Deps{
-			Name: s.part.Name, Transport: l.transport, Now: l.now, Roles: p.Traits.Roles,
+			Name: s.part.Name, Transport: l.transport, Now: l.now, Roles: enrich.Roles(p.Traits.Roles),
 			Log: l.log.With("source", s.part.Name),
 		})
 		errs = append(errs, config.Under(s.at+".with", err))
@@ -58,13 +60,18 @@ func build(p *plan, l lent, m *enrich.Metrics, tracer trace.Tracer) (*parts, err
 	for _, am := range p.Alertmanagers {
 		b.asker[am.Name] = &alertmanager.Client{Base: am.URL, Remote: remote.New(l.transport, alertmanager.MaxAnswer)}
 	}
-	ops, err := readOperators(p.Operators.Tokens)
-	b.operators = ops
-	if err := p.root.Mistakes(errors.Join(append(errs, err)...)); err != nil {
+	var unread, unknown error
+	b.clusters, unread = readClusters(p.Alertmanagers)
+	b.operators, unknown = readOperators(p.Operators.Tokens)
+	errs = append(errs, unread, unknown)
+	if unread == nil && unknown == nil {
+		errs = append(errs, ambiguous(b.clusters, b.operators))
+	}
+	if err := p.root.Mistakes(errors.Join(errs...)); err != nil {
 		return nil, err
 	}
 	b.enricher = enrich.New(enrich.Options{
-		Sources: b.sources, Explainer: traits.New(p.Traits.Roles), Roles: p.Traits.Roles, Redact: p.Traits.Redact,
+		Sources: b.sources, Explainer: traits.New(enrich.Roles(p.Traits.Roles)), Roles: enrich.Roles(p.Traits.Roles), Redact: p.Traits.Redact,
 		Log: l.log, Now: l.now, Metrics: m, Tracer: tracer,
 	})
 	return b, nil

@@ -1,11 +1,9 @@
 package app
 
 import (
-	"errors"
-	"net/url"
-	"slices"
-	"strings"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/store/bolt"
@@ -47,7 +45,7 @@ type Operators struct {
 // Operator is one bearer token of the operators' listener.
 type Operator struct {
 	Name      string            `yaml:"name" need:"true" doc:"Who it is, for the log."`
-	Role      string            `yaml:"role" doc:"viewer reads; operator also acts."`
+	Role      string            `yaml:"role" enum:"viewer,operator" doc:"viewer reads; operator also acts."`
 	TokenFile config.SecretFile `yaml:"token_file" need:"true" doc:"File with the token."`
 }
 
@@ -65,8 +63,22 @@ type Part struct {
 
 // Traits says what labels mean in this installation.
 type Traits struct {
-	Roles  map[string][]string `yaml:"roles" doc:"Role to the labels that play it, best first: host, deploy, user, datacentre, or your own."`
-	Redact []string            `yaml:"redact" doc:"Roles whose values never leave Tocsin."`
+	Roles  Roles    `yaml:"roles" doc:"Role to the labels that play it, best first: host, deploy, user, datacentre, or your own. What is written replaces all of the default."`
+	Redact []string `yaml:"redact" doc:"Roles whose values never leave Tocsin."`
+}
+
+// Roles are labels by the role they play.
+type Roles map[string][]string
+
+// UnmarshalYAML reads the roles in place of those that are there: merged with
+// the default ones, a role could not be taken away.
+func (r *Roles) UnmarshalYAML(n *yaml.Node) error {
+	fresh := map[string][]string{}
+	if err := n.Decode(&fresh); err != nil {
+		return err
+	}
+	*r = fresh
+	return nil
 }
 
 // Deadline is how long after its acceptance a page leaves at the latest.
@@ -93,7 +105,7 @@ func DefaultConfig() *Config {
 		Listen:    "127.0.0.1:9095",
 		Operators: Operators{Listen: "127.0.0.1:9096"},
 		Store:     Store{Bolt: bolt.Config{Path: "data/tocsin.db"}},
-		Traits: Traits{Roles: map[string][]string{
+		Traits: Traits{Roles: Roles{
 			"host":       {"host", "node", "instance"},
 			"deploy":     {"deploy", "deploy_id", "version"},
 			"user":       {"user", "tenant"},
@@ -102,114 +114,4 @@ func DefaultConfig() *Config {
 		Deadline: Deadline{Critical: config.Duration(5 * time.Second), Other: config.Duration(10 * time.Second)},
 		Tracing:  Tracing{SampleRatio: 1},
 	}
-}
-
-// maxTargets keeps one problem's batch within store.MaxOps.
-const maxTargets = 80
-
-// Validate says what is wrong with c by itself; what its kinds say comes after.
-func (c *Config) Validate() error {
-	errs := []error{c.validateDoors(), c.validateReceivers()}
-	if c.Deadline.Critical < 0 || c.Deadline.Other < 0 {
-		errs = append(errs, config.Bad("deadline", "a deadline cannot be negative; 0s sends at once"))
-	}
-	if c.Deadline.Critical.D() > time.Minute || c.Deadline.Other.D() > time.Minute {
-		errs = append(errs, config.Bad("deadline", "a page that may wait more than 1m misses what Tocsin is for; write 5s"))
-	}
-	for _, role := range c.Traits.Redact {
-		if _, ok := c.Traits.Roles[role]; !ok {
-			errs = append(errs, config.Bad("traits.redact", "role %q is not among traits.roles", role))
-		}
-	}
-	if c.Tracing.SampleRatio < 0 || c.Tracing.SampleRatio > 1 {
-		errs = append(errs, config.Bad("tracing.sample_ratio", "must be between 0 and 1"))
-	}
-	errs = append(errs, uniqueParts("sources", c.Sources)...)
-	return errors.Join(errs...)
-}
-
-func (c *Config) validateDoors() error {
-	var errs []error
-	if c.PublicURL != "" && !webURL(c.PublicURL) {
-		errs = append(errs, config.Bad("public_url", "write it as https://tocsin.example.org"))
-	}
-	if len(c.Alertmanagers) == 0 {
-		errs = append(errs, config.Bad("alertmanagers", "name at least one cluster: - {name: dc1, url: http://alertmanager:9093, inbound_token_files: [am-dc1.token]}"))
-	}
-	names := map[string]bool{}
-	for i, am := range c.Alertmanagers {
-		at := index("alertmanagers", i)
-		switch {
-		case am.Name == "":
-			errs = append(errs, config.Bad(at+".name", "give the cluster a name"))
-		case am.Name == "tocsin":
-			errs = append(errs, config.Bad(at+".name", "%q is the name of Tocsin's own alarms; choose another", am.Name))
-		case names[am.Name]:
-			errs = append(errs, config.Bad(at+".name", "%q stands twice: two peers of one cluster are one entry", am.Name))
-		}
-		names[am.Name] = true
-		if am.URL != "" && !webURL(am.URL) {
-			errs = append(errs, config.Bad(at+".url", "write it as http://alertmanager:9093"))
-		}
-		if (len(am.InboundUsers) > 0 || len(am.InboundCerts) > 0) && c.WebConfigFile == "" {
-			errs = append(errs, config.Bad(at, "inbound_users and inbound_certs need web_config_file, which checks them"))
-		}
-	}
-	for i, op := range c.Operators.Tokens {
-		at := index("operators.tokens", i)
-		if op.Name == "" || op.TokenFile == "" {
-			errs = append(errs, config.Bad(at, "write name and token_file"))
-		}
-		if !slices.Contains([]string{"", "viewer", "operator"}, op.Role) {
-			errs = append(errs, config.Bad(at+".role", "%q is no role; write viewer or operator", op.Role))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (c *Config) validateReceivers() error {
-	var errs []error
-	if len(c.Receivers) == 0 {
-		errs = append(errs, config.Bad("receivers", "name at least one receiver, as Alertmanager calls it"))
-	}
-	names := map[string]bool{}
-	for i, r := range c.Receivers {
-		at := index("receivers", i)
-		switch {
-		case r.Name == "":
-			errs = append(errs, config.Bad(at+".name", "write Alertmanager's receiver name"))
-		case names[r.Name]:
-			errs = append(errs, config.Bad(at+".name", "%q stands twice", r.Name))
-		}
-		names[r.Name] = true
-		if len(r.Notify) == 0 {
-			errs = append(errs, config.Bad(at+".notify", "a receiver without targets tells nobody; add one"))
-		}
-		if len(r.Notify) > maxTargets {
-			errs = append(errs, config.Bad(at+".notify", "%d targets are more than %d", len(r.Notify), maxTargets))
-		}
-		errs = append(errs, uniqueParts(at+".notify", r.Notify)...)
-	}
-	return errors.Join(errs...)
-}
-
-func uniqueParts(at string, parts []Part) []error {
-	var errs []error
-	names := map[string]bool{}
-	for i, p := range parts {
-		id := p.Kind + "/" + p.Name
-		switch {
-		case p.Name == "" || strings.ContainsAny(p.Name, "/ \t\n"):
-			errs = append(errs, config.Bad(index(at, i)+".name", "give it a name without spaces and slashes"))
-		case names[id]:
-			errs = append(errs, config.Bad(index(at, i)+".name", "%s stands twice", id))
-		}
-		names[id] = true
-	}
-	return errs
-}
-
-func webURL(s string) bool {
-	u, err := url.Parse(s)
-	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https")
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
@@ -19,14 +20,13 @@ type operator struct {
 
 func readOperators(tokens []Operator) ([]operator, error) {
 	var out []operator
-	for _, t := range tokens {
+	var errs []error
+	for i, t := range tokens {
 		secret, err := t.TokenFile.Read()
-		if err != nil {
-			return nil, config.Bad("operators.tokens", "%v", err)
-		}
+		errs = append(errs, config.Under(index("operators.tokens", i)+".token_file", err))
 		out = append(out, operator{t.Name, t.Role == "operator", sha256.Sum256([]byte(secret.Reveal()))})
 	}
-	return out, nil
+	return out, errors.Join(errs...)
 }
 
 // guard lets requests with an operator's token pass; acts says that the request

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tocsin/tocsin/config"
@@ -47,10 +50,7 @@ func load(path string) (*plan, error) {
 		return nil, err
 	}
 	p := &plan{Config: DefaultConfig(), root: root, targets: map[string][]targetPlan{}}
-	if err := root.Decode(p.Config); err != nil {
-		return nil, err
-	}
-	var errs []error
+	errs := []error{root.Decode(p.Config)}
 	for i, part := range p.Sources {
 		s, err := planSource(index("sources", i), part)
 		p.sources = append(p.sources, s)
@@ -69,11 +69,7 @@ func load(path string) (*plan, error) {
 		errs = append(errs, err)
 	}
 	errs = append(errs, p.sameTargets())
-	if p.WebConfigFile != "" {
-		if err := webhook.CheckWebConfig(string(p.WebConfigFile)); err != nil {
-			errs = append(errs, config.Bad("web_config_file", "%v", err))
-		}
-	}
+	errs = append(errs, p.doorkeeper())
 	errs = append(errs, p.reachable())
 	return p, root.Mistakes(errors.Join(errs...))
 }
@@ -86,7 +82,7 @@ func planSource(at string, part Part) (sourcePlan, error) {
 	for _, k := range Sources() {
 		if k.Name == part.Kind {
 			cfg := k.Config()
-			return sourcePlan{at, part, k, cfg}, part.With.Decode(cfg)
+			return sourcePlan{at, part, k, cfg}, decodeWith(at, part, cfg)
 		}
 		names = append(names, k.Name)
 	}
@@ -98,34 +94,50 @@ func planTarget(at string, part Part) (targetPlan, error) {
 	for _, k := range Notifiers() {
 		if k.Name == part.Kind {
 			cfg := k.Config()
-			return targetPlan{at, part, k, cfg}, part.With.Decode(cfg)
+			return targetPlan{at, part, k, cfg}, decodeWith(at, part, cfg)
 		}
 		names = append(names, k.Name)
 	}
 	return targetPlan{}, unknownKind(at, part.Kind, names)
 }
 
+// decodeWith reads the kind's own section. What one that is missing lacks is
+// said where it should stand.
+func decodeWith(at string, part Part, cfg any) error {
+	err := part.With.Decode(cfg)
+	if err == nil || part.With.Line() > 0 {
+		return err
+	}
+	var errs []error
+	for _, f := range mistakes(err) {
+		errs = append(errs, config.Bad(at+".with", "%s", f.Error))
+	}
+	return errors.Join(errs...)
+}
+
 func unknownKind(at, kind string, known []string) error {
 	if best := config.Nearest(kind, known); best != "" {
 		return config.Bad(at+".kind", "no kind is called %q; write %q", kind, best)
 	}
-	return config.Bad(at+".kind", "no kind is called %q; there are: %v", kind, known)
+	return config.Bad(at+".kind", "no kind is called %q; write one of: %s", kind, strings.Join(known, ", "))
 }
 
 // sameTargets refuses one name for two targets: their receipts would be one.
 func (p *plan) sameTargets() error {
 	var errs []error
 	first := map[string]targetPlan{}
+	all := slices.Clone(p.last)
 	for _, r := range p.Receivers {
-		for _, t := range p.targets[r.Name] {
-			if t.kind.Name == "" {
-				continue
-			}
-			if f, ok := first[t.name()]; ok && fmt.Sprintf("%#v", f.cfg) != fmt.Sprintf("%#v", t.cfg) {
-				errs = append(errs, config.Bad(t.at+".name", "%s is another target at %s: give one of them another name", t.name(), f.at))
-			}
-			first[t.name()] = t
+		all = append(all, p.targets[r.Name]...)
+	}
+	for _, t := range all {
+		if t.kind.Name == "" {
+			continue
 		}
+		if f, ok := first[t.name()]; ok && !reflect.DeepEqual(f.cfg, t.cfg) {
+			errs = append(errs, config.Bad(t.at+".name", "%s is another target at %s: give one of them another name", t.name(), f.at))
+		}
+		first[t.name()] = t
 	}
 	return errors.Join(errs...)
 }

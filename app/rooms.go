@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/notify"
 	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/pipeline"
@@ -30,10 +29,6 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 	if err != nil {
 		return nil, err
 	}
-	clusters, err := p.clusters()
-	if err != nil {
-		return nil, err
-	}
 	var users []string
 	if p.WebConfigFile != "" {
 		if users, err = webhook.WebUsers(string(p.WebConfigFile)); err != nil {
@@ -44,7 +39,7 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 	return &rooms{
 		parts: b,
 		door: &webhook.Handler{
-			Clusters: clusters, Users: users, Anonymous: p.anonymous(), Limits: webhook.DefaultLimits(), Door: door,
+			Clusters: b.clusters, Users: users, Anonymous: p.anonymous(), Limits: webhook.DefaultLimits(), Door: door,
 			Log: h.options.Log, Now: h.lent.now, Tracer: h.tracer, Metrics: h.metrics.webhook,
 		},
 		pipeline: &pipeline.Worker{
@@ -78,23 +73,6 @@ func (h *house) alarm(door *webhook.Door, r *notify.Router) func(context.Context
 			h.options.Log.Error("raise alarm", "notifier", target, "err", err)
 		}
 	}
-}
-
-// clusters are those who may send webhooks, with their secrets read.
-func (p *plan) clusters() ([]webhook.Cluster, error) {
-	var out []webhook.Cluster
-	for i, am := range p.Alertmanagers {
-		c := webhook.Cluster{Name: am.Name, Users: am.InboundUsers, Certs: am.InboundCerts}
-		for _, f := range am.InboundTokenFiles {
-			token, err := f.Read()
-			if err != nil {
-				return nil, p.root.Mistakes(config.Bad(index("alertmanagers", i)+".inbound_token_files", "%v", err))
-			}
-			c.Tokens = append(c.Tokens, token)
-		}
-		out = append(out, c)
-	}
-	return out, nil
 }
 
 // anonymous names the cluster of webhooks without credentials, "" when they are

@@ -32,6 +32,10 @@ func WriteSchema(w io.Writer) error {
 func partSchema(kind string, cfg any) *config.Schema {
 	s := config.SchemaOf(&Part{})
 	s.Properties["kind"] = &config.Schema{Const: kind, Description: s.Properties["kind"].Description}
-	s.Properties["with"] = config.SchemaOf(cfg)
+	with := config.SchemaOf(cfg)
+	s.Properties["with"] = with
+	if len(with.Required) > 0 {
+		s.Required = append(s.Required, "with")
+	}
 	return s
 }

@@ -18,6 +18,7 @@ type Schema struct {
 	Required    []string           `json:"required,omitempty"`
 	Additional  any                `json:"additionalProperties,omitempty"` // false, or the schema of a map's values
 	Items       *Schema            `json:"items,omitempty"`
+	MinItems    int                `json:"minItems,omitempty"`
 	Enum        []string           `json:"enum,omitempty"`
 	Const       string             `json:"const,omitempty"`
 	Default     any                `json:"default,omitempty"`
@@ -29,7 +30,7 @@ const durationPattern = `^(0|([0-9]+(ms|s|m|h|d|w|y))+)$`
 
 // SchemaOf describes the YAML form of v, a pointer to a config struct with its
 // defaults set: keys from the yaml tags, words from the doc tags, `need:"true"`
-// for keys that must be there.
+// for keys that must be there, `enum:"a,b"` for the words a key may have.
 func SchemaOf(v any) *Schema { return schemaOf(reflect.ValueOf(v).Elem()) }
 
 func schemaOf(v reflect.Value) *Schema {
@@ -72,6 +73,12 @@ func structSchema(v reflect.Value) *Schema {
 		s.Properties[name] = p
 		if f.Tag.Get("need") == "true" {
 			s.Required = append(s.Required, name)
+			if p.Type == "array" {
+				p.MinItems = 1
+			}
+		}
+		if words := f.Tag.Get("enum"); words != "" {
+			p.Enum = strings.Split(words, ",")
 		}
 	}
 	slices.Sort(s.Required)

@@ -1,10 +1,12 @@
 package config
 
 import (
+	"bytes"
 	"encoding"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -12,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -37,12 +40,12 @@ const MaxFile = 4 << 20
 func Read(path string) (Section, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return Section{}, err
+		return Section{}, unread(path, err)
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
 	if err != nil {
-		return Section{}, err
+		return Section{}, unread(path, err)
 	}
 	if len(data) > MaxFile {
 		return Section{}, &Mistake{File: path, Text: fmt.Sprintf("file is over %d bytes", MaxFile)}
@@ -50,17 +53,51 @@ func Read(path string) (Section, error) {
 	return Parse(path, data)
 }
 
+// unread says that the file itself is the mistake.
+func unread(path string, err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err
+	}
+	return &Mistake{File: path, Text: fmt.Sprintf("cannot be read: %v", err)}
+}
+
 // Parse is Read for bytes at hand. Relative secret files will be taken from the
 // folder of path.
 func Parse(path string, data []byte) (Section, error) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(data, &doc); err != nil {
+	if err := plainText(path, data); err != nil {
+		return Section{}, err
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, more yaml.Node
+	switch err := dec.Decode(&doc); {
+	case errors.Is(err, io.EOF):
+		return Section{file: path}, nil
+	case err != nil:
 		return Section{}, fromYAML(path, err)
 	}
-	if len(doc.Content) == 0 {
-		return Section{file: path}, nil
+	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
+		if err != nil {
+			return Section{}, fromYAML(path, err)
+		}
+		return Section{}, &Mistake{File: path, Line: more.Line, Text: "a second document begins here and would not be read: remove the `---`"}
 	}
 	return Section{file: path, node: doc.Content[0]}, nil
+}
+
+// plainText refuses what is no UTF-8 text, for which the library has no line.
+func plainText(path string, data []byte) error {
+	line := 1
+	for rest := data; len(rest) > 0; {
+		r, size := utf8.DecodeRune(rest)
+		switch {
+		case r == utf8.RuneError && size == 1, r < ' ' && r != '\t' && r != '\n' && r != '\r':
+			return &Mistake{File: path, Line: line, Text: fmt.Sprintf("byte 0x%02x is not text: save the file as UTF-8", rest[0])}
+		case r == '\n':
+			line++
+		}
+		rest = rest[size:]
+	}
+	return nil
 }
 
 // Section is a part of a file that is not decoded yet: the whole, or the `with:`
@@ -84,6 +121,7 @@ func (s Section) Line() int {
 // Decode reads the section strictly into v, which points to a struct with its
 // defaults set: an unknown key is a mistake, and so is what v's own Validate
 // finds. All mistakes are returned together, joined, as *Mistake in line order.
+// v is filled as far as it could be read.
 func (s Section) Decode(v any) error {
 	if s.node == nil {
 		s.node = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
@@ -93,11 +131,9 @@ func (s Section) Decode(v any) error {
 	if err := s.node.Decode(v); err != nil {
 		c.mistakes = append(c.mistakes, unjoin(fromYAML(s.file, err))...)
 	}
-	if len(c.mistakes) == 0 {
-		c.anchor(reflect.ValueOf(v))
-		if val, ok := v.(Validator); ok {
-			c.invalid(s.node, val.Validate())
-		}
+	c.anchor(reflect.ValueOf(v))
+	if val, ok := v.(Validator); ok {
+		c.invalid(s.node, val.Validate())
 	}
 	return c.err()
 }
@@ -142,12 +178,17 @@ func (c *checker) keys(n *yaml.Node, t reflect.Type) {
 	if own(t) {
 		return
 	}
+	c.twice(n)
 	switch {
 	case t.Kind() == reflect.Struct && n.Kind == yaml.MappingNode:
 		fields := fieldsOf(t)
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			key, val := n.Content[i], n.Content[i+1]
 			f, ok := fields[key.Value]
+			if key.Value == "<<" {
+				c.add(key.Line, "sections inherit nothing: write the keys out, or name the whole section by an alias")
+				continue
+			}
 			if !ok {
 				c.add(key.Line, "unknown key %q%s", key.Value, suggest(key.Value, fields))
 				continue
@@ -156,6 +197,10 @@ func (c *checker) keys(n *yaml.Node, t reflect.Type) {
 		}
 	case t.Kind() == reflect.Slice && n.Kind == yaml.SequenceNode:
 		for _, item := range n.Content {
+			if item.Tag == "!!null" {
+				c.add(item.Line, "an empty item stands in this list: write it, or remove it")
+				continue
+			}
 			c.keys(item, t.Elem())
 		}
 	case t.Kind() == reflect.Map && n.Kind == yaml.MappingNode:
@@ -163,6 +208,27 @@ func (c *checker) keys(n *yaml.Node, t reflect.Type) {
 			c.keys(n.Content[i], t.Elem())
 		}
 	}
+}
+
+// twice reports keys that stand twice in a mapping and takes the later ones
+// away: the library would read nothing of the mapping, and all that it lacks
+// then would look like further mistakes.
+func (c *checker) twice(n *yaml.Node) {
+	if n.Kind != yaml.MappingNode {
+		return
+	}
+	first := map[string]int{}
+	kept := make([]*yaml.Node, 0, len(n.Content))
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		if line, ok := first[key.Value]; ok && key.Kind == yaml.ScalarNode {
+			c.add(key.Line, "mapping key %q already defined at line %d: remove one of them", key.Value, line)
+			continue
+		}
+		first[key.Value] = key.Line
+		kept = append(kept, key, n.Content[i+1])
+	}
+	n.Content = kept
 }
 
 // own reports whether a type reads itself, so that its fields are not keys.
@@ -198,61 +264,6 @@ func (c *checker) anchor(v reflect.Value) {
 			v.SetString(filepath.Join(filepath.Dir(c.file), v.String()))
 		}
 	}
-}
-
-// invalid places validation errors at their lines.
-func (c *checker) invalid(n *yaml.Node, err error) {
-	for _, e := range unjoin(err) {
-		if m, ok := errors.AsType[*Mistake](e); ok {
-			c.mistakes = append(c.mistakes, m)
-			continue
-		}
-		line := 0
-		if n != nil {
-			line = n.Line
-		}
-		if i, ok := errors.AsType[*Invalid](e); ok && n != nil {
-			line = lineOf(n, i.Field)
-		}
-		c.add(line, "%s", e.Error())
-	}
-}
-
-// lineOf finds the line of a path such as receivers[0].notify[1].with.channel,
-// or of the nearest part of it that is there.
-func lineOf(n *yaml.Node, path string) int {
-	line := n.Line
-	for _, step := range regexp.MustCompile(`[^.\[\]]+`).FindAllString(path, -1) {
-		next := child(n, step)
-		if next == nil {
-			break
-		}
-		n, line = next.value, next.line
-	}
-	return line
-}
-
-type place struct {
-	value *yaml.Node
-	line  int
-}
-
-func child(n *yaml.Node, step string) *place {
-	if n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
-	if n.Kind == yaml.SequenceNode {
-		if i, err := strconv.Atoi(step); err == nil && i < len(n.Content) {
-			return &place{n.Content[i], n.Content[i].Line}
-		}
-		return nil
-	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == step {
-			return &place{n.Content[i+1], n.Content[i].Line}
-		}
-	}
-	return nil
 }
 
 // fromYAML turns the library's errors ("yaml: line 3: …") into mistakes.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v3"
@@ -33,8 +34,12 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 // SecretFile is the path of a file that holds one secret.
 type SecretFile string
 
-// Read returns the file's content without white space around it.
+// Read returns the file's content without white space around it. A secret goes
+// into a header, so it is one line.
 func (f SecretFile) Read() (Secret, error) {
+	if f == "" {
+		return "", errors.New("name the file that holds the secret")
+	}
 	b, err := os.ReadFile(string(f))
 	if err != nil {
 		return "", err
@@ -42,6 +47,9 @@ func (f SecretFile) Read() (Secret, error) {
 	s := strings.TrimSpace(string(b))
 	if s == "" {
 		return "", fmt.Errorf("%s is empty: write the secret into it", f)
+	}
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		return "", fmt.Errorf("%s holds more than one line, or control characters: write only the secret into it", f)
 	}
 	return Secret(s), nil
 }

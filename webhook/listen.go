@@ -17,6 +17,9 @@ import (
 type webConfig struct {
 	RateLimit *yaml.Node           `yaml:"rate_limit"`
 	Users     map[string]yaml.Node `yaml:"basic_auth_users"`
+	TLS       struct {
+		ClientAuth string `yaml:"client_auth_type"`
+	} `yaml:"tls_server_config"`
 }
 
 func readWebConfig(path string) (webConfig, error) {
@@ -53,6 +56,13 @@ func CheckWebConfig(path string) error {
 func WebUsers(path string) ([]string, error) {
 	c, err := readWebConfig(path)
 	return slices.Sorted(maps.Keys(c.Users)), err
+}
+
+// VerifiesClients reports whether a listener with this web config verifies
+// client certificates: others name nobody.
+func VerifiesClients(path string) (bool, error) {
+	c, err := readWebConfig(path)
+	return slices.Contains([]string{"RequireAndVerifyClientCert", "VerifyClientCertIfGiven"}, c.TLS.ClientAuth), err
 }
 
 // NeedsAuth refuses an address beyond loopback whose requests are not

@@ -46,6 +46,19 @@ func TestWebUsers(t *testing.T) {
 	require.Empty(t, users)
 }
 
+func TestVerifiesClients(t *testing.T) {
+	for auth, want := range map[string]bool{
+		"RequireAndVerifyClientCert": true, "VerifyClientCertIfGiven": true,
+		"NoClientCert": false, "RequestClientCert": false, "RequireAnyClientCert": false, "": false,
+	} {
+		path := filepath.Join(t.TempDir(), "web.yml")
+		require.NoError(t, os.WriteFile(path, []byte("tls_server_config: {client_auth_type: \""+auth+"\"}\n"), 0o600))
+		verifies, err := webhook.VerifiesClients(path)
+		require.NoError(t, err)
+		require.Equal(t, want, verifies, auth)
+	}
+}
+
 func TestNeedsAuth(t *testing.T) {
 	for listen, open := range map[string]bool{
 		":9095": true, "0.0.0.0:9095": true, "[::]:9095": true, "192.0.2.1:9095": true, "gateway:9095": true, "[fe80::1%eth0]:9095": true,
