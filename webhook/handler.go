@@ -9,8 +9,8 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"mime"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -34,7 +34,7 @@ const (
 )
 
 // Handler takes Alertmanager's webhooks (version 4). It answers 202 once a
-// webhook is on disk; 401, 405 and 415 where the sender's config is wrong; and
+// webhook is on disk; 401, 403 and 405 where the sender's config is wrong; and
 // 503 for all that may pass: Alertmanager sends again what got a 5xx, and
 // nothing that got a 4xx.
 type Handler struct {
@@ -109,9 +109,9 @@ func (h *Handler) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		w.Header().Set("Allow", http.MethodPost)
 		return answer{code: http.StatusMethodNotAllowed, Status: "refused", Error: "send webhooks by POST"}
 	}
-	// A page of some web site can have a browser post here, but not as JSON.
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
-		return answer{code: http.StatusUnsupportedMediaType, Status: "refused", Error: "send webhooks as Content-Type: application/json"}
+	// The Content-Type says nothing that the body does not: no page is lost for it.
+	if byBrowser(r) {
+		return answer{code: http.StatusForbidden, Status: "refused", Error: "send webhooks from Alertmanager, not from a browser"}
 	}
 	size := r.ContentLength
 	if size < 0 || size > h.Limits.Body {
@@ -133,6 +133,14 @@ func (h *Handler) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	d := delivery{cluster: cluster, body: body, sum: hex.EncodeToString(sum[:]), at: h.Now()}
 	// Who hung up must not stop what was read from being stored.
 	return h.accept(context.WithoutCancel(ctx), d, r.Header.Get("Content-Encoding"))
+}
+
+// byBrowser reports whether some web site may be having a browser post here: one
+// that is let in by where it stands, or by what it adds by itself (a password it
+// remembers, a certificate). No site can add a bearer token.
+func byBrowser(r *http.Request) bool {
+	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return !strings.EqualFold(scheme, "Bearer") && (r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "")
 }
 
 // read reads a body up to one byte more than it may have, and some of the rest:

@@ -322,9 +322,6 @@ func TestRefused(t *testing.T) {
 			code int
 		}{
 			"GET":               {func(r *http.Request) { r.Method = http.MethodGet }, 405},
-			"as text":           {func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, 415},
-			"as a form":         {func(r *http.Request) { r.Header.Set("Content-Type", "application/x-www-form-urlencoded") }, 415},
-			"as nothing":        {func(r *http.Request) { r.Header.Del("Content-Type") }, 415},
 			"no credentials":    {func(r *http.Request) { r.Header.Del("Authorization") }, 401},
 			"wrong credentials": {func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }, 401},
 		} {
@@ -338,6 +335,48 @@ func TestRefused(t *testing.T) {
 		}
 		require.Empty(t, waiting(t, s))
 	})
+}
+
+// No page is lost for its Content-Type: who has the token may send as curl does.
+func TestAnyContentType(t *testing.T) {
+	for _, media := range []string{"", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-8", ";;"} {
+		bubble(t, func(t *testing.T, s *bolt.Store) {
+			r := request(sent(t, "0.31-firing"))
+			r.Header.Set("Content-Type", media)
+			r.Header.Set("Origin", "https://console.example.org") // no site can add the token
+			w, a := serve(t, newHandler(s), r)
+			require.Equal(t, http.StatusAccepted, w.Code, "%s: %s", media, a.Error)
+			require.Len(t, waiting(t, s), 1, media)
+		})
+	}
+}
+
+// A web site must not have the browser of somebody who is let in post here.
+func TestBrowsersAreRefused(t *testing.T) {
+	marks := map[string]string{"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+	for name, value := range marks {
+		for _, user := range []string{"", "am1"} { // by where it stands; by a password that the browser remembers
+			bubble(t, func(t *testing.T, s *bolt.Store) {
+				h := newHandler(s)
+				h.Clusters, h.Users, h.Anonymous = []webhook.Cluster{{Name: "dc1", Users: []string{"am1"}}}, []string{"am1"}, "dc1"
+				for _, marked := range []bool{true, false} {
+					r := request(sent(t, "0.31-firing"))
+					r.Header.Del("Authorization")
+					if user != "" {
+						r.SetBasicAuth(user, "x")
+					}
+					want := http.StatusAccepted
+					if marked {
+						r.Header.Set(name, value)
+						want = http.StatusForbidden
+					}
+					w, a := serve(t, h, r)
+					require.Equal(t, want, w.Code, "%s %q: %s", name, user, a.Error)
+				}
+				require.Len(t, waiting(t, s), 1)
+			})
+		}
+	}
 }
 
 // slow is a body that is there when it is told.
