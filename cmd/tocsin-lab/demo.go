@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/tocsin/tocsin/lab/drill"
@@ -60,7 +60,8 @@ func (c *demoCmd) Run(ctx context.Context, out *screen) error {
 
 func (c *demoCmd) strike(ctx context.Context, w *world.World, out *screen) (drill.Outcome, error) {
 	var struck time.Time
-	r := &drill.Runner{World: w, Client: http.DefaultClient, Passed: func(f scenario.Fault, stage string, at time.Time) {
+	r := drill.New(w)
+	r.Passed = func(f scenario.Fault, stage string, at time.Time) {
 		if stage == ttn.StageFault {
 			struck = at
 			out.title("%s: %s", f.Kind, f.Summary)
@@ -68,7 +69,7 @@ func (c *demoCmd) strike(ctx context.Context, w *world.World, out *screen) (dril
 			out.title("the page, as it arrives")
 		}
 		out.line("  %s  %8s  %s", at.Format("15:04:05.000"), "+"+seconds(at.Sub(struck)), stage)
-	}}
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, patience(w.Settings), errors.New("its time is over"))
 	defer cancel()
 	got, err := r.Deliver(ctx, c.Fault, c.Service)
@@ -87,11 +88,14 @@ func (c *demoCmd) strike(ctx context.Context, w *world.World, out *screen) (dril
 	return got, nil
 }
 
-// patience is how long a page is waited for: beyond the worst that the formula
-// allows the weakest fault, a minute more.
+// patience is how long a page is waited for: a minute more than the worst that
+// the formula allows a fault which needs the whole of the longest window.
 func patience(s ttn.Settings) time.Duration {
 	chain, _ := s.Chain(ttn.Down, 1)
-	return chain.Total().Worst + 5*time.Minute/2
+	for _, w := range slices.Concat(s.Errors, s.Latency) {
+		chain.Condition = max(chain.Condition, w.Range)
+	}
+	return chain.Total().Worst + time.Minute
 }
 
 func wrong(o drill.Outcome) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
@@ -93,7 +92,7 @@ func extras(w *world.World, scenes int) []string {
 // scene plays one fault to its end and says what did not hold. Its error is the
 // end of the world.
 func scene(ctx context.Context, w *world.World, out *screen, kind scenario.Kind, service string) ([]string, error) {
-	r := &drill.Runner{World: w, Client: http.DefaultClient}
+	r := drill.New(w)
 	deliver, cancel := context.WithTimeoutCause(ctx, patience(w.Settings), errors.New("its time is over"))
 	defer cancel()
 	got, err := r.Deliver(deliver, kind, service)

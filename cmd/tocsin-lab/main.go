@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -112,9 +113,7 @@ func (f worldFlags) options(name string, out *screen) (world.Options, error) {
 		return world.Options{}, err
 	}
 	given := map[string]string{}
-	for tool, path := range f.Bin {
-		given[tool] = path
-	}
+	maps.Copy(given, f.Bin)
 	if f.Tocsin != "" {
 		given["tocsin"] = f.Tocsin
 	}

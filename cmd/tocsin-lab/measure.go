@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -73,7 +72,7 @@ func (c *measureCmd) Run(ctx context.Context, out *screen) error {
 		return err
 	}
 	defer w.Stop()
-	m := &measurement{world: w, say: say, rng: rand.New(rand.NewPCG(c.Seed, 2)), runner: &drill.Runner{World: w, Client: http.DefaultClient}}
+	m := &measurement{world: w, say: say, rng: rand.New(rand.NewPCG(c.Seed, 2)), runner: drill.New(w)}
 	if err := m.rounds(ctx, c.Faults, max(1, min(c.Parallel, len(w.Fleet.Services())))); err != nil {
 		return err
 	}

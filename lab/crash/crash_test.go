@@ -102,7 +102,7 @@ func TestSender(t *testing.T) {
 	s.token = "wrong"
 	p = &problem{name: "svc-000008"}
 	s.live(t.Context(), p, 0)
-	require.Equal(t, "Unauthorized", p.refused)
+	require.Equal(t, http.StatusText(http.StatusUnauthorized), p.refused)
 	require.False(t, p.fired)
 
 	ctx, cancel := context.WithCancel(t.Context())

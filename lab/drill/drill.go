@@ -43,7 +43,12 @@ type Runner struct {
 	// Passed, if set, is told each stage as soon as it is known.
 	Passed func(f scenario.Fault, stage string, at time.Time)
 
-	Client *http.Client
+	client *http.Client
+}
+
+// New returns a runner for a world that is up.
+func New(w *world.World) *Runner {
+	return &Runner{World: w, client: &http.Client{Timeout: 5 * time.Second}}
 }
 
 // Deliver strikes a fault and waits until its page stands in Slack and in

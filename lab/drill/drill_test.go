@@ -100,7 +100,7 @@ func (s stage) operators(w http.ResponseWriter, r *http.Request) {
 func (s stage) post(url string, body map[string]any) map[string]any {
 	raw, err := json.Marshal(body)
 	require.NoError(s.t, err)
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, url, bytes.NewReader(raw)) //nolint:usetesting // outlives the test's last line
+	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, url, bytes.NewReader(raw))
 	require.NoError(s.t, err)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+fakeslack.DefaultToken)
@@ -139,7 +139,7 @@ func (s stage) strike(kind scenario.Kind, gateway func(scenario.Fault)) drill.Ou
 			}
 		}
 	})
-	r := &drill.Runner{World: s.World, Client: &http.Client{}}
+	r := drill.New(s.World)
 	out, err := r.Deliver(s.t.Context(), kind, "cart")
 	require.NoError(s.t, err)
 	return out
@@ -167,7 +167,7 @@ func TestDeliverAndResolve(t *testing.T) {
 		require.InDelta(t, want, since.Milliseconds(), 1, stage)
 	}
 
-	r := &drill.Runner{World: s.World, Client: &http.Client{}}
+	r := drill.New(s.World)
 	soon, cancel := context.WithTimeoutCause(t.Context(), time.Millisecond, errors.New("over"))
 	defer cancel()
 	require.ErrorContains(t, r.Resolve(soon, &out), "resolve not told: over")
@@ -205,7 +205,7 @@ func TestPageThatNeverComes(t *testing.T) {
 	s := newStage(t)
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 300*time.Millisecond, errors.New("its time is over"))
 	defer cancel()
-	r := &drill.Runner{World: s.World, Client: &http.Client{}}
+	r := drill.New(s.World)
 	out, err := r.Deliver(ctx, scenario.SlowDC, "cart")
 	require.EqualError(t, err, "slow-dc-1: page not delivered: its time is over")
 	require.Contains(t, out.Times, ttn.StageWebhook, "as far as it came")

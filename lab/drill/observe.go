@@ -158,8 +158,6 @@ func (r *Runner) page(ctx context.Context, o *Outcome) (page.Page, bool) {
 
 // get reads a JSON answer of at most 64 MB.
 func (r *Runner) get(ctx context.Context, address, token string, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return err
@@ -167,7 +165,7 @@ func (r *Runner) get(ctx context.Context, address, token string, into any) error
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	res, err := r.Client.Do(req)
+	res, err := r.client.Do(req)
 	if err != nil {
 		return err
 	}

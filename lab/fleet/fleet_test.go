@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -85,9 +86,7 @@ func TestRatesFollowEffects(t *testing.T) {
 	const minute = time.Minute
 	share := func(families map[string]*dto.MetricFamily, where map[string]string) float64 {
 		bad := map[string]string{"code": "500"}
-		for k, v := range where {
-			bad[k] = v
-		}
+		maps.Copy(bad, where)
 		return requests(families, bad) / requests(families, where)
 	}
 	f, c := newFleet(t, fleet.Options{Seed: 7})

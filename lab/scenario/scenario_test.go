@@ -165,7 +165,7 @@ func TestRunPlaysTheFile(t *testing.T) {
 		require.Equal(t, 10*time.Second, told[0].At.Sub(begin))
 		require.Equal(t, 15*time.Second, told[1].At.Sub(begin))
 		require.Len(t, b.Active(), 2)
-		time.Sleep(16 * time.Second)
+		<-time.After(16 * time.Second)
 		synctest.Wait()
 		require.Len(t, b.Active(), 1, "the first healed by itself")
 	})

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 		os.Exit(3)
 	case "stubborn": // hears no SIGTERM, and has a child of its own
 		signal.Ignore(syscall.SIGTERM)
-		child := exec.Command("sleep", "1000") //nolint:noctx // killed with its group
+		child := exec.Command("sleep", "1000")
 		if err := child.Start(); err != nil {
 			os.Exit(1)
 		}
