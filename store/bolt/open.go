@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -59,8 +58,6 @@ func open(c Config, log *slog.Logger, now func() time.Time, reg prometheus.Regis
 	err = guard(func() error {
 		// The list of free pages is not kept in the file but made anew here: it
 		// has no checksum, and a wrong one would let good pages be overwritten.
-		// Where a page claims others as its own that panics, and the file stays
-		// locked until this process ends.
 		db, err = bbolt.Open(c.Path, 0o600, &bbolt.Options{
 			Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, InitialMmapSize: mapped,
 		})
@@ -97,7 +94,7 @@ type sequenced struct {
 
 // inspect reads and checks a whole file without changing it. bbolt must not open
 // a file for writing before that: it follows the pages in a goroutine of its
-// own, where nobody could catch the panic that ends it on a page that is wrong.
+// own, where nobody could catch the panic with which it meets a wrong one.
 func inspect(path string) (*contents, error) {
 	found := &contents{}
 	info, err := os.Stat(path)
@@ -116,7 +113,7 @@ func inspect(path string) (*contents, error) {
 			return refused(err)
 		}
 		defer func() { _ = db.Close() }()
-		if err := checkHeads(path, int64(db.Info().PageSize)); err != nil {
+		if err := checkPages(path, db); err != nil {
 			return err
 		}
 		return db.View(found.read)
@@ -228,35 +225,4 @@ func walk(b *bbolt.Bucket, fn func(k, v []byte) error) error {
 		}
 		return nil
 	})
-}
-
-// checkHeads checks both of bbolt's head pages (meta pages, format 2). bbolt
-// itself makes do with one of them, and so with the state before the last
-// commit when the newer one is damaged. A crash tears neither: what counts of
-// them is shorter than a disk's sector.
-func checkHeads(path string, pageSize int64) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	const header, txid, sum, size = 16, 48, 56, 64 // of a page; and of a head: its transaction, its FNV-1a, its end
-	var ids [2]uint64
-	for i := range ids {
-		var page [header + size]byte
-		if _, err := f.ReadAt(page[:], int64(i)*pageSize); err != nil {
-			return err
-		}
-		head := page[header:]
-		h := fnv.New64a()
-		_, _ = h.Write(head[:sum])
-		if h.Sum64() != binary.NativeEndian.Uint64(head[sum:]) {
-			return damaged("page", fmt.Sprint(i), errors.New("one of the file's two heads: the last commit may be missing"))
-		}
-		ids[i] = binary.NativeEndian.Uint64(head[txid:])
-	}
-	if ids[0]+1 != ids[1] && ids[1]+1 != ids[0] {
-		return damaged("file", "heads", fmt.Errorf("they are of commits %d and %d, which do not follow one another: the last commit may be missing", ids[0], ids[1]))
-	}
-	return nil
 }

@@ -47,7 +47,7 @@ type Store struct {
 	watchers *watchers
 	stop     chan struct{} // closed by Close
 	once     sync.Once
-	running  sync.WaitGroup // writer and janitor
+	running  sync.WaitGroup // writer, janitor and scrub
 	calls    sync.WaitGroup // the watchers' calls
 }
 
@@ -77,6 +77,7 @@ func start(db *bbolt.DB, c *contents, log *slog.Logger, now func() time.Time, re
 	}
 	s.running.Go(s.write)
 	s.running.Go(s.janitor)
+	s.running.Go(s.scrub)
 	return s, nil
 }
 
