@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"runtime/debug"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -93,13 +91,6 @@ func (w *world) send(line string) {
 func inWorld(t *testing.T, story func(w *world)) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tocsin.db")
-	// the compressor is pooled and has channels of its own, which must not be
-	// born in the bubble: it is made here, and no collection may empty the pool
-	percent := debug.SetGCPercent(-1)
-	defer debug.SetGCPercent(percent)
-	packed, err := store.Marshal(strings.Repeat("warm ", 1000))
-	require.NoError(t, err)
-	require.NoError(t, store.Unmarshal(packed, new(string)))
 	synctest.Test(t, func(t *testing.T) {
 		log := slog.New(slog.DiscardHandler)
 		st, err := bolt.Open(bolt.Config{Path: path}, log, time.Now, nil)
