@@ -83,6 +83,7 @@ func (s *server) run(h *house, webConfig string) error {
 func (h *house) frontDoor(reg *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/webhook/alertmanager", h.webhook)
+	mux.HandleFunc("/webhook/alertmanager/{$}", h.webhook) // a 404 would lose the page
 	h.health(mux, reg)
 	// reload is here too, for those who know the way from Prometheus; webhook
 	// tokens do not open it

@@ -41,7 +41,7 @@ type work struct {
 // Ops returns one Enqueue per target. The items are the same for the same
 // revision, so applying them again changes nothing.
 func (r *Router) Ops(p page.Problem) []store.Op {
-	targets, note := r.targets(p)
+	targets, note := r.Route(p.Receiver, p.Self)
 	// strings and numbers always encode
 	value, _ := json.Marshal(work{Problem: p.ID, Episode: p.Episode, Receiver: p.Receiver, Note: note, At: p.Updated.UnixMilli()})
 	ops := make([]store.Op, 0, len(targets))
@@ -57,19 +57,21 @@ func (r *Router) Ops(p page.Problem) []store.Op {
 	return ops
 }
 
-func (r *Router) targets(p page.Problem) (targets []Target, note string) {
-	named, known := r.receiver(p.Receiver)
+// Route returns who is told of a receiver's problems, or of Tocsin's own, and
+// what they are told beside it when that is not who was meant.
+func (r *Router) Route(receiver string, self bool) (targets []Target, note string) {
+	named, known := r.receiver(receiver)
 	switch {
-	case p.Self && len(r.LastResort) > 0:
+	case self && len(r.LastResort) > 0:
 		return r.LastResort, ""
 	case known:
 		return named, ""
-	case p.Self:
+	case self:
 		return r.Receivers[r.First], ""
 	}
-	note = fmt.Sprintf("receiver %q is not configured in Tocsin: sent to the last resort", p.Receiver)
+	note = fmt.Sprintf("receiver %q is not configured in Tocsin: sent to the last resort", receiver)
 	if len(r.LastResort) == 0 {
-		note = fmt.Sprintf("receiver %q is not configured in Tocsin: sent to receiver %q", p.Receiver, r.First)
+		note = fmt.Sprintf("receiver %q is not configured in Tocsin: sent to receiver %q", receiver, r.First)
 		return r.Receivers[r.First], note
 	}
 	return r.LastResort, note
