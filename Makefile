@@ -54,8 +54,11 @@ golden: ## rewrite every golden and generated reference, then show what changed
 	UPDATE=1 go test ./... > /dev/null || true
 	git diff --stat
 
-rules: $(CACHE)/promtool ## check the rules the lab ships
-	$(BIN)/tocsin-lab rules | $(CACHE)/promtool check rules
+rules: $(BIN)/tocsin-lab $(CACHE)/promtool ## check the rules and the Prometheus config the lab ships, fast and stock
+	@for settings in fast stock; do \
+	  $(BIN)/tocsin-lab configs --settings $$settings .lab/configs-$$settings > /dev/null; \
+	  $(CACHE)/promtool check rules .lab/configs-$$settings/rules.yml; \
+	done
 
 dashboards: ## check the shipped dashboards
 	@echo "no dashboards are shipped yet"
