@@ -29,12 +29,19 @@ func lab(t *testing.T, args ...string) (code int, out, errs string) {
 func TestHelp(t *testing.T) {
 	code, out, _ := lab(t, "--help")
 	require.Zero(t, code)
-	for _, command := range []string{"demo", "up", "fault", "measure", "e2e", "kill", "fake"} {
+	for _, command := range []string{"demo", "up", "fault", "measure", "e2e", "kill", "fake", "rules"} {
 		require.Contains(t, out, "\n  "+command+" ")
 		code, help, _ := lab(t, command, "--help")
 		require.Zero(t, code)
 		require.Contains(t, help, "tocsin-lab "+command, "an example")
 	}
+}
+
+func TestRules(t *testing.T) {
+	code, out, errs := lab(t, "rules", "--settings", "stock")
+	require.Zero(t, code, errs)
+	require.Contains(t, out, "- alert: HighErrorRate\n")
+	require.Contains(t, out, "for: 5m\n")
 }
 
 func TestCommandLineMistakes(t *testing.T) {
