@@ -29,7 +29,7 @@ func lab(t *testing.T, args ...string) (code int, out, errs string) {
 func TestHelp(t *testing.T) {
 	code, out, _ := lab(t, "--help")
 	require.Zero(t, code)
-	for _, command := range []string{"demo", "up", "fault", "measure", "e2e", "kill", "fake", "rules"} {
+	for _, command := range []string{"demo", "up", "fault", "measure", "e2e", "kill", "fake", "configs"} {
 		require.Contains(t, out, "\n  "+command+" ")
 		code, help, _ := lab(t, command, "--help")
 		require.Zero(t, code)
@@ -37,11 +37,17 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-func TestRules(t *testing.T) {
-	code, out, errs := lab(t, "rules", "--settings", "stock")
+func TestConfigs(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	code, out, errs := lab(t, "configs", "--settings", "stock", dir)
 	require.Zero(t, code, errs)
-	require.Contains(t, out, "- alert: HighErrorRate\n")
-	require.Contains(t, out, "for: 5m\n")
+	for _, file := range []string{"alertmanager.yml", "prometheus-a.yml", "prometheus-b.yml", "rules.yml", "tocsin.yml"} {
+		require.Contains(t, out, filepath.Join(dir, file)+"\n")
+		require.FileExists(t, filepath.Join(dir, file))
+	}
+	rules, err := os.ReadFile(filepath.Join(dir, "rules.yml"))
+	require.NoError(t, err)
+	require.Contains(t, string(rules), "for: 5m\n")
 }
 
 func TestCommandLineMistakes(t *testing.T) {
