@@ -40,7 +40,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	reg := newRegistry(o.Version)
 	metrics := newMetrics(reg)
-	tracer, flush, err := newTracer(ctx, p.Tracing, o.Version)
+	tracer, flush, err := newTracer(ctx, p.Tracing, o.Version, o.Log)
 	if err != nil {
 		return err
 	}
@@ -126,6 +126,7 @@ func (h *house) sameFrame(p *plan) error {
 		{"store.bolt.path", old.Store.Bolt.Path, p.Store.Bolt.Path},
 		{"web_config_file", string(old.WebConfigFile), string(p.WebConfigFile)},
 		{"tracing.otlp_endpoint", old.Tracing.OTLPEndpoint, p.Tracing.OTLPEndpoint},
+		{"tracing.sample_ratio", fmt.Sprint(old.Tracing.SampleRatio), fmt.Sprint(p.Tracing.SampleRatio)},
 	} {
 		if f.was != f.is {
 			return fmt.Errorf("%s changed from %q to %q: that takes a restart", f.key, f.was, f.is)

@@ -34,8 +34,9 @@ type work struct {
 	Problem  string `json:"problem"`
 	Episode  int    `json:"episode"`
 	Receiver string `json:"receiver"`
-	Note     string `json:"note,omitempty"` // what the router owes the reader
-	At       int64  `json:"at"`             // when the revision was made, Unix milliseconds
+	Note     string `json:"note,omitempty"`  // what the router owes the reader
+	At       int64  `json:"at"`              // when the revision was made, Unix milliseconds
+	Trace    string `json:"trace,omitempty"` // W3C traceparent of the step that made it
 }
 
 // Ops returns one Enqueue per target. The items are the same for the same
@@ -43,7 +44,7 @@ type work struct {
 func (r *Router) Ops(p page.Problem) []store.Op {
 	targets, note := r.Route(p.Receiver, p.Self)
 	// strings and numbers always encode
-	value, _ := json.Marshal(work{Problem: p.ID, Episode: p.Episode, Receiver: p.Receiver, Note: note, At: p.Updated.UnixMilli()})
+	value, _ := json.Marshal(work{Problem: p.ID, Episode: p.Episode, Receiver: p.Receiver, Note: note, At: p.Updated.UnixMilli(), Trace: p.Trace})
 	ops := make([]store.Op, 0, len(targets))
 	for _, t := range targets {
 		ops = append(ops, store.Enqueue(store.Item{

@@ -46,6 +46,7 @@ type Problem struct {
 	Members  map[string]Member `json:"members"`        // by Alert.ID
 	Context  Context           `json:"context"`
 	Clock    Clock             `json:"clock"`
+	Trace    string            `json:"trace,omitempty"` // W3C traceparent of the step that made this revision
 }
 
 // Clock is when the open episode passed each stage; zero where it has not.

@@ -151,6 +151,9 @@ func (w *Worker) apply(ctx context.Context, l store.Lease, e page.Event, known *
 	if s.Opened {
 		w.enrich(ctx, &s.Problem, e, known)
 	}
+	if s.Changed {
+		s.Problem.Trace = traceparent(ctx)
+	}
 	ops := []store.Op{store.Done(l)}
 	value, err := store.Marshal(s.Problem)
 	if err != nil {
@@ -246,6 +249,12 @@ func Load(ctx context.Context, s store.Store, id string) (page.Problem, uint64, 
 		return p, 0, fmt.Errorf("read problem %s: %w", id, err)
 	}
 	return p, rec.Rev, nil
+}
+
+func traceparent(ctx context.Context) string {
+	c := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, c)
+	return c["traceparent"]
 }
 
 func pause(ctx context.Context, d time.Duration) {
