@@ -81,7 +81,6 @@ type cli struct {
 	Kill    killCmd    `cmd:"" help:"SIGKILL Tocsin at random under load, then ask the ledgers what was lost or doubled."`
 	Configs configsCmd `cmd:"" help:"Write the lab's config files, to read or to begin from."`
 	Fake    fakeCmd    `cmd:"" help:"Serve a fake Slack or PagerDuty alone."`
-	Configs configsCmd `cmd:"" help:"Write the configs of a world into a folder, to read or to check."`
 }
 
 // worldFlags are what all commands that start a world share.

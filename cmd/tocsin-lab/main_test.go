@@ -41,7 +41,7 @@ func TestConfigs(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new")
 	code, out, errs := lab(t, "configs", "--settings", "stock", dir)
 	require.Zero(t, code, errs)
-	for _, file := range []string{"alertmanager.yml", "prometheus-a.yml", "prometheus-b.yml", "rules.yml", "tocsin.yml"} {
+	for _, file := range []string{"alertmanager.yml", "prometheus-a.yml", "rules.yml", "tocsin.yml"} {
 		require.Contains(t, out, filepath.Join(dir, file)+"\n")
 		require.FileExists(t, filepath.Join(dir, file))
 	}
