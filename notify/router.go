@@ -43,6 +43,7 @@ type work struct {
 // revision, so applying them again changes nothing.
 func (r *Router) Ops(p page.Problem) []store.Op {
 	targets, note := r.Route(p.Receiver, p.Self)
+	targets = r.alsoTold(targets, p.Told)
 	// strings and numbers always encode
 	value, _ := json.Marshal(work{Problem: p.ID, Episode: p.Episode, Receiver: p.Receiver, Note: note, At: p.Updated.UnixMilli(), Trace: p.Trace})
 	ops := make([]store.Op, 0, len(targets))
@@ -56,6 +57,18 @@ func (r *Router) Ops(p page.Problem) []store.Op {
 		}))
 	}
 	return ops
+}
+
+// alsoTold adds those who were told of the episode before a reload sent it
+// elsewhere: what stands open there must be ended there.
+func (r *Router) alsoTold(targets []Target, told []string) []Target {
+	for _, t := range r.Targets() {
+		is := func(o Target) bool { return o.String() == t.String() }
+		if slices.Contains(told, t.String()) && !slices.ContainsFunc(targets, is) {
+			targets = append(slices.Clip(targets), t)
+		}
+	}
+	return targets
 }
 
 // Route returns who is told of a receiver's problems, or of Tocsin's own, and

@@ -65,7 +65,7 @@ func openCount(p page.Problem) int {
 func (s *Step) begin(at time.Time) {
 	p := &s.Problem
 	p.State, p.Episode, p.Opened, p.Ended = page.Open, p.Episode+1, at, time.Time{}
-	p.Context = page.Context{}
+	p.Context, p.Told = page.Context{}, nil
 	p.Clock = page.Clock{Received: at}
 	for id, m := range p.Members {
 		switch {

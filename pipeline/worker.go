@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -151,24 +153,23 @@ func (w *Worker) apply(ctx context.Context, l store.Lease, e page.Event, known *
 	if s.Opened {
 		w.enrich(ctx, &s.Problem, e, known)
 	}
+	ops := []store.Op{store.Done(l)}
 	if s.Changed {
 		s.Problem.Trace = traceparent(ctx)
-	}
-	ops := []store.Op{store.Done(l)}
-	value, err := store.Marshal(s.Problem)
-	if err != nil {
-		return err
-	}
-	if s.Problem.ID != "" {
-		ops = append(ops, store.Swap(store.ProblemKey(e.Problem), rev, value))
-	}
-	if s.Changed {
 		shown, err := store.Marshal(s.Problem.View())
 		if err != nil {
 			return err
 		}
-		ops = append(ops, store.Put(store.PageKey(e.Problem, s.Problem.Episode), shown))
-		ops = append(ops, w.Outbox.Ops(s.Problem)...)
+		out := w.Outbox.Ops(s.Problem)
+		s.Problem.Told = told(s.Problem.Told, out)
+		ops = append(append(ops, store.Put(store.PageKey(e.Problem, s.Problem.Episode), shown)), out...)
+	}
+	if s.Problem.ID != "" {
+		value, err := store.Marshal(s.Problem)
+		if err != nil {
+			return err
+		}
+		ops = append(ops, store.Swap(store.ProblemKey(e.Problem), rev, value))
 	}
 	ops = append(ops, w.followUps(s, e)...)
 	if err := w.Store.Apply(ctx, ops...); err != nil {
@@ -176,6 +177,18 @@ func (w *Worker) apply(ctx context.Context, l store.Lease, e page.Event, known *
 	}
 	w.tell(s, e)
 	return nil
+}
+
+// told adds the targets in whose lanes there is work now.
+func told(before []string, work []store.Op) []string {
+	all := slices.Clone(before)
+	for _, op := range work {
+		if name, ok := strings.CutPrefix(op.Item.Lane, store.LaneDeliver); ok {
+			all = append(all, name)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // enrich asks for context until the page's deadline and sets its clock.
