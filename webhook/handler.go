@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -79,7 +80,7 @@ func (h *Handler) admit(ctx context.Context, d delivery, problem string, ops ...
 			return store.ErrConflict
 		}
 		seen = seen.Until(d.at.Add(seenFor))
-		if err := h.Door.apply(ctx, append(ops[:len(ops):len(ops)], seen)...); !errors.Is(err, store.ErrConflict) {
+		if err := h.Door.apply(ctx, append(slices.Clip(ops), seen)...); !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 	}
