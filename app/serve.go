@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -63,7 +64,8 @@ func (h *house) listen(addr string, handler http.Handler) (*server, error) {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	return &server{listener: l, http: &http.Server{
-		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 5 * time.Minute,
+		Handler: handler, ErrorLog: slog.NewLogLogger(h.options.Log.Handler(), slog.LevelWarn),
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 5 * time.Minute,
 	}}, nil
 }
 

@@ -128,7 +128,7 @@ func (h *house) ask(t *testing.T, method, addr, path, token string, edit func(*h
 
 func (h *house) send(t *testing.T, method, addr, path, token, body string, edit func(*http.Request)) answer {
 	t.Helper()
-	r, err := http.NewRequest(method, "http://"+addr+path, strings.NewReader(body)) //nolint:noctx // the server outlives the test's context
+	r, err := http.NewRequest(method, "http://"+addr+path, strings.NewReader(body))
 	require.NoError(t, err)
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
