@@ -165,19 +165,17 @@ func (v verdicts) counted() verdicts {
 	return v
 }
 
-// counts says how many of either population have a value.
-func (v verdicts) counts(codes []uint32, code uint32) (f, h page.Count) {
+// counts says how many of either population a conjunction holds.
+func (v verdicts) counts(s *scan, all []literal) (f, h page.Count) {
 	f.Total, h.Total = v.failing, v.healthy
-	for i, c := range codes {
-		if c != code {
+	for i := range v.row {
+		if v.row[i] == unsure || !s.holds(all, i) {
 			continue
 		}
-		switch v.row[i] {
-		case failing:
+		if v.row[i] == failing {
 			f.Matched++
-		case healthy:
+		} else {
 			h.Matched++
-		case unsure:
 		}
 	}
 	return f, h

@@ -36,31 +36,50 @@ func preferences(s *scan, roles enrich.Roles) []preference {
 	return out
 }
 
-// prefer chooses the most telling name among values that hold nearly the same
-// rows as the best one and score nearly as well: the host rather than its only
-// busy pod.
+// prefer chooses the most telling name among conjunctions that hold nearly the
+// same rows as the best one and score nearly as well: the host rather than its
+// only busy pod, one label rather than two.
 func (s *scan) prefer(top finding, all []finding) finding {
 	best := top
 	for _, f := range all {
-		if f.score < top.score-tie || s.rank[f.col].compare(s.rank[best.col]) >= 0 {
-			continue
-		}
-		if f.literal == top.literal || s.overlap(f.literal, top.literal) >= sameRows {
+		if f.score >= top.score-tie && s.telling(f, best) < 0 && s.overlap(f.all, top.all) >= sameRows {
 			best = f
 		}
 	}
 	return best
 }
 
-// overlap is the weight in both values over the weight in either, 0..1.
-func (s *scan) overlap(a, b literal) float64 {
-	ca, cb := s.t.Cols[a.col].Codes, s.t.Cols[b.col].Codes
+// telling orders conjunctions: fewer labels, then the preference of their labels.
+func (s *scan) telling(a, b finding) int {
+	if c := cmp.Compare(len(a.all), len(b.all)); c != 0 {
+		return c
+	}
+	for i := range a.all {
+		if c := s.rank[a.all[i].col].compare(s.rank[b.all[i].col]); c != 0 {
+			return c
+		}
+	}
+	return 0
+}
+
+// holds reports whether a row has all the values.
+func (s *scan) holds(all []literal, row int) bool {
+	for _, l := range all {
+		if s.t.Cols[l.col].Codes[row] != l.code {
+			return false
+		}
+	}
+	return true
+}
+
+// overlap is the weight in both conjunctions over the weight in either, 0..1.
+func (s *scan) overlap(a, b []literal) float64 {
 	both, either := 0.0, 0.0
 	for i := range s.row {
 		if s.row[i].rows == 0 {
 			continue
 		}
-		ina, inb := ca[i] == a.code, cb[i] == b.code
+		ina, inb := s.holds(a, i), s.holds(b, i)
 		if ina && inb {
 			both += s.row[i].n
 		}
@@ -75,17 +94,17 @@ func (s *scan) overlap(a, b literal) float64 {
 }
 
 // aliases returns the values of other labels that hold the very same members.
-func (s *scan) aliases(l literal) []literal {
-	members := s.members(l)
+func (s *scan) aliases(all []literal) []literal {
+	members := s.members(all)
 	var out []literal
 	for _, c := range s.used {
-		if c == l.col {
+		if slices.ContainsFunc(all, func(l literal) bool { return l.col == c }) {
 			continue
 		}
 		codes := s.t.Cols[c].Codes
 		code := codes[members[0]]
 		same := code != 0 && !slices.ContainsFunc(members, func(i int) bool { return codes[i] != code })
-		if same && len(s.members(literal{c, code})) == len(members) {
+		if same && len(s.members([]literal{{c, code}})) == len(members) {
 			out = append(out, literal{c, code})
 		}
 	}
@@ -93,11 +112,11 @@ func (s *scan) aliases(l literal) []literal {
 	return out
 }
 
-// members lists the rows with a value that are not explained yet.
-func (s *scan) members(l literal) []int {
+// members lists the rows of a conjunction that are not explained yet.
+func (s *scan) members(all []literal) []int {
 	var out []int
-	for i, code := range s.t.Cols[l.col].Codes {
-		if code == l.code && s.row[i].rows > 0 {
+	for i := range s.row {
+		if s.row[i].rows > 0 && s.holds(all, i) {
 			out = append(out, i)
 		}
 	}
@@ -115,14 +134,14 @@ func (s *scan) lonely() (finding, bool) {
 	for _, c := range s.used {
 		code := s.t.Cols[c].Codes[row]
 		in := s.per[c][code]
-		if code == 0 || in.rows != 1 || (found && s.rank[c].compare(s.rank[best.col]) >= 0) {
+		if code == 0 || in.rows != 1 || (found && s.rank[c].compare(s.rank[best.all[0].col]) >= 0) {
 			continue
 		}
 		gain := -entropy(1, s.total.n) - math.Log(float64(s.values(c))) - math.Log(float64(len(s.used)))
-		best, found = finding{literal{c, code}, gain, 1, nil}, true
+		best, found = finding{[]literal{{c, code}}, gain, 1, nil}, true
 	}
 	if found {
-		best.also = s.aliases(best.literal)
+		best.also = s.aliases(best.all)
 	}
 	return best, found
 }

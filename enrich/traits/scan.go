@@ -1,7 +1,9 @@
 package traits
 
 import (
+	"cmp"
 	"math"
+	"slices"
 
 	"github.com/tocsin/tocsin/enrich"
 )
@@ -102,50 +104,103 @@ func (s *scan) varies(c int) bool {
 	return false
 }
 
-// best finds the value with the highest score among those that clear the bars.
-func (s *scan) best(first bool) (finding, bool) {
-	var all []finding
-	for _, c := range s.used {
-		if !first {
-			s.sum(c)
+// find names the causes, the most evident first.
+func (s *scan) find() []finding {
+	p := defaults()
+	p.margin = pageMargin
+	if s.t.Model == enrich.Value {
+		p.margin = valueMargin
+	}
+	q := newSearch(s.t, up, p)
+	q.depth = min(q.depth, maxLabels)
+	var found []finding
+	for len(found) < maxTraits && len(q.live) > 1 {
+		q.guard = s.guard
+		var all []finding
+		for _, c := range q.run() {
+			c = q.simplify(c)
+			if f := s.named(q, c); f.score >= s.bar(&c.in) && s.matters(tally{bad: c.in.bad, all: c.in.all}) {
+				all = append(all, f)
+			}
 		}
+		if len(all) == 0 {
+			break
+		}
+		top := slices.MinFunc(all, s.before)
+		top = s.prefer(top, all)
+		top.also = s.aliases(top.all)
+		found = append(found, top)
+		s.explainAway(top.all)
+		q.live = slices.DeleteFunc(q.live, func(i int32) bool { return s.row[i].rows == 0 })
+	}
+	return found
+}
+
+// named makes a finding of a slice, its literals by preference.
+func (s *scan) named(q *search, c slice) finding {
+	f := finding{score: c.score(), share: c.in.bad / s.whole.bad}
+	for _, a := range c.attrs {
+		// of labels with the same values the most telling one stands for all
+		cols := append([]int{q.attrs[a].col}, q.attrs[a].same...)
+		col := slices.MinFunc(cols, func(a, b int) int { return s.rank[a].compare(s.rank[b]) })
+		f.all = append(f.all, literal{col, s.t.Cols[col].Codes[c.row]})
+	}
+	slices.SortFunc(f.all, func(a, b literal) int { return s.rank[a.col].compare(s.rank[b.col]) })
+	return f
+}
+
+// guard says whether a slice is large and bad enough to be named.
+func (s *scan) guard(in, total *sums) bool {
+	few := in.rows < minRows && (s.t.Model != enrich.Ratio || in.all < minEvents)
+	t := tally{int(in.rows), in.bad, in.all, in.x, in.n}
+	return !few && in.bad >= minPart*s.whole.bad && s.worse(t, s.total.less(t)) && total.rows > in.rows
+}
+
+// bar is the score that a slice has to reach.
+func (s *scan) bar(in *sums) float64 {
+	switch {
+	case s.t.Model == enrich.Ratio:
+	case in.bad == in.all && 2*in.bad >= s.total.bad:
+		return minPure
+	case in.bad >= s.total.bad: // none of the others fails
+		return minWhole
+	}
+	return minScore
+}
+
+// hint looks for a value that is worse than the rest and yet no trait.
+func (s *scan) hint() {
+	for _, c := range s.used {
+		s.sum(c)
 		cost := math.Log(float64(s.values(c))) + math.Log(float64(len(s.used)))
 		for code, in := range s.per[c] {
 			if code == 0 || in.rows == 0 || in.rows == s.total.rows {
 				continue // without the label, gone, or all that is left
 			}
-			score, bar := s.score(in, cost)
-			f := finding{literal{c, uint32(code)}, score, in.bad / s.whole.bad, nil}
-			switch {
-			case score >= bar && s.matters(in):
-				all = append(all, f)
-			case score >= minHint && (s.minor == nil || s.before(f, *s.minor)):
+			f := finding{[]literal{{c, uint32(code)}}, s.score(in, cost), in.bad / s.whole.bad, nil}
+			if f.score >= minHint && (s.minor == nil || s.before(f, *s.minor) < 0) {
 				s.minor = &f
 			}
 		}
 	}
-	if len(all) == 0 {
-		return finding{}, false
-	}
-	top := all[0]
-	for _, f := range all[1:] {
-		if s.before(f, top) {
-			top = f
-		}
-	}
-	return s.prefer(top, all), true
 }
 
 // before orders findings by score, and equal ones so that the order of rows and
 // columns does not matter.
-func (s *scan) before(a, b finding) bool {
+func (s *scan) before(a, b finding) int {
 	if d := a.score - b.score; math.Abs(d) > 1e-9 {
-		return d > 0
+		return cmp.Compare(b.score, a.score)
 	}
-	if c := s.rank[a.col].compare(s.rank[b.col]); c != 0 {
-		return c < 0
+	if c := s.telling(a, b); c != 0 {
+		return c
 	}
-	return s.t.Cols[a.col].Dict[a.code] < s.t.Cols[b.col].Dict[b.code]
+	for i := range a.all {
+		dict := s.t.Cols[a.all[i].col].Dict
+		if c := cmp.Compare(dict[a.all[i].code], dict[b.all[i].code]); c != 0 {
+			return c
+		}
+	}
+	return 0
 }
 
 // values counts the values of a column among the rows that are left.
@@ -159,23 +214,14 @@ func (s *scan) values(c int) int {
 	return n
 }
 
-// score is the evidence for a value, less the cost of naming it, and the bar it
-// has to clear.
-func (s *scan) score(in tally, cost float64) (score, bar float64) {
+// score is the evidence for a value, less the cost of naming it.
+func (s *scan) score(in tally, cost float64) float64 {
 	out := s.total.less(in)
 	few := in.rows < minRows && (s.t.Model != enrich.Ratio || in.all < minEvents)
 	if few || in.bad < minPart*s.whole.bad || !s.worse(in, out) {
-		return 0, minScore
+		return 0
 	}
-	bar = minScore
-	switch {
-	case s.t.Model == enrich.Ratio:
-	case in.bad == in.all && 2*in.bad >= s.total.bad:
-		bar = minPure
-	case out.bad == 0:
-		bar = minWhole
-	}
-	return entropy(in.x, in.n) + entropy(out.x, out.n) - entropy(s.total.x, s.total.n) - cost, bar
+	return entropy(in.x, in.n) + entropy(out.x, out.n) - entropy(s.total.x, s.total.n) - cost
 }
 
 // matters reports whether a value holds enough of the badness that is left, or
@@ -226,10 +272,10 @@ func entropy(x, n float64) float64 {
 	return l
 }
 
-// explainAway takes the rows of a literal out of what is left.
-func (s *scan) explainAway(l literal) {
-	for i, code := range s.t.Cols[l.col].Codes {
-		if code == l.code && s.row[i].rows > 0 {
+// explainAway takes the rows of a conjunction out of what is left.
+func (s *scan) explainAway(all []literal) {
+	for i := range s.row {
+		if s.row[i].rows > 0 && s.holds(all, i) {
 			s.total = s.total.less(s.row[i])
 			s.row[i].rows = 0
 		}

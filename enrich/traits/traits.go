@@ -9,8 +9,10 @@
 package traits
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/tocsin/tocsin/enrich"
 	"github.com/tocsin/tocsin/page"
@@ -30,7 +32,10 @@ const (
 	minEvents    = 20   // events of a single member
 	minBad       = 30   // bad events without which "nothing in common" is only "nothing known"
 	minFailing   = 3    // failing members, likewise
-	maxTraits    = 3    //
+	maxTraits    = 3    // of a page
+	maxLabels    = 3    // of a trait
+	pageMargin   = 0.3  // by this much more evident than its parts has a conjunction to be
+	valueMargin  = 0.75 // likewise of a Value, whose rows are series: one member has several, and few of them break the rule
 	tie          = 1.5  // nats: within it the more telling of two names for nearly the same rows wins
 	dispersion   = 0.5  // relative spread of honest members' rates, beyond chance
 	sameRows     = 0.8  // two values share this much of their weight: they are names for nearly the same rows
@@ -48,7 +53,7 @@ var _ enrich.Explainer = (*Explainer)(nil)
 // say the same, in the order in which the role lists them.
 func New(roles enrich.Roles) *Explainer { return &Explainer{roles: roles} }
 
-// Explain finds up to three traits, each of one label.
+// Explain finds up to three traits, each of up to three labels.
 func (e *Explainer) Explain(t *enrich.Table) enrich.Finding {
 	s := newScan(t, e.roles)
 	out := enrich.Finding{Scope: s.scope()}
@@ -56,16 +61,7 @@ func (e *Explainer) Explain(t *enrich.Table) enrich.Finding {
 		out.Notes = append(out.Notes, note)
 		return out
 	}
-	var found []finding
-	for len(found) < maxTraits {
-		f, ok := s.best(len(found) == 0)
-		if !ok {
-			break
-		}
-		f.also = s.aliases(f.literal)
-		found = append(found, f)
-		s.explainAway(f.literal)
-	}
+	found := s.find()
 	if len(found) == 0 {
 		if f, ok := s.lonely(); ok {
 			found = append(found, f)
@@ -77,6 +73,7 @@ func (e *Explainer) Explain(t *enrich.Table) enrich.Finding {
 		out.Traits = append(out.Traits, s.trait(f, v))
 	}
 	if len(found) == 0 {
+		s.hint()
 		out.None, out.Notes = v.none(t, s)
 		if s.minor != nil && v.failing > 0 {
 			minor := s.trait(*s.minor, v)
@@ -92,22 +89,23 @@ type literal struct {
 	code uint32
 }
 
-// finding is a literal that explains a part of the badness.
+// finding is a conjunction that explains a part of the badness.
 type finding struct {
-	literal
+	all   []literal // of different columns
 	score float64
 	share float64
 	also  []literal
 }
 
 func (s *scan) trait(f finding, v verdicts) page.Trait {
-	c := s.t.Cols[f.col]
-	out := page.Trait{
-		Labels: page.Labels{c.Name: c.Dict[f.code]},
-		Share:  f.share, Score: f.score, Role: c.Role,
-		Source: s.t.Source, Alert: s.t.Alert,
+	out := page.Trait{Labels: page.Labels{}, Share: f.share, Score: f.score, Source: s.t.Source, Alert: s.t.Alert}
+	slices.SortFunc(f.all, func(a, b literal) int { return s.rank[a.col].compare(s.rank[b.col]) })
+	for _, l := range f.all {
+		c := s.t.Cols[l.col]
+		out.Labels[c.Name] = c.Dict[l.code]
+		out.Role = cmp.Or(out.Role, c.Role)
 	}
-	out.Failing, out.Healthy = v.counts(c.Codes, f.code)
+	out.Failing, out.Healthy = v.counts(s, f.all)
 	for _, a := range f.also {
 		c := s.t.Cols[a.col]
 		out.Also = append(out.Also, page.Label{Name: c.Name, Value: c.Dict[a.code]})

@@ -1,0 +1,299 @@
+package traits
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// slice is a conjunction: the values that member row has of attrs.
+type slice struct {
+	attrs []int // ascending
+	row   int32
+	in    sums
+	llr   float64
+	cost  float64
+}
+
+func (s slice) score() float64 { return s.llr - s.cost }
+
+// search looks for the slice that is best told apart from the rest.
+type search struct {
+	*cube
+	leaves
+	p     *params
+	live  []int32
+	total sums
+	depth int
+	prune bool
+	level [][]sums // by attribute: sums by code
+	keep  [][]bool // by attribute: codes that conjunctions are made of
+	table []int32  // scratch: key to group
+	cubo  []float64
+	best  []slice                    // the best of each cuboid
+	guard func(in, total *sums) bool // what a slice must be to be named at all; nil lets all pass
+}
+
+func (s *search) run() []slice {
+	s.best = s.best[:0]
+	s.total = sums{}
+	for _, i := range s.live {
+		s.total.add(&s.row[i])
+	}
+	s.level = make([][]sums, len(s.attrs))
+	s.keep = make([][]bool, len(s.attrs))
+	cuboids := 0.0
+	for k := 1; k <= s.depth; k++ {
+		cuboids += choose(len(s.attrs), k)
+	}
+	s.prune = cuboids*float64(len(s.live)) > s.p.budget
+	for a := range s.attrs {
+		at := &s.attrs[a]
+		acc := make([]sums, at.size)
+		first := make([]int32, at.size)
+		for _, i := range s.live {
+			c := at.codes[i]
+			acc[c].add(&s.row[i])
+			first[c] = i
+		}
+		s.level[a] = acc
+		s.keep[a] = make([]bool, at.size)
+		s.groups([]int{a}, acc, first, s.keep[a])
+	}
+	for a := range s.attrs {
+		list := make([]int32, 0, len(s.live))
+		ids := make([]int32, 0, len(s.live))
+		for _, i := range s.live {
+			if c := s.attrs[a].codes[i]; s.keep[a][c] {
+				list = append(list, i)
+				ids = append(ids, int32(c))
+			}
+		}
+		s.deeper([]int{a}, list, ids, s.attrs[a].size)
+	}
+	return s.best
+}
+
+// groups scores all slices of one cuboid, keeps the best, and marks those worth refining.
+func (s *search) groups(path []int, acc []sums, first []int32, keep []bool) {
+	cost := math.Log(choose(len(s.attrs), len(path)))
+	for _, a := range path {
+		cost += s.attrs[a].cost
+	}
+	best, mirror := slice{llr: math.Inf(-1)}, 0.0
+	type cand struct {
+		id  int
+		llr float64
+	}
+	var cands []cand
+	for id := range acc {
+		in := &acc[id]
+		if in.rows == 0 {
+			continue
+		}
+		if in.rows >= s.total.rows {
+			keep[id] = !s.prune
+			continue
+		}
+		l := s.llr(in)
+		if s.gauss && in.x < 0 {
+			mirror = max(mirror, in.x*in.x/in.n/2)
+		}
+		if s.prune {
+			if l > s.p.keepLLR && in.rows >= float64(s.first) {
+				cands = append(cands, cand{id, l})
+			}
+		} else {
+			keep[id] = true
+		}
+		if l <= best.llr || !s.allowed(in, path, first[id]) {
+			continue
+		}
+		best = slice{attrs: path, row: first[id], in: *in, llr: l, cost: cost}
+	}
+	if s.prune {
+		top := s.p.keepTop
+		if len(path) > 1 {
+			top = s.p.keepDeep
+		}
+		if len(cands) > top {
+			slices.SortFunc(cands, func(a, b cand) int { return cmp.Or(cmp.Compare(b.llr, a.llr), cmp.Compare(a.id, b.id)) })
+			cands = cands[:top]
+		}
+		for _, c := range cands {
+			keep[c.id] = true
+		}
+	}
+	if best.llr > 0 && best.llr >= s.p.mirror*mirror {
+		best.attrs = slices.Clone(path)
+		s.best = append(s.best, best)
+	}
+}
+
+// allowed are the guards of small and slight slices; a member without a label has no trait.
+func (s *search) allowed(in *sums, path []int, row int32) bool {
+	if in.rows < float64(s.first) && !s.gauss {
+		return false
+	}
+	for _, a := range path {
+		if s.attrs[a].codes[row] == 0 {
+			return false
+		}
+	}
+	if s.guard != nil && !s.guard(in, &s.total) {
+		return false
+	}
+	if s.gauss {
+		return in.x > 0
+	}
+	out := s.total.less(*in)
+	if out.n <= 0 || out.e <= 0 {
+		return false
+	}
+	return in.x/in.e >= s.p.effect*(out.x/out.e)
+}
+
+func (s *search) deeper(path []int, list, ids []int32, groups int) {
+	if len(path) == s.depth || len(list) == 0 {
+		return
+	}
+next:
+	for b := path[len(path)-1] + 1; b < len(s.attrs); b++ {
+		for _, a := range path {
+			if s.implies[a][b] || s.implies[b][a] {
+				continue next
+			}
+		}
+		at := &s.attrs[b]
+		acc, first, sub, subIDs := s.split(list, ids, groups, at, s.keep[b])
+		if len(acc) == 0 {
+			continue
+		}
+		child := append(slices.Clone(path), b)
+		keep := make([]bool, len(acc))
+		s.groups(child, acc, first, keep)
+		if len(child) < s.depth {
+			if s.prune {
+				n := 0
+				for k, id := range subIDs {
+					if keep[id] {
+						sub[n], subIDs[n] = sub[k], id
+						n++
+					}
+				}
+				sub, subIDs = sub[:n], subIDs[:n]
+			}
+			s.deeper(child, sub, subIDs, len(acc))
+		}
+	}
+}
+
+// split divides groups of rows by one more label.
+func (s *search) split(list, ids []int32, groups int, at *attr, keep []bool) (acc []sums, first []int32, sub, subIDs []int32) {
+	size := groups * at.size
+	if size > 1<<24 {
+		return nil, nil, nil, nil
+	}
+	if len(s.table) < size {
+		s.table = make([]int32, size)
+	}
+	table := s.table[:size]
+	sub, subIDs = make([]int32, 0, len(list)), make([]int32, 0, len(list))
+	var touched []int32
+	for k, i := range list {
+		c := at.codes[i]
+		if !keep[c] {
+			continue
+		}
+		key := ids[k]*int32(at.size) + int32(c)
+		g := table[key]
+		if g == 0 {
+			acc = append(acc, sums{})
+			first = append(first, i)
+			touched = append(touched, key)
+			g = int32(len(acc))
+			table[key] = g
+		}
+		acc[g-1].add(&s.row[i])
+		sub = append(sub, i)
+		subIDs = append(subIDs, g-1)
+	}
+	for _, key := range touched {
+		table[key] = 0
+	}
+	return acc, first, sub, subIDs
+}
+
+// llr is the log-likelihood ratio of two groups against one, negative when the
+// inside is the better one.
+func (s *search) llr(in *sums) float64 {
+	out := s.total.less(*in)
+	if s.gauss {
+		if s.p.pooled {
+			l := in.x*in.x/in.n/2 - s.total.x*s.total.x/s.total.n/2
+			if out.n > 0 {
+				l += out.x * out.x / out.n / 2
+			}
+			if in.x*out.n < out.x*in.n {
+				return -l
+			}
+			return l
+		}
+		l := in.x * in.x / in.n / 2
+		if in.x < 0 {
+			return -l
+		}
+		return l
+	}
+	if !(s.total.e > 0) || !(in.e > 0) {
+		return 0
+	}
+	ref := &s.total
+	if !s.p.pooled {
+		ref = &out
+		if out.n <= 0 {
+			return 0
+		}
+	}
+	// a rise everywhere may multiply rates or add to them
+	g, add := ref.x/ref.e, (ref.x-ref.e)/ref.n
+	if !s.p.pooled {
+		g, add = max(1, (ref.x+.5)/(ref.e+.5)), max(0, add)
+	}
+	m, worse := s.against(in, &out, g*in.e, g*out.e)
+	a, worseA := s.against(in, &out, in.e+add*in.n, out.e+add*out.n)
+	if !worse || !worseA {
+		return -min(m, a)
+	}
+	return min(m, a)
+}
+
+func (s *search) against(in, out *sums, ein, eout float64) (float64, bool) {
+	l := deviance(in.x, ein, in.n)
+	if s.p.pooled && out.n > 0 {
+		l += deviance(out.x, eout, out.n)
+	}
+	return l, in.x > ein
+}
+
+// deviance is the log-likelihood of x among n at its own rate over that at e/n.
+func deviance(x, e, n float64) float64 {
+	e = min(max(e, 1e-9), n*(1-1e-9))
+	x = min(max(x, 0), n)
+	l := 0.0
+	if x > 0 {
+		l += x * math.Log(x/e)
+	}
+	if y := n - x; y > 0 {
+		l += y * math.Log(y/(n-e))
+	}
+	return l
+}
+
+func choose(n, k int) float64 {
+	c := 1.0
+	for i := range k {
+		c *= float64(n-i) / float64(i+1)
+	}
+	return c
+}
