@@ -2,6 +2,7 @@ package expr
 
 import (
 	"math"
+	"slices"
 
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -100,6 +101,11 @@ func moved(e parser.Expr, op Op, threshold float64) (parser.Expr, Op, float64) {
 				op, threshold = op.mirrored(), -threshold
 			}
 			continue
+		case *parser.Call:
+			if slices.Contains([]string{"round", "sort", "sort_desc"}, n.Func.Name) {
+				e = n.Args[0]
+				continue
+			}
 		case *parser.BinaryExpr:
 			if rest, o, t, ok := movedOne(n, op, threshold); ok {
 				e, op, threshold = rest, o, t

@@ -105,7 +105,11 @@ func TestParse(t *testing.T) {
 			name: "mean latency is no ratio of events",
 			text: `sum by (service) (rate(lat_sum[1m])) / sum by (service) (rate(lat_count[1m])) > 0.5`,
 			want: expr.Alert{Shape: expr.Value, Op: expr.Above, Threshold: .5},
-			ask:  expr.Ask{Member: `rate(lat_sum{cluster=~"dc1|",service="checkout"}[1m]) / rate(lat_count{cluster=~"dc1|",service="checkout"}[1m])`, Scale: 1, Narrowed: true},
+			ask: expr.Ask{
+				Member: `rate(lat_sum{cluster=~"dc1|",service="checkout"}[1m]) / rate(lat_count{cluster=~"dc1|",service="checkout"}[1m])`,
+				Groups: `sum by (service) (rate(lat_sum{cluster=~"dc1|",service="checkout"}[1m])) / sum by (service) (rate(lat_count{cluster=~"dc1|",service="checkout"}[1m]))`,
+				Scale:  1, Narrowed: true,
+			},
 		},
 		{
 			name: "arithmetic inside an aggregation keeps its brackets",
@@ -141,17 +145,17 @@ func TestParse(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for text, want := range map[string]error{
-		`absent(up{job="api"})`:                       expr.ErrNoPopulation,
-		`absent(up{job="api"}) == 1`:                  expr.ErrNoPopulation,
-		`absent_over_time(up[5m])`:                    expr.ErrNoPopulation,
 		`vector(1)`:                                   expr.ErrNoPopulation,
 		`up`:                                          expr.ErrNoPopulation,
 		`1 > bool 2`:                                  expr.ErrNoPopulation,
 		`time() > bool 5`:                             expr.ErrNoPopulation,
-		`count(up) < 3`:                               expr.ErrNoPopulation,
+		`count(up) > 3`:                               expr.ErrNoPopulation,
+		`up or vector(1)`:                             expr.ErrNoPopulation,
+		`up unless 5 * sum(x)`:                        expr.ErrNoPopulation,
 		`stddev(x) > 3`:                               expr.ErrShape,
-		`x > scalar(y)`:                               expr.ErrShape,
-		`x > -1 * y`:                                  expr.ErrShape,
+		`sum(x) > scalar(y)`:                          expr.ErrShape,
+		`x > -1 * y`:                                  nil,
+		`x > scalar(y)`:                               nil,
 		string(make([]byte, expr.MaxBytes+1)):         expr.ErrShape,
 		deep("(", "x", ")", 200) + " > 1":             expr.ErrShape,
 		deep("-", "x", "", 200) + " > 1":              expr.ErrShape,
