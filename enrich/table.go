@@ -15,6 +15,14 @@ const (
 	// Value: Failing is 0 or 1 by the member's own value against the rule's
 	// threshold; Value holds it.
 	Value Model = "value"
+	// Counter: Weight is how many events a member counted; Past says how many
+	// it counted before.
+	Counter Model = "counter"
+	// Histogram: Buckets and Past's Buckets are a member's events by size.
+	Histogram Model = "histogram"
+	// Additive: Weight is a member's part of a sum, Past's Weight the part that
+	// was foreseen.
+	Additive Model = "additive"
 )
 
 // Table is both populations, one row per member, as columns. Labels are
@@ -23,17 +31,28 @@ const (
 type Table struct {
 	Model   Model
 	Cols    []Column
-	Failing []float64 // badness of the row, see Model
-	Weight  []float64 // size of the row, see Model
-	Value   []float64 // the row's own value of the rule's left-hand side; NaN where there is none
-	Bad     []bool    // the row's own value breaks the rule; of a Ratio that is no verdict yet, for small rows break it by chance
-	Share   float64   // Ratio: the share of bad events at which the rule fires; 0 when it is not known
-	Partial bool      // the source said part of the data is missing
-	Cut     bool      // a limit of ours ended it early
+	Failing []float64   // badness of the row, see Model
+	Weight  []float64   // size of the row, see Model
+	Value   []float64   // the row's own value of the rule's left-hand side; NaN where there is none
+	Bad     []bool      // the row's own value breaks the rule; of a Ratio that is no verdict yet, for small rows break it by chance
+	Share   float64     // Ratio: the share of bad events at which the rule fires; 0 when it is not known
+	Partial bool        // the source said part of the data is missing
+	Cut     bool        // a limit of ours ended it early
+	Past    []Past      // the same members in earlier windows, the one to compare with first; nil when they were not asked
+	Buckets [][]float64 // Histogram: events of bucket b (not cumulative) of row i at [b][i], by rising upper bound
 	Queries []page.Query
 	Query   func(labels page.Labels) string // PromQL that shows the members with these labels
 	Source  string
 	Alert   string
+}
+
+// Past is what the members of a table did in an earlier window: row for row the
+// same measures as the table's own, 0 for a member that was not there.
+type Past struct {
+	Name    string // how long before: 1h, 1d, 1w
+	Failing []float64
+	Weight  []float64
+	Buckets [][]float64
 }
 
 // Column is one label of all rows.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -178,8 +179,9 @@ type Series struct {
 	Samples []Sample
 }
 
-// Sample is one value at one time.
+// Sample is one value, or one native histogram, at one time.
 type Sample struct {
-	At    time.Time
-	Value float64
+	At        time.Time
+	Value     float64
+	Histogram *histogram.FloatHistogram
 }

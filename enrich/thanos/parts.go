@@ -3,10 +3,8 @@ package thanos
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/tocsin/tocsin/enrich"
-	"github.com/tocsin/tocsin/page"
 )
 
 // A member stands out of a sum when it is so many times what the others are;
@@ -27,11 +25,8 @@ func (c *inquiry) parts(t *enrich.Table, rows []member) {
 		if t.Weight[i] == 0 {
 			continue
 		}
-		var k strings.Builder
-		for _, name := range c.alert.Grouping() {
-			k.WriteString(key([]page.Label{{Name: name, Value: value(m.labels, name)}}))
-		}
-		groups[k.String()] = append(groups[k.String()], i)
+		k := c.group(m.labels)
+		groups[k] = append(groups[k], i)
 	}
 	for _, group := range groups {
 		slices.SortStableFunc(group, func(a, b int) int { return cmp.Compare(rows[b].value, rows[a].value) })

@@ -1,9 +1,12 @@
 package thanos
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,6 +18,7 @@ import (
 )
 
 // Table asks for the members of the alert's expression and joins the answers.
+// Of an `or` each arm is asked, and the first that breaks its rule is the answer.
 // With an error comes a table that holds what was asked and what it cost.
 func (s *Source) Table(ctx context.Context, q enrich.Question) (*enrich.Table, error) {
 	alert, err := expr.Parse(q.Expr)
@@ -23,28 +27,55 @@ func (s *Source) Table(ctx context.Context, q enrich.Question) (*enrich.Table, e
 	}
 	ctx, stop := context.WithTimeout(ctx, s.cfg.Timeout.D())
 	defer stop()
-	c := &inquiry{
-		source: s, alert: alert, at: q.At.Truncate(time.Second),
-		who: expr.Population{Alert: q.Labels, Group: q.Group, Drop: s.cfg.DenyLabels},
+	arms := []*inquiry{s.inquire(alert, q)}
+	for _, other := range alert.Or {
+		arms = append(arms, s.inquire(other, q))
 	}
-	rows, err := c.members(ctx)
-	if err == nil && len(rows) == 0 && c.ask.Narrowed {
-		// A label that narrowed the selectors is not what it was taken for.
-		c.who.Hard = true
-		rows, err = c.members(ctx)
+	var all sync.WaitGroup
+	for _, c := range arms {
+		all.Go(func() { c.answer, c.err = c.run(ctx) })
 	}
-	t := c.table(rows)
+	all.Wait()
+	best := slices.MaxFunc(arms, func(a, b *inquiry) int { return cmp.Compare(a.worth(), b.worth()) }) // the first of equals
+	t := best.answer
+	for _, c := range arms {
+		if c != best {
+			t.Queries = append(t.Queries, c.queries...)
+		}
+	}
 	t.Alert = q.Alert
-	return t, err
+	return t, best.err
 }
 
-// inquiry is one question under way.
+// inquire starts the questions about one condition.
+func (s *Source) inquire(alert *expr.Alert, q enrich.Question) *inquiry {
+	return &inquiry{
+		source: s, alert: alert, at: q.At.Truncate(time.Second), who: s.population(alert, q),
+	}
+}
+
+// population narrows by the alert's labels but for those that play a role: they
+// are what is to be explained.
+func (s *Source) population(alert *expr.Alert, q enrich.Question) expr.Population {
+	who := expr.Population{Alert: q.Labels, Group: q.Group, Drop: s.cfg.DenyLabels}
+	for _, name := range alert.Grouping() {
+		if s.roles.Of(name) != "" {
+			who.Free = append(who.Free, name)
+		}
+	}
+	return who
+}
+
+// inquiry is the questions about one condition under way.
 type inquiry struct {
 	source *Source
 	alert  *expr.Alert
 	who    expr.Population
 	ask    expr.Ask
 	at     time.Time
+
+	answer *enrich.Table
+	err    error
 
 	mu      sync.Mutex
 	queries []page.Query
@@ -57,6 +88,56 @@ type member struct {
 	labels   []page.Label
 	bad, all float64
 	value    float64
+}
+
+// run asks until there is a population, each time with less to narrow it by.
+func (c *inquiry) run(ctx context.Context) (*enrich.Table, error) {
+	rows, err := c.members(ctx)
+	if err == nil && len(rows) == 0 && c.ask.Narrowed {
+		// A label that narrowed the selectors is not what it was taken for.
+		c.who.Hard = true
+		rows, err = c.members(ctx)
+	}
+	if err == nil && len(rows) == 0 && c.ask.Groups != "" {
+		rows, err = c.values(ctx, c.ask.Groups)
+	}
+	if err == nil && len(rows) == 1 && c.widen() {
+		if more, e := c.members(ctx); e == nil && len(more) > 1 {
+			rows = more
+		}
+	}
+	return c.table(rows), err
+}
+
+// widen frees the labels that left one member alone: its peers are those of the
+// other groups of the rule.
+func (c *inquiry) widen() bool {
+	before := len(c.who.Free)
+	c.who.Free = slices.Clone(c.who.Free)
+	for _, name := range c.alert.Grouping() {
+		if _, where := c.who.Group[name]; !where && !slices.Contains(c.who.Free, name) {
+			c.who.Free = append(c.who.Free, name)
+		}
+	}
+	group := maps.Clone(c.who.Group)
+	maps.DeleteFunc(group, func(name, _ string) bool { return c.source.roles.Of(name) != "" })
+	wider := len(c.who.Free) > before || len(group) < len(c.who.Group)
+	c.who.Group = group
+	return wider
+}
+
+// worth orders the arms of an `or`: one that breaks its rule before one that
+// has members before one that has none.
+func (c *inquiry) worth() int {
+	switch {
+	case c.err != nil:
+		return 0
+	case c.answer.Rows() == 0:
+		return 1
+	case !c.breaks(c.answer):
+		return 2
+	}
+	return 3
 }
 
 // members asks for the rows, by the shape of the rule.
@@ -72,9 +153,19 @@ func (c *inquiry) members(ctx context.Context) ([]member, error) {
 			bad, err = c.nearest(ctx)
 		}
 		return c.join(bad, all), err
+	case expr.Absence:
+		if c.ask.Bad == "" {
+			return c.vanished(ctx)
+		}
+		return c.lacking(ctx)
 	case expr.State, expr.Value:
 	}
-	a, err := c.query(ctx, c.ask.Member)
+	return c.values(ctx, c.ask.Member)
+}
+
+// values asks for what each member's own value is.
+func (c *inquiry) values(ctx context.Context, text string) ([]member, error) {
+	a, err := c.query(ctx, text)
 	rows := collapsed(a.rows, c.source.cfg.ReplicaLabels, func(first, _ float64) float64 { return first })
 	for i := range rows {
 		rows[i].value = rows[i].all
@@ -100,7 +191,7 @@ func (c *inquiry) pair(ctx context.Context) (bad, all vector, err error) {
 // the rule's own is none. On a logarithmic scale, as buckets are.
 func (c *inquiry) nearest(ctx context.Context) (vector, error) {
 	edges, err := c.query(ctx, c.ask.Edges)
-	if err != nil {
+	if err != nil || len(edges.rows) == 0 { // a native histogram has none
 		return vector{}, err
 	}
 	best, far := "", math.Inf(1)
@@ -128,13 +219,17 @@ type vector struct {
 
 // query evaluates one instant query and notes what it cost.
 func (c *inquiry) query(ctx context.Context, text string) (vector, error) {
+	return c.queryAt(ctx, text, c.at)
+}
+
+func (c *inquiry) queryAt(ctx context.Context, text string, at time.Time) (vector, error) {
 	var out vector
 	began := c.source.now()
-	a, err := c.source.ask.Query(ctx, text, c.at, c.source.limits(), func(ls []page.Label, v float64) {
+	a, err := c.source.ask.Query(ctx, text, at, c.source.limits(), func(ls []page.Label, v float64) {
 		out.rows = append(out.rows, member{labels: append([]page.Label(nil), ls...), all: v})
 	})
 	asked := page.Query{
-		Source: c.source.name, Text: text, At: c.at, Took: c.source.now().Sub(began),
+		Source: c.source.name, Text: text, At: at, Took: c.source.now().Sub(began),
 		Series: a.Series, Bytes: a.Bytes, Partial: len(a.Warnings) > 0 || a.Cut,
 	}
 	if err != nil {
@@ -156,10 +251,16 @@ func (s *Source) Key(q enrich.Question) string {
 	if err != nil {
 		return q.Expr
 	}
-	ask := alert.Ask(expr.Population{Alert: q.Labels, Group: q.Group, Drop: s.cfg.DenyLabels})
-	own := []string{q.Expr, ask.Member, ask.Bad, ask.All}
-	for _, name := range alert.Grouping() { // narrowed by us where a selector cannot be
-		own = append(own, q.Labels[name])
+	own := []string{q.Expr}
+	for _, arm := range append([]*expr.Alert{alert}, alert.Or...) {
+		who := s.population(arm, q)
+		ask := arm.Ask(who)
+		own = append(own, ask.Member, ask.Bad, ask.All)
+		for _, name := range arm.Grouping() { // narrowed by us where a selector cannot be
+			if !slices.Contains(who.Free, name) {
+				own = append(own, q.Labels[name])
+			}
+		}
 	}
 	return strings.Join(own, "\n")
 }
