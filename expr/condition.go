@@ -2,6 +2,7 @@ package expr
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/prometheus/prometheus/promql/parser"
@@ -189,7 +190,7 @@ func (a *Alert) binary(n *parser.BinaryExpr) error {
 		}
 		return nil
 	case n.Op == parser.DIV:
-		if a.counted(n) || a.meant(n) || a.ratio(n) {
+		if a.counted(n) || a.meant(n) || a.ratio(n) || a.excess(n) {
 			return nil
 		}
 	}
@@ -278,6 +279,21 @@ func (a *Alert) meant(n *parser.BinaryExpr) bool {
 	return true
 }
 
+// excess reads sum(x) / sum(y) > t as sum(x - t*y) > 0: so each member has its
+// part in what is too much, be it large or small.
+func (a *Alert) excess(n *parser.BinaryExpr) bool {
+	den := unfilled(n.RHS)
+	if !additive(n.LHS) || !additive(den) || !(a.Threshold > 0) || math.IsInf(a.Threshold, 0) || a.Op == Equal || a.Op == Differs {
+		return false
+	}
+	matching := *n.VectorMatching
+	allowed := &parser.BinaryExpr{Op: parser.MUL, LHS: &parser.NumberLiteral{Val: a.Threshold}, RHS: wrapped(den)}
+	a.lhs = &parser.BinaryExpr{Op: parser.SUB, LHS: wrapped(n.LHS), RHS: allowed, VectorMatching: &matching}
+	a.Threshold = 0
+	a.own()
+	return true
+}
+
 // counting returns the condition inside count(condition) or sum(bool condition).
 func counting(n *parser.AggregateExpr) (parser.Expr, bool) {
 	inner, ok := unparen(n.Expr).(*parser.BinaryExpr)
@@ -298,8 +314,11 @@ func additive(e parser.Expr) bool {
 		return additive(n.Expr)
 	case *parser.BinaryExpr:
 		switch {
-		case n.Op == parser.ADD:
+		case n.Op == parser.ADD || n.Op == parser.SUB:
 			return additive(n.LHS) && additive(n.RHS)
+		case n.Op == parser.MUL:
+			f, rest := scaled(n)
+			return f > 0 && rest != parser.Expr(n) && additive(rest)
 		case n.Op == parser.LOR:
 			rest := unfilled(n)
 			return rest != parser.Expr(n) && additive(rest)

@@ -141,6 +141,15 @@ func movedOne(n *parser.BinaryExpr, op Op, threshold float64) (parser.Expr, Op, 
 		return factor(n.RHS, l)
 	case n.Op == parser.DIV && rok:
 		return factor(n.LHS, 1/r)
+	case n.Op == parser.DIV: // 100 * a / b is 100 * (a / b)
+		above, a := scaled(n.LHS)
+		below, b := scaled(n.RHS)
+		if above == 1 && below == 1 {
+			break
+		}
+		c := *n
+		c.LHS, c.RHS = wrapped(a), wrapped(b)
+		return factor(&c, above/below)
 	}
 	return nil, op, threshold, false
 }

@@ -102,12 +102,12 @@ func TestParse(t *testing.T) {
 			ask:  expr.Ask{Member: `node_avail_bytes / node_size_bytes`, Scale: 1},
 		},
 		{
-			name: "mean latency is no ratio of events",
+			name: "mean latency is no ratio of events: each member has its part in the excess",
 			text: `sum by (service) (rate(lat_sum[1m])) / sum by (service) (rate(lat_count[1m])) > 0.5`,
-			want: expr.Alert{Shape: expr.Value, Op: expr.Above, Threshold: .5},
+			want: expr.Alert{Shape: expr.Value, Op: expr.Above, Additive: true},
 			ask: expr.Ask{
-				Member: `rate(lat_sum{cluster=~"dc1|",service="checkout"}[1m]) / rate(lat_count{cluster=~"dc1|",service="checkout"}[1m])`,
-				Groups: `sum by (service) (rate(lat_sum{cluster=~"dc1|",service="checkout"}[1m])) / sum by (service) (rate(lat_count{cluster=~"dc1|",service="checkout"}[1m]))`,
+				Member: `sum without (tocsin_part) (label_replace(rate(lat_sum{cluster=~"dc1|",service="checkout"}[1m]), "tocsin_part", "0", "", "") or label_replace(-0.5 * rate(lat_count{cluster=~"dc1|",service="checkout"}[1m]), "tocsin_part", "1", "", ""))`,
+				Groups: `sum by (service) (rate(lat_sum{cluster=~"dc1|",service="checkout"}[1m])) - 0.5 * sum by (service) (rate(lat_count{cluster=~"dc1|",service="checkout"}[1m]))`,
 				Scale:  1, Narrowed: true,
 			},
 		},

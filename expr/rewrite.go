@@ -89,7 +89,7 @@ func (r *rewrite) binary(n *parser.BinaryExpr) parser.Expr {
 	case n.Op.IsComparisonOperator() && !n.ReturnBool && n.LHS.Type() == parser.ValueTypeVector:
 		return r.member(n.LHS) // a filter leaves out the healthy
 	case n.VectorMatching == nil || !aggregated(n):
-	case n.Op == parser.ADD && additive(n.LHS) && additive(n.RHS):
+	case (n.Op == parser.ADD || n.Op == parser.SUB) && additive(n):
 		return r.plus(n)
 	case aggregated(n.LHS) && aggregated(n.RHS) && !mixes(n.LHS) && !mixes(n.RHS):
 		// Both sides lose the grouping they were matched on: members match by all their labels.
@@ -107,11 +107,11 @@ func (r *rewrite) binary(n *parser.BinaryExpr) parser.Expr {
 // partLabel tells apart the metrics of a sum of sums. It is summed away.
 const partLabel = "tocsin_part"
 
-// plus sums two sums member by member, where either may have no series.
+// plus adds or subtracts two sums member by member, where either may have no series.
 func (r *rewrite) plus(n *parser.BinaryExpr) parser.Expr {
 	var all parser.Expr
-	for i, e := range addends(n) {
-		part := call("label_replace", r.member(e), text(partLabel), text(strconv.Itoa(i)), text(""), text(""))
+	for i, e := range r.addends(n, 1) {
+		part := call("label_replace", e, text(partLabel), text(strconv.Itoa(i)), text(""), text(""))
 		if all == nil {
 			all = part
 			continue
@@ -121,15 +121,26 @@ func (r *rewrite) plus(n *parser.BinaryExpr) parser.Expr {
 	return &parser.AggregateExpr{Op: parser.SUM, Without: true, Grouping: union(r.drop, []string{partLabel}), Expr: all}
 }
 
-func text(s string) parser.Expr { return &parser.StringLiteral{Val: s} }
-
-func addends(e parser.Expr) []parser.Expr {
-	n, ok := unparen(unfilled(e)).(*parser.BinaryExpr)
-	if !ok || n.Op != parser.ADD {
-		return []parser.Expr{e}
+// addends are the members of every sum in n, times factor.
+func (r *rewrite) addends(e parser.Expr, factor float64) []parser.Expr {
+	f, rest := scaled(unparen(unfilled(e)))
+	factor *= f
+	rest = unparen(unfilled(rest))
+	if n, ok := rest.(*parser.BinaryExpr); ok && (n.Op == parser.ADD || n.Op == parser.SUB) {
+		sign := 1.0
+		if n.Op == parser.SUB {
+			sign = -1
+		}
+		return append(r.addends(n.LHS, factor), r.addends(n.RHS, factor*sign)...)
 	}
-	return append(addends(n.LHS), addends(n.RHS)...)
+	member := r.member(rest)
+	if factor == 1 {
+		return []parser.Expr{member}
+	}
+	return []parser.Expr{&parser.BinaryExpr{Op: parser.MUL, LHS: &parser.NumberLiteral{Val: factor}, RHS: wrapped(member)}}
 }
+
+func text(s string) parser.Expr { return &parser.StringLiteral{Val: s} }
 
 // mixes reports whether an aggregation under e makes a number that no member
 // has: a count, a deviation.

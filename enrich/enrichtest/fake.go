@@ -22,10 +22,11 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Rule is one alerting rule that the fake knows of.
+// Rule is one rule that the fake knows of: an alerting rule has a Name, a
+// recording rule a Record.
 type Rule struct {
-	Name, Expr string
-	Labels     map[string]string
+	Name, Record, Expr string
+	Labels             map[string]string
 }
 
 // Trouble is how the fake misbehaves.

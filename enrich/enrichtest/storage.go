@@ -94,8 +94,8 @@ func (s sample) F() float64 { return s.value }
 // H is nil: histograms have float counts.
 func (s sample) H() *histogram.Histogram { return nil }
 
-// FH is the histogram, nil for a float.
-func (s sample) FH() *histogram.FloatHistogram { return s.wide }
+// FH is a copy of the histogram: the engine works on what it is given.
+func (s sample) FH() *histogram.FloatHistogram { return s.wide.Copy() }
 
 // Type says which of both it is.
 func (s sample) Type() chunkenc.ValueType {

@@ -2,6 +2,7 @@ package thanos
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/tocsin/tocsin/enrich"
@@ -37,21 +38,54 @@ func (c *inquiry) parts(t *enrich.Table, rows []member) {
 		if !c.alert.Op.Holds(sum, c.alert.Threshold) {
 			continue
 		}
-		median := rows[group[len(group)/2]].value
 		if c.alert.Op.Falling() {
+			median := rows[group[len(group)/2]].value
 			for _, i := range group {
 				t.Bad[i] = rows[i].value <= missing*median
 			}
 			continue
 		}
-		n := c.needed(rows, group, sum)
-		if n > len(group)/2 || rows[group[n-1]].value < outlier*median {
-			n = len(group)
-		}
-		for _, i := range group[:n] {
+		for _, i := range group[:c.toBlame(rows, group, sum)] {
 			t.Bad[i] = rows[i].value > 0
 		}
 	}
+}
+
+// toBlame counts the largest members that are to blame for a sum: those without
+// which the rule would be content and those like them, if they stand out among
+// the members that make up the sum; else all.
+func (c *inquiry) toBlame(rows []member, group []int, sum float64) int {
+	usual, many := usual(rows, group)
+	n := c.needed(rows, group, sum)
+	least := max(rows[group[n-1]].value/outlier, outlier*usual)
+	for n < len(group) && rows[group[n]].value > 0 && rows[group[n]].value >= least {
+		n++
+	}
+	if n > many/2 || rows[group[n-1]].value < outlier*usual {
+		return len(group)
+	}
+	return n
+}
+
+// usual is the median part of those members that make up nearly all of a sum,
+// and how many they are: a crowd of tiny ones has no say in what is usual.
+func usual(rows []member, group []int) (median float64, many int) {
+	const nearly = .99
+	parts := make([]float64, len(group))
+	all := 0.0
+	for n, i := range group {
+		parts[n] = rows[i].value
+		all += math.Abs(parts[n])
+	}
+	slices.SortFunc(parts, func(a, b float64) int { return cmp.Compare(math.Abs(b), math.Abs(a)) })
+	sum := 0.0
+	for many < len(parts) && sum < nearly*all {
+		sum += math.Abs(parts[many])
+		many++
+	}
+	parts = parts[:max(many, 1)]
+	slices.Sort(parts)
+	return parts[len(parts)/2], many
 }
 
 // needed counts the largest members without which the rule would be content.
