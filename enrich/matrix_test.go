@@ -106,6 +106,13 @@ func newWorld(t *testing.T, signal string, p place, seed uint64) *world {
 	fleet := enrichtest.Fleet{Now: w.now, Since: time.Duration(50+5*seed) * time.Second, Seed: seed, Fault: strike(signal, p)}
 	w.series = append(fleet.Series(), fleet.Signals()...)
 	w.fake = enrichtest.New(t, w.series...)
+	var known []enrichtest.Rule
+	for _, e := range catalogue(t) {
+		for _, r := range e.Rules {
+			known = append(known, enrichtest.Rule{Record: r.Record, Expr: r.Expr, Labels: r.Labels})
+		}
+	}
+	w.fake.Know(known...)
 	w.source = open(t, func(c *thanos.Config) { c.HTTP = w.fake.URL })
 	var err error
 	w.web, err = prometheus.New(prometheus.Options{URL: w.fake.URL, Transport: http.DefaultTransport})
@@ -131,7 +138,6 @@ func (w *world) ask(ctx context.Context, t *testing.T, text string) (list []page
 func (w *world) record(t *testing.T, e expression) {
 	t.Helper()
 	w.fake.Set(w.series...)
-	var known []enrichtest.Rule
 	all := slices.Clone(w.series)
 	for _, r := range e.Rules {
 		list, values := w.ask(t.Context(), t, r.Expr)
@@ -140,9 +146,7 @@ func (w *world) record(t *testing.T, e expression) {
 			all = append(all, enrichtest.Recorded(r.Record, w.now, ls, values[i]))
 		}
 		w.fake.Set(all...)
-		known = append(known, enrichtest.Rule{Record: r.Record, Expr: r.Expr, Labels: r.Labels})
 	}
-	w.fake.Know(known...)
 }
 
 // fires evaluates the rule and returns what its alerts have in common.

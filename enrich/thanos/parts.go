@@ -53,16 +53,20 @@ func (c *inquiry) parts(t *enrich.Table, rows []member) {
 
 // toBlame counts the largest members that are to blame for a sum: those without
 // which the rule would be content and those like them, if they stand out among
-// the members that make up the sum; else all.
+// the others that matter; else all.
 func (c *inquiry) toBlame(rows []member, group []int, sum float64) int {
-	usual, many := usual(rows, group)
 	n := c.needed(rows, group, sum)
-	least := max(rows[group[n-1]].value/outlier, outlier*usual)
-	for n < len(group) && rows[group[n]].value > 0 && rows[group[n]].value >= least {
-		n++
-	}
-	if n > many/2 || rows[group[n-1]].value < outlier*usual {
+	usual, many := usual(rows, group[n:])
+	worst := rows[group[n-1]].value
+	if n > many || worst < outlier*usual {
 		return len(group)
+	}
+	least := worst / outlier
+	if usual > 0 { // half-way between the usual and the worst, in orders of magnitude
+		least = max(outlier*usual, math.Sqrt(worst*usual))
+	}
+	for n < len(group) && rows[group[n]].value >= least {
+		n++
 	}
 	return n
 }
@@ -79,13 +83,16 @@ func usual(rows []member, group []int) (median float64, many int) {
 	}
 	slices.SortFunc(parts, func(a, b float64) int { return cmp.Compare(math.Abs(b), math.Abs(a)) })
 	sum := 0.0
-	for many < len(parts) && sum < nearly*all {
+	for many < len(parts) && (many == 0 || sum < nearly*all) {
 		sum += math.Abs(parts[many])
 		many++
 	}
-	parts = parts[:max(many, 1)]
+	if many == 0 {
+		return 0, 0
+	}
+	parts = parts[:many]
 	slices.Sort(parts)
-	return parts[len(parts)/2], many
+	return parts[many/2], many
 }
 
 // needed counts the largest members without which the rule would be content.

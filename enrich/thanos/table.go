@@ -18,15 +18,29 @@ import (
 )
 
 // Table asks for the members of the alert's expression and joins the answers.
-// Of an `or` each arm is asked, and the first that breaks its rule is the answer.
 // With an error comes a table that holds what was asked and what it cost.
 func (s *Source) Table(ctx context.Context, q enrich.Question) (*enrich.Table, error) {
-	alert, err := expr.Parse(q.Expr)
+	ctx, stop := context.WithTimeout(ctx, s.cfg.Timeout.D())
+	defer stop()
+	text := s.rules.resolve(ctx, q.Expr)
+	t, err := s.about(ctx, text, q)
+	if text != q.Expr && (t == nil || (err == nil && t.Rows() == 0)) { // then the recorded series themselves
+		asked := t
+		if t, err = s.about(ctx, q.Expr, q); t != nil && asked != nil {
+			t.Queries = append(asked.Queries, t.Queries...)
+		}
+	}
+	return t, err
+}
+
+// about asks about one expression. Of an `or` each arm is asked, and the first
+// that breaks its rule is the answer. There is no table only where the
+// expression cannot be asked about.
+func (s *Source) about(ctx context.Context, text string, q enrich.Question) (*enrich.Table, error) {
+	alert, err := expr.Parse(text)
 	if err != nil {
 		return nil, err
 	}
-	ctx, stop := context.WithTimeout(ctx, s.cfg.Timeout.D())
-	defer stop()
 	arms := []*inquiry{s.inquire(alert, q)}
 	for _, other := range alert.Or {
 		arms = append(arms, s.inquire(other, q))
@@ -252,6 +266,9 @@ func (s *Source) Key(q enrich.Question) string {
 		return q.Expr
 	}
 	own := []string{q.Expr}
+	if len(expr.Recorded(q.Expr)) > 0 { // what is behind them may be narrowed by any label
+		own = append(own, q.Labels.ID(), q.Group.ID())
+	}
 	for _, arm := range append([]*expr.Alert{alert}, alert.Or...) {
 		who := s.population(arm, q)
 		ask := arm.Ask(who)

@@ -104,8 +104,9 @@ type Source struct {
 	now   func() time.Time
 	ask   transport
 	web   *prometheus.Client // nil where only gRPC is known
-	link  *url.URL           // nil where nothing is
-	close func() error       // nil where nothing is held open
+	rules *recordings
+	link  *url.URL     // nil where nothing is
+	close func() error // nil where nothing is held open
 }
 
 var (
@@ -145,6 +146,7 @@ func open(section any, d enrich.Deps) (enrich.Source, error) {
 		}
 		s.ask = s.web
 	}
+	s.rules = &recordings{web: s.web, now: d.Now}
 	if c.GRPC != "" {
 		st, err := dial(c, secure)
 		if err != nil {
