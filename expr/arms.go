@@ -81,7 +81,7 @@ func (a *Alert) conjunct(n *parser.BinaryExpr) error {
 
 // without reads `a unless b`, nothing compared: those of a that have no b.
 func (a *Alert) without(n *parser.BinaryExpr) bool {
-	if n.LHS.Type() != parser.ValueTypeVector || aggregated(n.RHS) {
+	if n.LHS.Type() != parser.ValueTypeVector || n.RHS.Type() != parser.ValueTypeVector {
 		return false
 	}
 	a.begin(n.LHS)

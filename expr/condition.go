@@ -232,12 +232,15 @@ func (a *Alert) aggregate(n *parser.AggregateExpr) error {
 		}
 		return nil
 	}
+	if a.regrouped(n) {
+		return nil
+	}
 	switch n.Op {
 	case parser.SUM, parser.AVG, parser.MIN, parser.MAX, parser.QUANTILE, parser.TOPK, parser.BOTTOMK:
 		a.own()
 		return nil
 	case parser.COUNT, parser.GROUP:
-		if n.Op == parser.COUNT && a.Op.Falling() { // too few are left: who was there before?
+		if n.Op == parser.COUNT && (a.Op.Falling() || (a.Op == Equal && a.Threshold == 0)) { // too few are left: who was there before?
 			return a.absent(n.Expr)
 		}
 		return fmt.Errorf("%w: %s() counts members, and there are too many", ErrNoPopulation, n.Op)
@@ -245,6 +248,20 @@ func (a *Alert) aggregate(n *parser.AggregateExpr) error {
 		return fmt.Errorf("%w: %s() counts values", ErrNoPopulation, n.Op)
 	}
 	return fmt.Errorf("%w: %s() has no meaning for one member", ErrShape, n.Op)
+}
+
+// regrouped reads sum by (a) (ratio by (a, b)) as the ratio: of a recorded
+// ratio that is how its labels are cut down.
+func (a *Alert) regrouped(n *parser.AggregateExpr) bool {
+	if !slices.Contains([]parser.ItemType{parser.SUM, parser.AVG, parser.MIN, parser.MAX}, n.Op) || !aggregated(n.Expr) {
+		return false
+	}
+	b := a.fork()
+	if b.against(n.Expr, a.Op, a.Threshold) != nil || !b.events() {
+		return false
+	}
+	*a = *b
+	return true
 }
 
 // counted reads count(condition) / count(all) > share as the condition.

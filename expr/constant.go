@@ -65,26 +65,29 @@ func arithmetic(op parser.ItemType, l, r float64) (float64, bool) {
 	return 0, false
 }
 
-// scaled splits constant factors off: 0.05 * x is 0.05 and x.
+// scaled splits constant factors off: 0.05 * x is 0.05 and x, sum(x * 100) is
+// 100 and sum(x).
 func scaled(e parser.Expr) (float64, parser.Expr) {
-	n, ok := unparen(e).(*parser.BinaryExpr)
-	if !ok {
-		return 1, e
-	}
-	switch n.Op {
-	case parser.MUL:
-		if c, ok := constant(n.LHS); ok {
+	switch n := unparen(e).(type) {
+	case *parser.AggregateExpr:
+		if f, rest := scaled(n.Expr); f != 1 && (n.Op == parser.SUM || n.Op == parser.AVG) {
+			c := *n
+			c.Expr = rest
+			return f, &c
+		}
+	case *parser.BinaryExpr:
+		l, lok := constant(n.LHS)
+		r, rok := constant(n.RHS)
+		switch {
+		case n.Op == parser.MUL && lok:
 			f, rest := scaled(n.RHS)
-			return c * f, rest
-		}
-		if c, ok := constant(n.RHS); ok {
+			return l * f, rest
+		case n.Op == parser.MUL && rok:
 			f, rest := scaled(n.LHS)
-			return c * f, rest
-		}
-	case parser.DIV:
-		if c, ok := constant(n.RHS); ok {
+			return r * f, rest
+		case n.Op == parser.DIV && rok:
 			f, rest := scaled(n.LHS)
-			return f / c, rest
+			return f / r, rest
 		}
 	}
 	return 1, e

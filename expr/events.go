@@ -139,7 +139,7 @@ func counter(e parser.Expr) (count, bool) {
 		}
 		return counter(n.Expr)
 	case *parser.BinaryExpr:
-		if n.Op != parser.ADD || !aggregated(n.LHS) || !aggregated(n.RHS) {
+		if n.Op != parser.ADD {
 			return count{}, false
 		}
 		l, ok := counter(n.LHS)

@@ -145,13 +145,15 @@ func TestParse(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for text, want := range map[string]error{
-		`vector(1)`:                                   expr.ErrNoPopulation,
-		`up`:                                          expr.ErrNoPopulation,
-		`1 > bool 2`:                                  expr.ErrNoPopulation,
-		`time() > bool 5`:                             expr.ErrNoPopulation,
-		`count(up) > 3`:                               expr.ErrNoPopulation,
-		`up or vector(1)`:                             expr.ErrNoPopulation,
-		`up unless 5 * sum(x)`:                        expr.ErrNoPopulation,
+		`vector(1)`:            expr.ErrNoPopulation,
+		`up`:                   expr.ErrNoPopulation,
+		`1 > bool 2`:           expr.ErrNoPopulation,
+		`time() > bool 5`:      expr.ErrNoPopulation,
+		`count(up) > 3`:        expr.ErrNoPopulation,
+		`up or vector(1)`:      expr.ErrNoPopulation,
+		`up unless 5 * sum(x)`: nil,
+		`count by (a) (x) unless count by (a) (y)`: nil,
+		`count(x) == 0`:                               nil,
 		`stddev(x) > 3`:                               expr.ErrShape,
 		`sum(x) > scalar(y)`:                          expr.ErrShape,
 		`x > -1 * y`:                                  nil,

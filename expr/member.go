@@ -64,6 +64,12 @@ func (a *Alert) Ask(p Population) Ask {
 		a.buckets(r, p, &out)
 	case Absence:
 		if len(a.guards) > 0 {
+			if aggregated(a.guards[0].RHS) { // matched by the labels of its groups
+				v := *r
+				v.verbatim = true
+				member = v.member(a.lhs)
+				out.Member = a.eligible(member).String()
+			}
 			out.Member, out.Bad = member.String(), out.Member
 		}
 	case State, Value:
