@@ -280,7 +280,7 @@ func TestMatrixAsks(t *testing.T) {
 		_, err := w.source.Table(t.Context(), question(e, shared, w.now))
 		require.NoError(t, err, e.Name)
 		fmt.Fprintf(&b, "# %s\n", e.Name)
-		asked := w.fake.Asked()[before:]
+		asked := slices.DeleteFunc(w.fake.Asked()[before:], func(q string) bool { return strings.HasPrefix(q, "count(") }) // how many there are
 		slices.Sort(asked)
 		for _, text := range slices.Compact(asked) {
 			fmt.Fprintf(&b, "%s\n", text)

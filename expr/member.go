@@ -20,6 +20,14 @@ type Population struct {
 	Free  []string          // labels that are to be explained: those of the alert narrow nothing
 	Hard  bool              // narrow by labels only that the members surely carry
 	Edge  string            // Histogram: the edge to divide at, as the server writes it; "" is the threshold
+	By    []string          // ask by these labels only, where single members are too many; nil for members
+	Only  Only              // ask about some values of one label only
+}
+
+// Only is a label and the values that are asked about.
+type Only struct {
+	Label  string
+	Values []string
 }
 
 // Ask is what to ask a server about the members of an alert. All are instant
@@ -34,6 +42,7 @@ type Ask struct {
 	Edges      string  // Histogram: one series per bucket edge, should none be at the threshold
 	Narrowed   bool    // narrowed by labels that members may not have: ask again with Hard when nobody answers
 	SameMetric bool    // Bad and All have the same labels, series by series
+	Counted    bool    // State, Value with By: All counts members, Bad those that break the rule or, of an additive rule, sums them
 }
 
 // Ask builds the questions. Each aggregation keeps every label, guards are
@@ -54,25 +63,24 @@ func (a *Alert) Ask(p Population) Ask {
 		out.Scale = a.window.Seconds()
 	}
 	member := a.member(r)
-	out.Member = a.eligible(member).String()
+	out.Member = p.sum(a.eligible(member))
 	switch a.Shape {
 	case Ratio:
 		num, den := a.sides(r)
-		out.Bad, out.All, out.Complement = num.String(), a.eligible(den).String(), a.complement
+		out.Bad, out.All, out.Complement = p.sum(num), p.sum(a.eligible(den)), a.complement
 		out.SameMetric = metric(a.bad) != "" && metric(a.bad) == metric(a.all)
 	case Histogram:
 		a.buckets(r, p, &out)
 	case Absence:
-		if len(a.guards) > 0 {
-			if aggregated(a.guards[0].RHS) { // matched by the labels of its groups
-				v := *r
-				v.verbatim = true
-				member = v.member(a.lhs)
-				out.Member = a.eligible(member).String()
-			}
-			out.Member, out.Bad = member.String(), out.Member
-		}
+		a.absence(r, &out)
 	case State, Value:
+		if len(p.By) > 0 {
+			out.Counted, out.SameMetric = true, true
+			out.All, out.Bad = p.count(a.eligible(member)), p.count(a.broken(a.eligible(member)))
+			if a.Additive {
+				out.Bad = out.Member
+			}
+		}
 		if n, ok := unparen(a.lhs).(*parser.BinaryExpr); ok && n.VectorMatching != nil && aggregated(n.LHS) && aggregated(n.RHS) {
 			v := *r
 			v.verbatim = true
@@ -80,6 +88,40 @@ func (a *Alert) Ask(p Population) Ask {
 		}
 	}
 	return out
+}
+
+// absence asks who is there, or who lacks something.
+func (a *Alert) absence(r *rewrite, out *Ask) {
+	if len(a.guards) == 0 {
+		return
+	}
+	v := *r
+	v.verbatim = aggregated(a.guards[0].RHS) // then they are matched by the labels of its groups
+	member := v.member(a.lhs)
+	out.Member, out.Bad = member.String(), a.eligible(member).String()
+}
+
+// broken keeps the members that break the rule.
+func (a *Alert) broken(e parser.Expr) parser.Expr {
+	ops := map[Op]parser.ItemType{
+		Above: parser.GTR, AtLeast: parser.GTE, Below: parser.LSS, AtMost: parser.LTE, Equal: parser.EQLC, Differs: parser.NEQ,
+	}
+	return &parser.BinaryExpr{Op: ops[a.Op], LHS: wrapped(e), RHS: &parser.NumberLiteral{Val: a.Threshold}}
+}
+
+// sum writes e by the labels that are asked for.
+func (p Population) sum(e parser.Expr) string { return p.by(parser.SUM, e) }
+
+func (p Population) count(e parser.Expr) string { return p.by(parser.COUNT, e) }
+
+func (p Population) by(op parser.ItemType, e parser.Expr) string {
+	if p.Only.Label != "" {
+		e = narrowed(e, oneOf(p.Only.Label, p.Only.Values))
+	}
+	if len(p.By) > 0 {
+		e = &parser.AggregateExpr{Op: op, Grouping: p.By, Expr: unparen(e)}
+	}
+	return e.String()
 }
 
 // buckets asks how many events were slow, of classic and of native histograms.
@@ -95,11 +137,11 @@ func (a *Alert) buckets(r *rewrite, p Population, out *Ask) {
 			from, to = a.native.Args[0], a.native.Args[1]
 		}
 		all := call("histogram_count", vector)
-		out.All = a.eligible(all).String()
-		out.Bad = (&parser.BinaryExpr{
+		out.All = p.sum(a.eligible(all))
+		out.Bad = p.sum(&parser.BinaryExpr{
 			Op: parser.MUL, LHS: call("histogram_fraction", from, to, vector), RHS: all,
 			VectorMatching: &parser.VectorMatching{Card: parser.CardOneToOne},
-		}).String()
+		})
 		return
 	}
 	drop := union(p.Drop, []string{labels.BucketLabel})
@@ -107,8 +149,8 @@ func (a *Alert) buckets(r *rewrite, p Population, out *Ask) {
 	if p.Edge == "" {
 		edge = oneOf(labels.BucketLabel, edgeForms(a.Edge))
 	}
-	out.Bad = sumWithout(drop, narrowed(vector, edge)).String()
-	out.All = a.eligible(sumWithout(drop, narrowed(vector, equal(labels.BucketLabel, "+Inf")))).String()
+	out.Bad = p.sum(sumWithout(drop, narrowed(vector, edge)))
+	out.All = p.sum(a.eligible(sumWithout(drop, narrowed(vector, equal(labels.BucketLabel, "+Inf")))))
 	out.Edges = (&parser.AggregateExpr{Op: parser.GROUP, Grouping: []string{labels.BucketLabel}, Expr: vector}).String()
 }
 

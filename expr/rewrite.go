@@ -104,21 +104,21 @@ func (r *rewrite) binary(n *parser.BinaryExpr) parser.Expr {
 	return &c
 }
 
-// partLabel tells apart the metrics of a sum of sums. It is summed away.
-const partLabel = "tocsin_part"
+// PartLabel tells apart the parts of one question.
+const PartLabel = "tocsin_part"
 
 // plus adds or subtracts two sums member by member, where either may have no series.
 func (r *rewrite) plus(n *parser.BinaryExpr) parser.Expr {
 	var all parser.Expr
 	for i, e := range r.addends(n, 1) {
-		part := call("label_replace", e, text(partLabel), text(strconv.Itoa(i)), text(""), text(""))
+		part := call("label_replace", e, text(PartLabel), text(strconv.Itoa(i)), text(""), text(""))
 		if all == nil {
 			all = part
 			continue
 		}
 		all = &parser.BinaryExpr{Op: parser.LOR, LHS: all, RHS: part, VectorMatching: &parser.VectorMatching{Card: parser.CardManyToMany}}
 	}
-	return &parser.AggregateExpr{Op: parser.SUM, Without: true, Grouping: union(r.drop, []string{partLabel}), Expr: all}
+	return &parser.AggregateExpr{Op: parser.SUM, Without: true, Grouping: union(r.drop, []string{PartLabel}), Expr: all}
 }
 
 // addends are the members of every sum in n, times factor.

@@ -33,7 +33,7 @@ func (c *inquiry) parts(t *enrich.Table, rows []member) {
 		slices.SortStableFunc(group, func(a, b int) int { return cmp.Compare(rows[b].value, rows[a].value) })
 		sum := 0.0
 		for _, i := range group {
-			sum += rows[i].value
+			sum += rows[i].bad
 		}
 		if !c.alert.Op.Holds(sum, c.alert.Threshold) {
 			continue
@@ -98,7 +98,7 @@ func usual(rows []member, group []int) (median float64, many int) {
 // needed counts the largest members without which the rule would be content.
 func (c *inquiry) needed(rows []member, group []int, sum float64) int {
 	for n, i := range group {
-		if sum -= rows[i].value; !c.alert.Op.Holds(sum, c.alert.Threshold) {
+		if sum -= rows[i].bad; !c.alert.Op.Holds(sum, c.alert.Threshold) {
 			return n + 1
 		}
 	}

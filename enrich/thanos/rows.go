@@ -124,7 +124,7 @@ func (c *inquiry) table(rows []member) *enrich.Table {
 		return !c.alert.Keeps(c.who, func(name string) string { return value(m.labels, name) })
 	})
 	t := &enrich.Table{
-		Partial: c.partial, Cut: c.cut, Queries: c.queries, Source: c.source.name,
+		Partial: c.partial, Cut: c.cut, Notes: c.notes, Queries: c.queries, Source: c.source.name,
 		Failing: make([]float64, len(rows)), Weight: make([]float64, len(rows)),
 		Value: make([]float64, len(rows)), Bad: make([]bool, len(rows)),
 		Query: func(ls page.Labels) string { return c.alert.Show(c.who, ls) },
@@ -167,7 +167,7 @@ func (c *inquiry) columns(t *enrich.Table, rows []member) {
 
 // measure fills in how bad each member is.
 func (c *inquiry) measure(t *enrich.Table, rows []member) {
-	events := c.alert.Shape == expr.Ratio || c.alert.Shape == expr.Histogram
+	events := c.alert.Shape == expr.Ratio || c.alert.Shape == expr.Histogram || (c.ask.Counted && !c.alert.Additive)
 	switch {
 	case events:
 		t.Model, t.Share = enrich.Ratio, c.alert.Share

@@ -95,9 +95,12 @@ type inquiry struct {
 	queries []page.Query
 	partial bool
 	cut     bool
+	seen    []string // labels of what was read
+	notes   []string
 }
 
-// member is one row to be.
+// member is one row to be. Of an additive rule bad is its part of the sum, all
+// how many members it stands for, and value the part of each.
 type member struct {
 	labels   []page.Label
 	bad, all float64
@@ -106,17 +109,26 @@ type member struct {
 
 // run asks until there is a population, each time with less to narrow it by.
 func (c *inquiry) run(ctx context.Context) (*enrich.Table, error) {
-	rows, err := c.members(ctx)
+	rows, err := c.fine(ctx)
 	if err == nil && len(rows) == 0 && c.ask.Narrowed {
 		// A label that narrowed the selectors is not what it was taken for.
 		c.who.Hard = true
-		rows, err = c.members(ctx)
+		rows, err = c.fine(ctx)
+	}
+	if errors.Is(err, errWide) || (err == nil && c.cut && c.alert.Shape != expr.Absence) {
+		read := rows
+		if rows, err = c.coarse(ctx); err != nil && len(read) > 0 && ctx.Err() == nil { // a part is better than nothing
+			c.cut, c.who.By = true, nil
+			c.ask = c.alert.Ask(c.who)
+			rows, err = read, nil
+		}
+		return c.table(rows), err
 	}
 	if err == nil && len(rows) == 0 && c.ask.Groups != "" {
 		rows, err = c.values(ctx, c.ask.Groups)
 	}
 	if err == nil && len(rows) == 1 && c.widen() {
-		if more, e := c.members(ctx); e == nil && len(more) > 1 {
+		if more, e := c.fine(ctx); e == nil && len(more) > 1 {
 			rows = more
 		}
 	}
@@ -173,6 +185,10 @@ func (c *inquiry) members(ctx context.Context) ([]member, error) {
 		}
 		return c.lacking(ctx)
 	case expr.State, expr.Value:
+		if c.ask.Counted {
+			bad, all, err := c.pair(ctx)
+			return c.join(bad, all), err
+		}
 	}
 	return c.values(ctx, c.ask.Member)
 }
@@ -182,7 +198,7 @@ func (c *inquiry) values(ctx context.Context, text string) ([]member, error) {
 	a, err := c.query(ctx, text)
 	rows := collapsed(a.rows, c.source.cfg.ReplicaLabels, func(first, _ float64) float64 { return first })
 	for i := range rows {
-		rows[i].value = rows[i].all
+		rows[i].value, rows[i].bad, rows[i].all = rows[i].all, rows[i].all, 1
 	}
 	return rows, err
 }
@@ -227,8 +243,9 @@ func (c *inquiry) nearest(ctx context.Context) (vector, error) {
 
 // vector is one answer, its labels still all there.
 type vector struct {
-	rows []member
-	cut  bool
+	rows    []member
+	cut     bool
+	partial bool
 }
 
 // query evaluates one instant query and notes what it cost.
@@ -237,25 +254,42 @@ func (c *inquiry) query(ctx context.Context, text string) (vector, error) {
 }
 
 func (c *inquiry) queryAt(ctx context.Context, text string, at time.Time) (vector, error) {
+	out, asked, err := c.evaluate(ctx, text, at)
+	c.note(asked, out)
+	return out, err
+}
+
+// evaluate asks one query and says what it cost.
+func (c *inquiry) evaluate(ctx context.Context, text string, at time.Time) (vector, page.Query, error) {
 	var out vector
 	began := c.source.now()
 	a, err := c.source.ask.Query(ctx, text, at, c.source.limits(), func(ls []page.Label, v float64) {
 		out.rows = append(out.rows, member{labels: append([]page.Label(nil), ls...), all: v})
 	})
+	out.cut, out.partial = a.Cut, len(a.Warnings) > 0
 	asked := page.Query{
 		Source: c.source.name, Text: text, At: at, Took: c.source.now().Sub(began),
-		Series: a.Series, Bytes: a.Bytes, Partial: len(a.Warnings) > 0 || a.Cut,
+		Series: a.Series, Bytes: a.Bytes, Partial: out.partial || a.Cut,
 	}
-	if err != nil {
+	switch {
+	case errors.Is(context.Cause(ctx), errWide):
+		asked.Error = errWide.Error()
+	case err != nil:
 		asked.Error = err.Error()
 	}
-	out.cut = a.Cut
+	return out, asked, err
+}
+
+// note keeps what was asked and what is missing of its answer.
+func (c *inquiry) note(asked page.Query, a vector) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.queries = append(c.queries, asked)
-	c.partial = c.partial || len(a.Warnings) > 0
-	c.cut = c.cut || a.Cut
-	return out, err
+	c.partial = c.partial || a.partial
+	c.cut = c.cut || a.cut
+	if asked.Error != "" || a.cut {
+		c.seen = union(c.seen, names(a.rows))
+	}
 }
 
 // Key names the queries that a question comes down to: alerts of one rule whose

@@ -105,6 +105,7 @@ type Source struct {
 	ask   transport
 	web   *prometheus.Client // nil where only gRPC is known
 	rules *recordings
+	sizes sizes
 	link  *url.URL     // nil where nothing is
 	close func() error // nil where nothing is held open
 }
@@ -136,7 +137,7 @@ func open(section any, d enrich.Deps) (enrich.Source, error) {
 	if err != nil {
 		return nil, config.Under("tls", err)
 	}
-	s := &Source{name: d.Name, cfg: *c, roles: d.Roles, now: d.Now}
+	s := &Source{name: d.Name, cfg: *c, roles: d.Roles, now: d.Now, sizes: sizes{known: map[string]sized{}}}
 	if c.HTTP != "" {
 		s.web, err = prometheus.New(prometheus.Options{
 			URL: c.HTTP, Transport: c.transport(d.Transport, secure), Authorize: c.authorize, Params: c.params(),

@@ -196,7 +196,7 @@ func TestRecordingRules(t *testing.T) {
 	table, err := s.Table(t.Context(), q)
 	require.NoError(t, err)
 	require.Equal(t, 2, table.Rows())
-	require.Equal(t, `lag{group="g"}`, table.Queries[0].Text)
+	require.Equal(t, `(lag{group="g"})`, table.Queries[0].Text)
 
 	f.Know() // the rule is gone, and the list in use is young
 	table, err = s.Table(t.Context(), q)
@@ -211,7 +211,7 @@ func TestRecordingRules(t *testing.T) {
 	table, err = opened().Table(t.Context(), q)
 	require.NoError(t, err)
 	require.Equal(t, 1, table.Rows(), "what is recorded has no members: it is asked for itself")
-	require.Equal(t, `nothing{group="g"}`, table.Queries[0].Text, "and the page tells both")
+	require.Equal(t, `(nothing{group="g"})`, table.Queries[0].Text, "and the page tells both")
 
 	f.Misbehave(enrichtest.Trouble{Status: 500})
 	_, err = opened().Table(t.Context(), q)
