@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -139,6 +140,7 @@ func (e *Enricher) contained(ctx context.Context, s Named, q Question) (a answer
 	}
 	if a.err = err; err == nil {
 		a.finding = e.Explainer.Explain(t)
+		a.finding.Notes = append(slices.Clone(t.Notes), a.finding.Notes...)
 	}
 	return a
 }

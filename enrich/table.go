@@ -42,6 +42,7 @@ type Table struct {
 	Buckets [][]float64 // Histogram: events of bucket b (not cumulative) of row i at [b][i], by rising upper bound
 	Queries []page.Query
 	Query   func(labels page.Labels) string // PromQL that shows the members with these labels
+	Notes   []string                        // what was left out, in words for the page; they name no label value
 	Source  string
 	Alert   string
 }

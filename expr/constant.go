@@ -2,6 +2,7 @@ package expr
 
 import (
 	"math"
+	"slices"
 
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -64,26 +65,29 @@ func arithmetic(op parser.ItemType, l, r float64) (float64, bool) {
 	return 0, false
 }
 
-// scaled splits constant factors off: 0.05 * x is 0.05 and x.
+// scaled splits constant factors off: 0.05 * x is 0.05 and x, sum(x * 100) is
+// 100 and sum(x).
 func scaled(e parser.Expr) (float64, parser.Expr) {
-	n, ok := unparen(e).(*parser.BinaryExpr)
-	if !ok {
-		return 1, e
-	}
-	switch n.Op {
-	case parser.MUL:
-		if c, ok := constant(n.LHS); ok {
+	switch n := unparen(e).(type) {
+	case *parser.AggregateExpr:
+		if f, rest := scaled(n.Expr); f != 1 && (n.Op == parser.SUM || n.Op == parser.AVG) {
+			c := *n
+			c.Expr = rest
+			return f, &c
+		}
+	case *parser.BinaryExpr:
+		l, lok := constant(n.LHS)
+		r, rok := constant(n.RHS)
+		switch {
+		case n.Op == parser.MUL && lok:
 			f, rest := scaled(n.RHS)
-			return c * f, rest
-		}
-		if c, ok := constant(n.RHS); ok {
+			return l * f, rest
+		case n.Op == parser.MUL && rok:
 			f, rest := scaled(n.LHS)
-			return c * f, rest
-		}
-	case parser.DIV:
-		if c, ok := constant(n.RHS); ok {
+			return r * f, rest
+		case n.Op == parser.DIV && rok:
 			f, rest := scaled(n.LHS)
-			return f / c, rest
+			return f / r, rest
 		}
 	}
 	return 1, e
@@ -100,6 +104,11 @@ func moved(e parser.Expr, op Op, threshold float64) (parser.Expr, Op, float64) {
 				op, threshold = op.mirrored(), -threshold
 			}
 			continue
+		case *parser.Call:
+			if slices.Contains([]string{"round", "sort", "sort_desc"}, n.Func.Name) {
+				e = n.Args[0]
+				continue
+			}
 		case *parser.BinaryExpr:
 			if rest, o, t, ok := movedOne(n, op, threshold); ok {
 				e, op, threshold = rest, o, t
@@ -135,6 +144,15 @@ func movedOne(n *parser.BinaryExpr, op Op, threshold float64) (parser.Expr, Op, 
 		return factor(n.RHS, l)
 	case n.Op == parser.DIV && rok:
 		return factor(n.LHS, 1/r)
+	case n.Op == parser.DIV: // 100 * a / b is 100 * (a / b)
+		above, a := scaled(n.LHS)
+		below, b := scaled(n.RHS)
+		if above == 1 && below == 1 {
+			break
+		}
+		c := *n
+		c.LHS, c.RHS = wrapped(a), wrapped(b)
+		return factor(&c, above/below)
 	}
 	return nil, op, threshold, false
 }

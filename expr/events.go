@@ -13,7 +13,7 @@ import (
 )
 
 // ratio recognises bad events over all events: two sums of counters of the
-// same kind and window, with a threshold that a share can reach.
+// same kind, window and time, with a threshold that a share can reach.
 func (a *Alert) ratio(n *parser.BinaryExpr) bool {
 	num, den := unfilled(n.LHS), unfilled(n.RHS)
 	op, share, complement := a.Op, a.Threshold, false
@@ -26,32 +26,55 @@ func (a *Alert) ratio(n *parser.BinaryExpr) bool {
 	if op == Equal || op == Differs || !(share > 0 && share < 1) {
 		return false
 	}
-	badFn, badWindow, ok := counter(num)
-	allFn, allWindow, ok2 := counter(den)
-	if !ok || !ok2 || (badFn == "increase") != (allFn == "increase") || badWindow != allWindow || strings.HasSuffix(metric(num), "_sum") {
+	bad, ok := counter(num)
+	all, ok2 := counter(den)
+	bad.increase, all.increase = bad.fn == "increase", all.fn == "increase"
+	bad.fn, all.fn = "", ""
+	if !ok || !ok2 || bad != all || slices.ContainsFunc(metrics(num), func(m string) bool { return strings.HasSuffix(m, "_sum") }) {
 		return false
 	}
 	a.Shape, a.Share, a.complement = Ratio, share, complement
 	a.bad, a.all = num, den
-	a.window, a.perSecond = badWindow, badFn != "increase"
+	a.window, a.perSecond = bad.window, !bad.increase
 	return true
 }
 
 // histogram recognises histogram_quantile(φ, … rate(x_bucket[w])) > t: the
-// quantile is above t exactly when more than 1-φ of the events are slower.
+// quantile is above t exactly when more than 1-φ of the events are slower. A
+// native histogram is asked for that share, as histogram_fraction() does.
 func (a *Alert) histogram(n *parser.Call) bool {
-	q, ok := constant(n.Args[0])
-	if !ok || !(q > 0 && q < 1) || a.Op == Equal || a.Op == Differs || a.Op.Falling() {
+	vector := unfilled(n.Args[len(n.Args)-1])
+	c, ok := counter(vector)
+	s := selectors(vector)
+	if !ok || len(s) != 1 || a.Op == Equal || a.Op == Differs {
 		return false
 	}
-	fn, window, ok := counter(n.Args[1])
-	s := selectors(n.Args[1])
-	if !ok || len(s) != 1 || !strings.HasSuffix(metric(n.Args[1]), "_bucket") || len(matchersOf(s[0], labels.BucketLabel)) > 0 {
+	classic := strings.HasSuffix(nameOf(s[0]), "_bucket")
+	share, complement, edge := 0.0, true, a.Threshold
+	if n.Func.Name == "histogram_fraction" {
+		share, complement = a.Threshold, false
+		if a.Op.Falling() {
+			share, complement = 1-share, true
+		}
+		if classic {
+			return false
+		}
+	} else {
+		q, ok := constant(n.Args[0])
+		if !ok || a.Op.Falling() || (classic && len(matchersOf(s[0], labels.BucketLabel)) > 0) {
+			return false
+		}
+		share = 1 - q
+	}
+	if !(share > 0 && share < 1) {
 		return false
 	}
-	a.Shape, a.Share, a.Edge = Histogram, 1-q, a.Threshold
-	a.all, a.complement = n.Args[1], true
-	a.window, a.perSecond = window, fn != "increase"
+	a.Shape, a.Share, a.Edge = Histogram, share, edge
+	a.all, a.complement = vector, complement
+	a.window, a.perSecond = c.window, c.fn != "increase"
+	if !classic {
+		a.native = n
+	}
 	return true
 }
 
@@ -64,46 +87,80 @@ func remainder(num, all parser.Expr) (parser.Expr, bool) {
 	return unfilled(n.RHS), true
 }
 
-// unfilled strips `or vector(0)` and `or all * 0`: a member without a series
-// is filled when the answers are joined.
+// unfilled strips what fills in for members without a series (`or vector(0)`,
+// `or all * 0`) or keeps a divisor off zero (`> 0`, clamp_min): the answers are
+// joined member by member, and there neither is needed.
 func unfilled(e parser.Expr) parser.Expr {
-	n, ok := unparen(e).(*parser.BinaryExpr)
-	if !ok || n.Op != parser.LOR {
-		return e
-	}
-	switch r := unparen(n.RHS).(type) {
+	switch n := unparen(e).(type) {
 	case *parser.Call:
-		if r.Func.Name == "vector" {
-			return unfilled(n.LHS)
+		if slices.Contains([]string{"clamp_min", "clamp_max", "clamp", "scalar", "sort", "sort_desc"}, n.Func.Name) {
+			return unfilled(n.Args[0])
 		}
 	case *parser.BinaryExpr:
-		if f, _ := scaled(r); f == 0 {
+		if n.Op == parser.LOR && filler(n.RHS) {
 			return unfilled(n.LHS)
+		}
+		if n.Op.IsComparisonOperator() && !n.ReturnBool {
+			if _, ok := constant(n.RHS); ok {
+				return unfilled(n.LHS)
+			}
 		}
 	}
 	return e
 }
 
-// counter recognises a sum (or mean) of one counter's rate or increase and
-// returns the function and its window.
-func counter(e parser.Expr) (fn string, window time.Duration, ok bool) {
+// filler reports whether e is zero wherever it is anything.
+func filler(e parser.Expr) bool {
 	switch n := unparen(e).(type) {
+	case *parser.Call:
+		return n.Func.Name == "vector"
+	case *parser.BinaryExpr:
+		f, _ := scaled(n)
+		return f == 0
+	}
+	return false
+}
+
+// count is how a counter is read.
+type count struct {
+	fn       string // rate, irate or increase
+	increase bool
+	window   time.Duration
+	when     string // offset and @
+}
+
+// counter recognises a sum (or mean) of counters' rates or increases, all of
+// them read alike.
+func counter(e parser.Expr) (count, bool) {
+	switch n := unparen(unfilled(e)).(type) {
 	case *parser.AggregateExpr:
 		if n.Op != parser.SUM && n.Op != parser.AVG {
-			return "", 0, false
+			return count{}, false
 		}
 		return counter(n.Expr)
+	case *parser.BinaryExpr:
+		if n.Op != parser.ADD {
+			return count{}, false
+		}
+		l, ok := counter(n.LHS)
+		r, ok2 := counter(n.RHS)
+		return l, ok && ok2 && l == r
 	case *parser.Call:
 		if !slices.Contains([]string{"rate", "irate", "increase"}, n.Func.Name) {
-			return "", 0, false
+			return count{}, false
 		}
-		m, isMatrix := unparen(n.Args[0]).(*parser.MatrixSelector)
-		if !isMatrix {
-			return "", 0, false
+		m, ok := unparen(n.Args[0]).(*parser.MatrixSelector)
+		if !ok {
+			return count{}, false
 		}
-		return n.Func.Name, m.Range, true
+		s, ok := m.VectorSelector.(*parser.VectorSelector)
+		if !ok {
+			return count{}, false
+		}
+		at := parser.VectorSelector{OriginalOffset: s.OriginalOffset, Timestamp: s.Timestamp, StartOrEnd: s.StartOrEnd, Name: "x"}
+		return count{fn: n.Func.Name, window: m.Range, when: at.String()}, true
 	}
-	return "", 0, false
+	return count{}, false
 }
 
 // selectors returns every vector selector under e.
@@ -120,20 +177,10 @@ func selectors(e parser.Expr) []*parser.VectorSelector {
 
 // metric is the name of the only metric under e, "" if there are several.
 func metric(e parser.Expr) string {
-	name := ""
-	for _, s := range selectors(e) {
-		own := s.Name
-		for _, m := range s.LabelMatchers {
-			if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual {
-				own = m.Value
-			}
-		}
-		if name != "" && own != name {
-			return ""
-		}
-		name = own
+	if m := metrics(e); len(m) == 1 {
+		return m[0]
 	}
-	return name
+	return ""
 }
 
 func matchersOf(s *parser.VectorSelector, name string) []string {

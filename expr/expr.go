@@ -19,8 +19,8 @@ const (
 
 var (
 	// ErrNoPopulation is returned for an expression under which no healthy
-	// member can exist next to a failing one: absent(), vector(1), a selector
-	// that is compared with nothing.
+	// member can exist next to a failing one: vector(1), a selector that is
+	// compared with nothing.
 	ErrNoPopulation = errors.New("no population to compare with")
 	// ErrSyntax is returned for what is no PromQL.
 	ErrSyntax = errors.New("parse expression")
@@ -37,6 +37,7 @@ const (
 	Histogram Shape = "histogram" // events slower than the threshold over all events
 	State     Shape = "state"     // the member's own value equals, or does not, a constant
 	Value     Shape = "value"     // the member's own value lies beyond a constant
+	Absence   Shape = "absence"   // the member is gone, or lacks what it should have
 )
 
 // Op is a comparison, read as `left-hand side Op Threshold`.
@@ -117,14 +118,18 @@ type Alert struct {
 	Share     float64  // Ratio, Histogram: the share of bad events at which the rule fires, 0..1
 	Edge      float64  // Histogram: the bucket edge that divides fast from slow
 	Additive  bool     // Value: the rule compares the sum over members, not each one's own value
-	Dropped   []string // conditions beside the one that is asked about: guards, alternatives
+	Dropped   []string // conditions beside the one that is asked about: guards
+	Or        []*Alert // alternatives: the rule fires where this one or any of them holds
 
-	whole      parser.Expr // the side that the rule compares: its grouping is the alert's
-	lhs        parser.Expr // the left-hand side, constants moved to the threshold
-	bad, all   parser.Expr // Ratio: sums of events; Histogram: all is the bucket vector
-	complement bool        // Ratio: bad is the good events
+	whole      parser.Expr          // the side that the rule compares: its grouping is the alert's
+	lhs        parser.Expr          // the left-hand side, constants moved to the threshold
+	guards     []*parser.BinaryExpr // kept: the right of each says which members the rule is about
+	bad, all   parser.Expr          // Ratio: sums of events; Histogram: all is the bucket vector
+	native     *parser.Call         // Histogram: all is a native histogram, judged by this function
+	complement bool                 // bad is the good events
 	window     time.Duration
-	perSecond  bool // bad and all are rates
+	longer     time.Duration // count events over this range instead of the rule's own, 0 for its own
+	perSecond  bool          // bad and all are rates
 }
 
 // Parse takes an alerting expression apart. Its error is ErrNoPopulation,

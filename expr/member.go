@@ -3,6 +3,7 @@ package expr
 import (
 	"fmt"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,28 +17,40 @@ type Population struct {
 	Alert map[string]string // the alert's own labels: untrusted
 	Group map[string]string // labels of the group the alert came in: untrusted
 	Drop  []string          // labels to aggregate away: they never tell members apart
+	Free  []string          // labels that are to be explained: those of the alert narrow nothing
 	Hard  bool              // narrow by labels only that the members surely carry
 	Edge  string            // Histogram: the edge to divide at, as the server writes it; "" is the threshold
+	By    []string          // ask by these labels only, where single members are too many; nil for members
+	Only  Only              // ask about some values of one label only
+}
+
+// Only is a label and the values that are asked about.
+type Only struct {
+	Label  string
+	Values []string
 }
 
 // Ask is what to ask a server about the members of an alert. All are instant
-// queries for one and the same time.
+// queries for one and the same time, unless they say otherwise.
 type Ask struct {
-	Member     string  // the rule's left-hand side of each member, to be judged by Op and Threshold
-	Bad        string  // Ratio, Histogram: bad events of each member (good ones if Complement)
+	Member     string  // the rule's left-hand side of each member, to be judged by Op and Threshold; Absence: those who are there
+	Groups     string  // the same of each of the rule's groups: for when no two sides of a member match
+	Bad        string  // Ratio, Histogram: bad events of each member (good ones if Complement); Absence: those who lack something, "" if those are who is not there any more
 	All        string  // Ratio, Histogram: all events of each member
 	Complement bool    // Bad counts the good events: bad = all - it
 	Scale      float64 // Bad and All times Scale are events in the rule's window
 	Edges      string  // Histogram: one series per bucket edge, should none be at the threshold
 	Narrowed   bool    // narrowed by labels that members may not have: ask again with Hard when nobody answers
 	SameMetric bool    // Bad and All have the same labels, series by series
+	Counted    bool    // State, Value with By: All counts members, Bad those that break the rule or, of an additive rule, sums them
 }
 
 // Ask builds the questions. Each aggregation keeps every label, guards are
-// dropped, and selectors are narrowed to the alert's own members:
+// dropped or asked member by member, and selectors are narrowed to the alert's
+// own members:
 //
 //   - labels by which the outermost aggregations group are on every member and
-//     must be equal;
+//     must be equal, unless they are what is to be explained;
 //   - other labels of an aggregated alert are the rule's own or the server's
 //     external ones, and labels of the group may be either: a member without
 //     such a label is kept;
@@ -49,27 +62,110 @@ func (a *Alert) Ask(p Population) Ask {
 	if a.perSecond {
 		out.Scale = a.window.Seconds()
 	}
-	out.Member = a.member(r).String()
+	member := a.member(r)
+	out.Member = p.sum(a.eligible(member))
 	switch a.Shape {
 	case Ratio:
-		num, den := a.events(r)
-		out.Bad, out.All, out.Complement = num.String(), den.String(), a.complement
+		num, den := a.sides(r)
+		out.Bad, out.All, out.Complement = p.sum(num), p.sum(a.eligible(den)), a.complement
 		out.SameMetric = metric(a.bad) != "" && metric(a.bad) == metric(a.all)
 	case Histogram:
-		r.counting = true
-		buckets := r.member(a.all)
-		drop := union(p.Drop, []string{labels.BucketLabel})
-		edge := equal(labels.BucketLabel, p.Edge)
-		if p.Edge == "" {
-			edge = oneOf(labels.BucketLabel, edgeForms(a.Edge))
-		}
-		out.Bad = sumWithout(drop, narrowed(buckets, edge)).String()
-		out.All = sumWithout(drop, narrowed(buckets, equal(labels.BucketLabel, "+Inf"))).String()
-		out.Edges = (&parser.AggregateExpr{Op: parser.GROUP, Grouping: []string{labels.BucketLabel}, Expr: buckets}).String()
-		out.Complement, out.SameMetric = a.complement, true
+		a.buckets(r, p, &out)
+	case Absence:
+		a.absence(r, &out)
 	case State, Value:
+		if len(p.By) > 0 {
+			out.Counted, out.SameMetric = true, true
+			out.All, out.Bad = p.count(a.eligible(member)), p.count(a.broken(a.eligible(member)))
+			if a.Additive {
+				out.Bad = out.Member
+			}
+		}
+		if n, ok := unparen(a.lhs).(*parser.BinaryExpr); ok && n.VectorMatching != nil && aggregated(n.LHS) && aggregated(n.RHS) {
+			v := *r
+			v.verbatim = true
+			out.Groups = v.member(n).String()
+		}
 	}
 	return out
+}
+
+// absence asks who is there, or who lacks something.
+func (a *Alert) absence(r *rewrite, out *Ask) {
+	if len(a.guards) == 0 {
+		return
+	}
+	v := *r
+	v.verbatim = aggregated(a.guards[0].RHS) // then they are matched by the labels of its groups
+	member := v.member(a.lhs)
+	out.Member, out.Bad = member.String(), a.eligible(member).String()
+}
+
+// broken keeps the members that break the rule.
+func (a *Alert) broken(e parser.Expr) parser.Expr {
+	ops := map[Op]parser.ItemType{
+		Above: parser.GTR, AtLeast: parser.GTE, Below: parser.LSS, AtMost: parser.LTE, Equal: parser.EQLC, Differs: parser.NEQ,
+	}
+	return &parser.BinaryExpr{Op: ops[a.Op], LHS: wrapped(e), RHS: &parser.NumberLiteral{Val: a.Threshold}}
+}
+
+// sum writes e by the labels that are asked for.
+func (p Population) sum(e parser.Expr) string { return p.by(parser.SUM, e) }
+
+func (p Population) count(e parser.Expr) string { return p.by(parser.COUNT, e) }
+
+func (p Population) by(op parser.ItemType, e parser.Expr) string {
+	if p.Only.Label != "" {
+		e = narrowed(e, oneOf(p.Only.Label, p.Only.Values))
+	}
+	if len(p.By) > 0 {
+		e = &parser.AggregateExpr{Op: op, Grouping: p.By, Expr: unparen(e)}
+	}
+	return e.String()
+}
+
+// buckets asks how many events were slow, of classic and of native histograms.
+func (a *Alert) buckets(r *rewrite, p Population, out *Ask) {
+	c := *r
+	c.counting, c.longer = true, a.longer
+	vector := c.member(a.all)
+	out.Complement, out.SameMetric = a.complement, true
+	if a.native != nil {
+		vector = sumWithout(p.Drop, vector)
+		from, to := parser.Expr(&parser.NumberLiteral{Val: math.Inf(-1)}), parser.Expr(&parser.NumberLiteral{Val: a.Edge})
+		if a.native.Func.Name == "histogram_fraction" {
+			from, to = a.native.Args[0], a.native.Args[1]
+		}
+		all := call("histogram_count", vector)
+		out.All = p.sum(a.eligible(all))
+		out.Bad = p.sum(&parser.BinaryExpr{
+			Op: parser.MUL, LHS: call("histogram_fraction", from, to, vector), RHS: all,
+			VectorMatching: &parser.VectorMatching{Card: parser.CardOneToOne},
+		})
+		return
+	}
+	drop := union(p.Drop, []string{labels.BucketLabel})
+	edge := equal(labels.BucketLabel, p.Edge)
+	if p.Edge == "" {
+		edge = oneOf(labels.BucketLabel, edgeForms(a.Edge))
+	}
+	out.Bad = p.sum(sumWithout(drop, narrowed(vector, edge)))
+	out.All = p.sum(a.eligible(sumWithout(drop, narrowed(vector, equal(labels.BucketLabel, "+Inf")))))
+	out.Edges = (&parser.AggregateExpr{Op: parser.GROUP, Grouping: []string{labels.BucketLabel}, Expr: vector}).String()
+}
+
+func call(name string, args ...parser.Expr) parser.Expr {
+	return &parser.Call{Func: parser.Functions[name], Args: args}
+}
+
+// eligible leaves out members that the guards exclude.
+func (a *Alert) eligible(e parser.Expr) parser.Expr {
+	for _, g := range a.guards {
+		c := *g
+		c.LHS, c.RHS = wrapped(e), wrapped(g.RHS)
+		e = &c
+	}
+	return e
 }
 
 // member is the left-hand side per member. Both sides of a ratio are summed
@@ -78,17 +174,17 @@ func (a *Alert) member(r *rewrite) parser.Expr {
 	if a.Shape != Ratio {
 		return r.member(a.lhs)
 	}
-	num, den := a.events(r)
+	num, den := a.sides(r)
 	return &parser.BinaryExpr{
 		Op: parser.DIV, LHS: wrapped(num), RHS: wrapped(den),
 		VectorMatching: &parser.VectorMatching{Card: parser.CardOneToOne},
 	}
 }
 
-// events returns the two sides of a ratio, summed so that they have the same labels.
-func (a *Alert) events(r *rewrite) (bad, all parser.Expr) {
+// sides returns the two sides of a ratio, summed so that they have the same labels.
+func (a *Alert) sides(r *rewrite) (bad, all parser.Expr) {
 	c := *r
-	c.counting = true
+	c.counting, c.longer = true, a.longer
 	drop := union(r.drop, pinned(a.bad, a.all), ignored(a.lhs))
 	return sumWithout(drop, c.member(a.bad)), sumWithout(drop, c.member(a.all))
 }
@@ -99,14 +195,14 @@ func (a *Alert) Show(p Population, ls map[string]string) string {
 	for _, name := range slices.Sorted(maps.Keys(ls)) {
 		e = narrowed(e, equal(name, ls[name]))
 	}
-	return e.String()
+	return a.eligible(e).String()
 }
 
 // Keeps reports whether a member with these labels belongs to the population:
 // selectors cannot be narrowed by a label that the expression itself makes.
 func (a *Alert) Keeps(p Population, member func(name string) string) bool {
 	for _, name := range a.Grouping() {
-		if v, ok := p.Alert[name]; ok && member(name) != v && !slices.Contains(p.Drop, name) {
+		if v, ok := p.Alert[name]; ok && member(name) != v && !slices.Contains(p.Drop, name) && !slices.Contains(p.Free, name) {
 			return false
 		}
 	}
@@ -117,25 +213,27 @@ func (a *Alert) rewrite(p Population) *rewrite {
 	r := &rewrite{drop: p.Drop, hard: map[string]string{}, soft: map[string]string{}, made: made(a.whole)}
 	joined := joins(a.whole)
 	for _, name := range a.Grouping() {
-		if v, ok := p.Alert[name]; ok && !joined {
+		if v, ok := p.Alert[name]; ok && !joined && !slices.Contains(p.Free, name) {
 			r.hard[name] = v
 		}
 	}
 	if p.Hard {
 		return r
 	}
-	soft := []map[string]string{p.Group}
 	if aggregated(a.whole) {
-		soft = append(soft, p.Alert)
+		r.soften(p.Alert, p.Free)
 	}
-	for _, ls := range soft {
-		for name, v := range ls {
-			if _, ok := r.hard[name]; !ok && v != "" && name != "alertname" && name != "severity" {
-				r.soft[name] = v
-			}
+	r.soften(p.Group, nil)
+	return r
+}
+
+// soften narrows by labels that the members may have or not.
+func (r *rewrite) soften(ls map[string]string, free []string) {
+	for name, v := range ls {
+		if _, ok := r.hard[name]; !ok && v != "" && name != "alertname" && name != "severity" && !slices.Contains(free, name) {
+			r.soft[name] = v
 		}
 	}
-	return r
 }
 
 // Grouping returns the labels that every aggregated part of the condition

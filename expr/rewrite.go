@@ -3,6 +3,8 @@ package expr
 import (
 	"maps"
 	"slices"
+	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/prometheus/common/model"
@@ -16,7 +18,8 @@ type rewrite struct {
 	made       []string          // labels that the expression itself makes
 	drop       []string          // labels to aggregate away
 	verbatim   bool              // keep aggregations as they are
-	counting   bool              // bare event counters: aggregations fall away, irate becomes rate
+	counting   bool              // bare event counters: aggregations and fillers fall away, irate becomes rate
+	longer     time.Duration     // read counters over this range; 0 for the rule's own
 }
 
 // member re-asks e per member.
@@ -35,6 +38,9 @@ func (r *rewrite) member(e parser.Expr) parser.Expr {
 	case *parser.MatrixSelector:
 		c := *n
 		c.VectorSelector = r.member(n.VectorSelector)
+		if r.longer > 0 {
+			c.Range, c.RangeExpr = r.longer, nil
+		}
 		return &c
 	case *parser.SubqueryExpr:
 		c := *n
@@ -48,11 +54,18 @@ func (r *rewrite) member(e parser.Expr) parser.Expr {
 
 func (r *rewrite) aggregate(n *parser.AggregateExpr) parser.Expr {
 	c := *n
-	c.Expr = r.member(n.Expr)
 	switch {
 	case r.verbatim:
+		c.Expr = r.member(n.Expr)
 		return &c
-	case r.counting || len(r.drop) == 0:
+	case n.Op != parser.SUM && len(outermost(n.Expr)) > 0 && additive(n.Expr):
+		// max by (a) (sum by (a, b) (x)): the sums are what is compared
+		v := *r
+		v.verbatim = true
+		return v.member(unparen(n.Expr))
+	}
+	c.Expr = r.member(n.Expr)
+	if r.counting || len(r.drop) == 0 {
 		return wrapped(unparen(c.Expr))
 	}
 	switch n.Op {
@@ -75,16 +88,80 @@ func (r *rewrite) binary(n *parser.BinaryExpr) parser.Expr {
 		}
 	case n.Op.IsComparisonOperator() && !n.ReturnBool && n.LHS.Type() == parser.ValueTypeVector:
 		return r.member(n.LHS) // a filter leaves out the healthy
-	case n.VectorMatching != nil && aggregated(n.LHS) && aggregated(n.RHS):
+	case n.VectorMatching == nil || !aggregated(n):
+	case (n.Op == parser.ADD || n.Op == parser.SUB) && additive(n):
+		return r.plus(n)
+	case aggregated(n.LHS) && aggregated(n.RHS) && !mixes(n.LHS) && !mixes(n.RHS):
 		// Both sides lose the grouping they were matched on: members match by all their labels.
 		c.VectorMatching = &parser.VectorMatching{Card: parser.CardOneToOne}
-	case n.VectorMatching != nil && (aggregated(n.LHS) || aggregated(n.RHS)):
+	default:
 		// One side alone cannot lose its grouping: its groups are the members.
 		v := *r
 		v.verbatim = true
-		return v.binary(n)
+		return v.binary(labelled(n))
 	}
 	c.LHS, c.RHS = r.member(n.LHS), r.member(n.RHS)
+	return &c
+}
+
+// PartLabel tells apart the parts of one question.
+const PartLabel = "tocsin_part"
+
+// plus adds or subtracts two sums member by member, where either may have no series.
+func (r *rewrite) plus(n *parser.BinaryExpr) parser.Expr {
+	var all parser.Expr
+	for i, e := range r.addends(n, 1) {
+		part := call("label_replace", e, text(PartLabel), text(strconv.Itoa(i)), text(""), text(""))
+		if all == nil {
+			all = part
+			continue
+		}
+		all = &parser.BinaryExpr{Op: parser.LOR, LHS: all, RHS: part, VectorMatching: &parser.VectorMatching{Card: parser.CardManyToMany}}
+	}
+	return &parser.AggregateExpr{Op: parser.SUM, Without: true, Grouping: union(r.drop, []string{PartLabel}), Expr: all}
+}
+
+// addends are the members of every sum in n, times factor.
+func (r *rewrite) addends(e parser.Expr, factor float64) []parser.Expr {
+	f, rest := scaled(unparen(unfilled(e)))
+	factor *= f
+	rest = unparen(unfilled(rest))
+	if n, ok := rest.(*parser.BinaryExpr); ok && (n.Op == parser.ADD || n.Op == parser.SUB) {
+		sign := 1.0
+		if n.Op == parser.SUB {
+			sign = -1
+		}
+		return append(r.addends(n.LHS, factor), r.addends(n.RHS, factor*sign)...)
+	}
+	member := r.member(rest)
+	if factor == 1 {
+		return []parser.Expr{member}
+	}
+	return []parser.Expr{&parser.BinaryExpr{Op: parser.MUL, LHS: &parser.NumberLiteral{Val: factor}, RHS: wrapped(member)}}
+}
+
+func text(s string) parser.Expr { return &parser.StringLiteral{Val: s} }
+
+// mixes reports whether an aggregation under e makes a number that no member
+// has: a count, a deviation.
+func mixes(e parser.Expr) bool {
+	known := []parser.ItemType{parser.SUM, parser.AVG, parser.MIN, parser.MAX, parser.QUANTILE, parser.TOPK, parser.BOTTOMK}
+	return slices.ContainsFunc(outermost(e), func(n *parser.AggregateExpr) bool { return !slices.Contains(known, n.Op) })
+}
+
+// labelled keeps the labels of the side that is not aggregated.
+func labelled(n *parser.BinaryExpr) *parser.BinaryExpr {
+	if n.VectorMatching == nil || !n.VectorMatching.On || n.VectorMatching.Card != parser.CardOneToOne || n.Op.IsSetOperator() {
+		return n
+	}
+	c, m := *n, *n.VectorMatching
+	switch {
+	case !aggregated(n.LHS):
+		m.Card = parser.CardManyToOne
+	case !aggregated(n.RHS):
+		m.Card = parser.CardOneToMany
+	}
+	c.VectorMatching = &m
 	return &c
 }
 
@@ -95,6 +172,9 @@ func (r *rewrite) call(n *parser.Call) parser.Expr {
 		v := *r
 		v.verbatim = true
 		inner = &v
+	}
+	if rest := unfilled(n); r.counting && rest != parser.Expr(n) {
+		return r.member(rest)
 	}
 	if r.counting && n.Func.Name == "irate" { // two samples are too few to judge by
 		f := *n.Func

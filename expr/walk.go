@@ -12,6 +12,10 @@ func outermost(e parser.Expr) []*parser.AggregateExpr {
 	walk = func(n parser.Node) {
 		switch n := n.(type) {
 		case *parser.AggregateExpr:
+			if n.Op == parser.TOPK || n.Op == parser.BOTTOMK { // they choose members, and keep their labels
+				walk(n.Expr)
+				return
+			}
 			out = append(out, n)
 			return
 		case *parser.Call:

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -21,10 +22,11 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Rule is one alerting rule that the fake knows of.
+// Rule is one rule that the fake knows of: an alerting rule has a Name, a
+// recording rule a Record.
 type Rule struct {
-	Name, Expr string
-	Labels     map[string]string
+	Name, Record, Expr string
+	Labels             map[string]string
 }
 
 // Trouble is how the fake misbehaves.
@@ -178,8 +180,9 @@ type Series struct {
 	Samples []Sample
 }
 
-// Sample is one value at one time.
+// Sample is one value, or one native histogram, at one time.
 type Sample struct {
-	At    time.Time
-	Value float64
+	At        time.Time
+	Value     float64
+	Histogram *histogram.FloatHistogram
 }

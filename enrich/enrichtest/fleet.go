@@ -15,6 +15,8 @@ type Fault struct {
 	Slow   func(labels.Labels) bool // of a request's labels: they take ten times as long
 	Down   func(labels.Labels) bool // of a target's labels: it cannot be scraped
 	Busy   func(labels.Labels) bool // of a request's labels: fifty times as many
+	Full   func(labels.Labels) bool // of a target's labels: queues and disks are, work stands still, it restarts
+	Gone   func(labels.Labels) bool // of a target's labels: its session is
 }
 
 // Fleet is a made-up service, scraped every 5 s for six minutes: twelve hosts
@@ -38,24 +40,32 @@ const (
 func (f Fleet) Series() []Series {
 	r := rand.New(rand.NewPCG(f.Seed, 11))
 	var out []Series
+	for _, target := range f.targets() {
+		out = append(out, f.up(target))
+		for u := range 8 {
+			rate := 1 + 6*r.Float64() // requests per second
+			request := append(append([]string{}, target...), "user", fmt.Sprintf("u%d", u))
+			out = append(out, f.requests(r, request, rate)...)
+		}
+		out = append(out, f.durations(r, target)...)
+	}
+	return out
+}
+
+// targets are the labels of every instance.
+func (f Fleet) targets() [][]string {
+	var out [][]string
 	for h := range 12 {
 		for k := range 2 {
 			deploy := "v41"
 			if (h*2+k)%5 == 0 {
 				deploy = "v42"
 			}
-			target := []string{
+			out = append(out, []string{
 				"job", "api", "service", "checkout", "cluster", "dc1-prod",
 				"dc", fmt.Sprintf("dc%d", h%3), "host", fmt.Sprintf("h%d", h),
 				"instance", fmt.Sprintf("h%d:%d", h, 8080+k), "deploy", deploy,
-			}
-			out = append(out, f.up(target))
-			for u := range 8 {
-				rate := 1 + 6*r.Float64() // requests per second
-				request := append(append([]string{}, target...), "user", fmt.Sprintf("u%d", u))
-				out = append(out, f.requests(r, request, rate)...)
-			}
-			out = append(out, f.durations(r, target)...)
+			})
 		}
 	}
 	return out
@@ -84,7 +94,7 @@ func (f Fleet) up(target []string) Series {
 		if f.hit(f.Fault.Down, target, at) {
 			v = 0
 		}
-		s.Samples = append(s.Samples, Sample{at, v})
+		s.Samples = append(s.Samples, Sample{At: at, Value: v})
 	}
 	return s
 }
@@ -103,9 +113,9 @@ func (f Fleet) requests(r *rand.Rand, request []string, rate float64) []Series {
 		}
 		n := load * Scrape.Seconds()
 		good, failed = good+poisson(r, n*(1-p)), failed+poisson(r, n*p)
-		ok.Samples = append(ok.Samples, Sample{at, good})
+		ok.Samples = append(ok.Samples, Sample{At: at, Value: good})
 		if failed > 0 {
-			bad.Samples = append(bad.Samples, Sample{at, failed})
+			bad.Samples = append(bad.Samples, Sample{At: at, Value: failed})
 		}
 	}
 	return []Series{ok, bad}
@@ -124,6 +134,9 @@ func (f Fleet) durations(r *rand.Rand, target []string) []Series {
 		out[i].Labels = named(target, "__name__", "http_request_duration_seconds_bucket", "le", le)
 	}
 	counts := make([]float64, len(edges))
+	sum := Series{Labels: named(target, "__name__", "http_request_duration_seconds_sum")}
+	all := Series{Labels: named(target, "__name__", "http_request_duration_seconds_count")}
+	total := 0.0
 	for _, at := range f.scrapes() {
 		middle := .06
 		if f.hit(f.Fault.Slow, target, at) {
@@ -131,6 +144,7 @@ func (f Fleet) durations(r *rand.Rand, target []string) []Series {
 		}
 		for range int(poisson(r, 60)) {
 			took := middle * math.Exp(.6*r.NormFloat64())
+			total += took
 			for i, e := range edges {
 				if took <= e {
 					counts[i]++
@@ -138,10 +152,12 @@ func (f Fleet) durations(r *rand.Rand, target []string) []Series {
 			}
 		}
 		for i := range edges {
-			out[i].Samples = append(out[i].Samples, Sample{at, counts[i]})
+			out[i].Samples = append(out[i].Samples, Sample{At: at, Value: counts[i]})
 		}
+		sum.Samples = append(sum.Samples, Sample{At: at, Value: total})
+		all.Samples = append(all.Samples, Sample{At: at, Value: counts[len(edges)-1]})
 	}
-	return out
+	return append(out, sum, all)
 }
 
 func poisson(r *rand.Rand, mean float64) float64 {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -130,7 +131,14 @@ func (f *Fake) listRules(w http.ResponseWriter, r *http.Request) {
 	}
 	list := []map[string]any{}
 	for _, rule := range rules {
-		list = append(list, map[string]any{"type": "alerting", "name": rule.Name, "query": rule.Expr, "duration": 0, "labels": rule.Labels})
+		kind, name := "alerting", rule.Name
+		if rule.Record != "" {
+			kind, name = "recording", rule.Record
+		}
+		if want := r.FormValue("type"); want != "" && !strings.HasPrefix(kind, want) {
+			continue
+		}
+		list = append(list, map[string]any{"type": kind, "name": name, "query": rule.Expr, "duration": 0, "labels": rule.Labels})
 	}
 	_ = json.NewEncoder(w).Encode(map[string]any{"status": "success", "data": map[string]any{
 		"groups": []any{map[string]any{"name": "g", "file": "f.yml", "interval": 15, "rules": list}},

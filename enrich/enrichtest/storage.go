@@ -34,7 +34,7 @@ func (q *querier) Select(_ context.Context, _ bool, _ *storage.SelectHints, matc
 		var list []chunks.Sample
 		for _, p := range s.Samples {
 			if ms := p.At.UnixMilli(); ms >= q.mint && ms <= q.maxt {
-				list = append(list, sample{ms, p.Value})
+				list = append(list, sample{ms, p.Value, p.Histogram})
 			}
 		}
 		if len(list) > 0 {
@@ -75,10 +75,11 @@ func (s *seriesSet) Err() error { return nil }
 // Warnings implements storage.SeriesSet.
 func (s *seriesSet) Warnings() annotations.Annotations { return nil }
 
-// sample is a chunks.Sample of a float.
+// sample is a chunks.Sample of a float or of a histogram.
 type sample struct {
 	ms    int64
 	value float64
+	wide  *histogram.FloatHistogram
 }
 
 // T is the time in milliseconds.
@@ -90,14 +91,24 @@ func (s sample) ST() int64 { return 0 }
 // F is the value.
 func (s sample) F() float64 { return s.value }
 
-// H is nil: there are floats only.
+// H is nil: histograms have float counts.
 func (s sample) H() *histogram.Histogram { return nil }
 
-// FH is nil: there are floats only.
-func (s sample) FH() *histogram.FloatHistogram { return nil }
+// FH is a copy of the histogram: the engine works on what it is given.
+func (s sample) FH() *histogram.FloatHistogram { return s.wide.Copy() }
 
-// Type says that it is a float.
-func (s sample) Type() chunkenc.ValueType { return chunkenc.ValFloat }
+// Type says which of both it is.
+func (s sample) Type() chunkenc.ValueType {
+	if s.wide != nil {
+		return chunkenc.ValFloatHistogram
+	}
+	return chunkenc.ValFloat
+}
 
-// Copy returns the sample, which holds no pointer.
-func (s sample) Copy() chunks.Sample { return s }
+// Copy returns the sample with a histogram of its own.
+func (s sample) Copy() chunks.Sample {
+	if s.wide != nil {
+		s.wide = s.wide.Copy()
+	}
+	return s
+}

@@ -51,7 +51,7 @@ func epoch() time.Time { return time.Unix(1_700_000_000, 0) }
 func Counter(at time.Time, perSecond float64, ls ...string) Series {
 	s := Series{Labels: labels.FromStrings(ls...)}
 	for i := range 61 {
-		s.Samples = append(s.Samples, Sample{at.Add(time.Duration(i-60) * Scrape), perSecond * Scrape.Seconds() * float64(i)})
+		s.Samples = append(s.Samples, Sample{At: at.Add(time.Duration(i-60) * Scrape), Value: perSecond * Scrape.Seconds() * float64(i)})
 	}
 	return s
 }
@@ -60,7 +60,7 @@ func Counter(at time.Time, perSecond float64, ls ...string) Series {
 func Gauge(at time.Time, value float64, ls ...string) Series {
 	s := Series{Labels: labels.FromStrings(ls...)}
 	for i := range 12 {
-		s.Samples = append(s.Samples, Sample{at.Add(time.Duration(i-11) * Scrape), value})
+		s.Samples = append(s.Samples, Sample{At: at.Add(time.Duration(i-11) * Scrape), Value: value})
 	}
 	return s
 }
@@ -273,7 +273,7 @@ func hostile(t *testing.T, newSource func(*testing.T, *Fake) enrich.Source) {
 			})
 		}
 	}
-	_, err := s.Table(t.Context(), question(`absent(up)`, nil))
+	_, err := s.Table(t.Context(), question(`vector(1)`, nil))
 	require.ErrorIs(t, err, expr.ErrNoPopulation)
 }
 
@@ -333,9 +333,17 @@ func deadline(t *testing.T, newSource func(*testing.T, *Fake) enrich.Source) {
 
 func asksLittle(t *testing.T, newSource func(*testing.T, *Fake) enrich.Source) {
 	f := New(t, requests("shop", "a", "500", 10))
-	_, err := newSource(t, f).Table(t.Context(), question(errorRatio, page.Labels{"service": "shop"}))
+	q := question(errorRatio, page.Labels{"service": "shop"})
+	q.Group = page.Labels{"service": "shop"}
+	source := newSource(t, f)
+	table, err := source.Table(t.Context(), q)
 	require.NoError(t, err)
-	require.Len(t, f.Asked(), 2)
+	require.Len(t, table.Queries, 2)
+	require.LessOrEqual(t, len(f.Asked()), 3, "how many there are is asked beside the members, once")
+	before := len(f.Asked())
+	_, err = source.Table(t.Context(), q)
+	require.NoError(t, err)
+	require.Len(t, f.Asked(), before+2)
 	for _, p := range f.Params() {
 		require.Equal(t, []string{"true"}, p["dedup"])
 		require.Equal(t, []string{"true"}, p["partial_response"])

@@ -2,11 +2,10 @@ package thanos
 
 import (
 	"cmp"
+	"math"
 	"slices"
-	"strings"
 
 	"github.com/tocsin/tocsin/enrich"
-	"github.com/tocsin/tocsin/page"
 )
 
 // A member stands out of a sum when it is so many times what the others are;
@@ -27,42 +26,79 @@ func (c *inquiry) parts(t *enrich.Table, rows []member) {
 		if t.Weight[i] == 0 {
 			continue
 		}
-		var k strings.Builder
-		for _, name := range c.alert.Grouping() {
-			k.WriteString(key([]page.Label{{Name: name, Value: value(m.labels, name)}}))
-		}
-		groups[k.String()] = append(groups[k.String()], i)
+		k := c.group(m.labels)
+		groups[k] = append(groups[k], i)
 	}
 	for _, group := range groups {
 		slices.SortStableFunc(group, func(a, b int) int { return cmp.Compare(rows[b].value, rows[a].value) })
 		sum := 0.0
 		for _, i := range group {
-			sum += rows[i].value
+			sum += rows[i].bad
 		}
 		if !c.alert.Op.Holds(sum, c.alert.Threshold) {
 			continue
 		}
-		median := rows[group[len(group)/2]].value
 		if c.alert.Op.Falling() {
+			median := rows[group[len(group)/2]].value
 			for _, i := range group {
 				t.Bad[i] = rows[i].value <= missing*median
 			}
 			continue
 		}
-		n := c.needed(rows, group, sum)
-		if n > len(group)/2 || rows[group[n-1]].value < outlier*median {
-			n = len(group)
-		}
-		for _, i := range group[:n] {
+		for _, i := range group[:c.toBlame(rows, group, sum)] {
 			t.Bad[i] = rows[i].value > 0
 		}
 	}
 }
 
+// toBlame counts the largest members that are to blame for a sum: those without
+// which the rule would be content and those like them, if they stand out among
+// the others that matter; else all.
+func (c *inquiry) toBlame(rows []member, group []int, sum float64) int {
+	n := c.needed(rows, group, sum)
+	usual, many := usual(rows, group[n:])
+	worst := rows[group[n-1]].value
+	if n > many || worst < outlier*usual {
+		return len(group)
+	}
+	least := worst / outlier
+	if usual > 0 { // half-way between the usual and the worst, in orders of magnitude
+		least = max(outlier*usual, math.Sqrt(worst*usual))
+	}
+	for n < len(group) && rows[group[n]].value >= least {
+		n++
+	}
+	return n
+}
+
+// usual is the median part of those members that make up nearly all of a sum,
+// and how many they are: a crowd of tiny ones has no say in what is usual.
+func usual(rows []member, group []int) (median float64, many int) {
+	const nearly = .99
+	parts := make([]float64, len(group))
+	all := 0.0
+	for n, i := range group {
+		parts[n] = rows[i].value
+		all += math.Abs(parts[n])
+	}
+	slices.SortFunc(parts, func(a, b float64) int { return cmp.Compare(math.Abs(b), math.Abs(a)) })
+	sum := 0.0
+	for many < len(parts) && (many == 0 || sum < nearly*all) {
+		sum += math.Abs(parts[many])
+		many++
+	}
+	if many == 0 {
+		return 0, 0
+	}
+	parts = parts[:many]
+	slices.Sort(parts)
+	return parts[many/2], many
+}
+
 // needed counts the largest members without which the rule would be content.
 func (c *inquiry) needed(rows []member, group []int, sum float64) int {
 	for n, i := range group {
-		if sum -= rows[i].value; !c.alert.Op.Holds(sum, c.alert.Threshold) {
+		if sum -= rows[i].bad; !c.alert.Op.Holds(sum, c.alert.Threshold) {
 			return n + 1
 		}
 	}

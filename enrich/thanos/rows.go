@@ -33,6 +33,9 @@ func (c *inquiry) join(part, all vector) []member {
 		} else if part.cut {
 			continue
 		}
+		if n != n { // of no events there is no share
+			n = 0
+		}
 		if c.ask.Complement {
 			n = m.all - n
 		}
@@ -121,7 +124,7 @@ func (c *inquiry) table(rows []member) *enrich.Table {
 		return !c.alert.Keeps(c.who, func(name string) string { return value(m.labels, name) })
 	})
 	t := &enrich.Table{
-		Partial: c.partial, Cut: c.cut, Queries: c.queries, Source: c.source.name,
+		Partial: c.partial, Cut: c.cut, Notes: c.notes, Queries: c.queries, Source: c.source.name,
 		Failing: make([]float64, len(rows)), Weight: make([]float64, len(rows)),
 		Value: make([]float64, len(rows)), Bad: make([]bool, len(rows)),
 		Query: func(ls page.Labels) string { return c.alert.Show(c.who, ls) },
@@ -164,11 +167,11 @@ func (c *inquiry) columns(t *enrich.Table, rows []member) {
 
 // measure fills in how bad each member is.
 func (c *inquiry) measure(t *enrich.Table, rows []member) {
-	events := c.alert.Shape == expr.Ratio || c.alert.Shape == expr.Histogram
+	events := c.alert.Shape == expr.Ratio || c.alert.Shape == expr.Histogram || (c.ask.Counted && !c.alert.Additive)
 	switch {
 	case events:
 		t.Model, t.Share = enrich.Ratio, c.alert.Share
-	case c.alert.Shape == expr.State:
+	case c.alert.Shape == expr.State || c.alert.Shape == expr.Absence:
 		t.Model = enrich.State
 	default:
 		t.Model = enrich.Value
@@ -183,7 +186,7 @@ func (c *inquiry) measure(t *enrich.Table, rows []member) {
 		if m.value == m.value { // NaN is no value
 			t.Weight[i] = 1
 		}
-		t.Bad[i] = c.alert.Op.Holds(m.value, c.alert.Threshold)
+		t.Bad[i] = c.holds(m.value)
 	}
 	if events {
 		return
@@ -196,4 +199,43 @@ func (c *inquiry) measure(t *enrich.Table, rows []member) {
 			t.Failing[i] = 1
 		}
 	}
+}
+
+// holds judges a member by its own value.
+func (c *inquiry) holds(v float64) bool {
+	if c.alert.Shape == expr.Absence {
+		return v == 0
+	}
+	return c.alert.Op.Holds(v, c.alert.Threshold)
+}
+
+// breaks reports whether the rule is to be seen broken: by a member or, where
+// events are counted, by a group of the rule as a whole.
+func (c *inquiry) breaks(t *enrich.Table) bool {
+	if t.Model != enrich.Ratio {
+		return slices.Contains(t.Bad, true)
+	}
+	type sum struct{ bad, all float64 }
+	sums := map[string]sum{}
+	for i := range t.Rows() {
+		k := c.groupOf(t, i)
+		s := sums[k]
+		sums[k] = sum{s.bad + t.Failing[i], s.all + t.Weight[i]}
+	}
+	for _, s := range sums {
+		if s.bad > t.Share*s.all {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *inquiry) groupOf(t *enrich.Table, row int) string {
+	var own []page.Label
+	for _, col := range t.Cols {
+		if slices.Contains(c.alert.Grouping(), col.Name) {
+			own = append(own, page.Label{Name: col.Name, Value: col.Dict[col.Codes[row]]})
+		}
+	}
+	return key(own)
 }

@@ -104,8 +104,10 @@ type Source struct {
 	now   func() time.Time
 	ask   transport
 	web   *prometheus.Client // nil where only gRPC is known
-	link  *url.URL           // nil where nothing is
-	close func() error       // nil where nothing is held open
+	rules *recordings
+	sizes sizes
+	link  *url.URL     // nil where nothing is
+	close func() error // nil where nothing is held open
 }
 
 var (
@@ -135,7 +137,7 @@ func open(section any, d enrich.Deps) (enrich.Source, error) {
 	if err != nil {
 		return nil, config.Under("tls", err)
 	}
-	s := &Source{name: d.Name, cfg: *c, roles: d.Roles, now: d.Now}
+	s := &Source{name: d.Name, cfg: *c, roles: d.Roles, now: d.Now, sizes: sizes{known: map[string]sized{}}}
 	if c.HTTP != "" {
 		s.web, err = prometheus.New(prometheus.Options{
 			URL: c.HTTP, Transport: c.transport(d.Transport, secure), Authorize: c.authorize, Params: c.params(),
@@ -145,6 +147,7 @@ func open(section any, d enrich.Deps) (enrich.Source, error) {
 		}
 		s.ask = s.web
 	}
+	s.rules = &recordings{web: s.web, now: d.Now}
 	if c.GRPC != "" {
 		st, err := dial(c, secure)
 		if err != nil {

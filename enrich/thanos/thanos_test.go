@@ -173,6 +173,51 @@ func TestExpr(t *testing.T) {
 	require.ErrorContains(t, err, "http is not configured")
 }
 
+// Recorded series are asked for by what records them, the list of rules is
+// read once a minute, and without it they are asked for themselves.
+func TestRecordingRules(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	f := enrichtest.New(t,
+		enrichtest.Gauge(now, 9, "__name__", "lag", "group", "g", "host", "a"), enrichtest.Gauge(now, 1, "__name__", "lag", "group", "g", "host", "b"),
+		enrichtest.Gauge(now, 10, "__name__", "group:lag:sum", "group", "g"),
+	)
+	f.Know(enrichtest.Rule{Name: "A", Expr: "group:lag:sum > 8"}, enrichtest.Rule{Record: "group:lag:sum", Expr: "sum by (group) (lag)"})
+	clock := now
+	opened := func() enrich.Source {
+		kind := thanos.Kind()
+		s, err := kind.New(&thanos.Config{HTTP: f.URL, Timeout: config.Duration(time.Minute), MaxSeries: 100, MaxBytes: 1 << 20}, enrich.Deps{
+			Name: "main", Transport: http.DefaultTransport, Now: func() time.Time { return clock },
+		})
+		require.NoError(t, err)
+		return s
+	}
+	q := enrich.Question{Expr: "group:lag:sum > 8", At: now, Labels: page.Labels{"group": "g"}}
+	s := opened()
+	table, err := s.Table(t.Context(), q)
+	require.NoError(t, err)
+	require.Equal(t, 2, table.Rows())
+	require.Equal(t, `(lag{group="g"})`, table.Queries[0].Text)
+
+	f.Know() // the rule is gone, and the list in use is young
+	table, err = s.Table(t.Context(), q)
+	require.NoError(t, err)
+	require.Equal(t, 2, table.Rows())
+	clock = clock.Add(2 * time.Minute)
+	table, err = s.Table(t.Context(), q)
+	require.NoError(t, err)
+	require.Equal(t, `group:lag:sum`, table.Queries[0].Text)
+
+	f.Know(enrichtest.Rule{Record: "group:lag:sum", Expr: "sum by (group) (nothing)"})
+	table, err = opened().Table(t.Context(), q)
+	require.NoError(t, err)
+	require.Equal(t, 1, table.Rows(), "what is recorded has no members: it is asked for itself")
+	require.Equal(t, `(nothing{group="g"})`, table.Queries[0].Text, "and the page tells both")
+
+	f.Misbehave(enrichtest.Trouble{Status: 500})
+	_, err = opened().Table(t.Context(), q)
+	require.ErrorContains(t, err, "status 500")
+}
+
 func TestCheckAndLink(t *testing.T) {
 	f := enrichtest.New(t)
 	at := time.Date(2026, 11, 22, 12, 3, 10, 0, time.UTC)

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -109,13 +110,14 @@ func (c *Client) Query(ctx context.Context, text string, at time.Time, limits Li
 	return d.out, err
 }
 
-// Rule is one alerting rule.
+// Rule is one rule.
 type Rule struct {
-	Name   string      `json:"name"`
-	Expr   string      `json:"query"`
-	For    float64     `json:"duration"` // seconds
-	Labels page.Labels `json:"labels"`
-	Type   string      `json:"type"` // alerting, recording
+	Name     string      `json:"name"`
+	Expr     string      `json:"query"`
+	For      float64     `json:"duration"` // seconds
+	Labels   page.Labels `json:"labels"`
+	Type     string      `json:"type"` // alerting, recording
+	Interval float64     `json:"-"`    // seconds between evaluations of its group
 }
 
 // Rules lists the alerting rules of a name, or all of them for "".
@@ -124,6 +126,17 @@ func (c *Client) Rules(ctx context.Context, name string) ([]Rule, error) {
 	if name != "" {
 		query.Set("rule_name[]", name) // older servers send all of them
 	}
+	list, err := c.rules(ctx, query)
+	return slices.DeleteFunc(list, func(r Rule) bool { return r.Type != "alerting" || (name != "" && r.Name != name) }), err
+}
+
+// Recordings lists the recording rules.
+func (c *Client) Recordings(ctx context.Context) ([]Rule, error) {
+	list, err := c.rules(ctx, url.Values{"type": {"record"}})
+	return slices.DeleteFunc(list, func(r Rule) bool { return r.Type != "recording" }), err
+}
+
+func (c *Client) rules(ctx context.Context, query url.Values) ([]Rule, error) {
 	req, err := c.request(ctx, http.MethodGet, "api/v1/rules?"+query.Encode(), nil)
 	if err != nil {
 		return nil, &remote.Error{Op: "list rules", Class: remote.Config, Err: err}
@@ -138,7 +151,8 @@ func (c *Client) Rules(ctx context.Context, name string) ([]Rule, error) {
 	var body struct {
 		Data struct {
 			Groups []struct {
-				Rules []Rule `json:"rules"`
+				Interval float64 `json:"interval"`
+				Rules    []Rule  `json:"rules"`
 			} `json:"groups"`
 		} `json:"data"`
 	}
@@ -148,9 +162,8 @@ func (c *Client) Rules(ctx context.Context, name string) ([]Rule, error) {
 	var out []Rule
 	for _, g := range body.Data.Groups {
 		for _, r := range g.Rules {
-			if r.Type == "alerting" && (name == "" || r.Name == name) {
-				out = append(out, r)
-			}
+			r.Interval = g.Interval
+			out = append(out, r)
 		}
 	}
 	return out, nil

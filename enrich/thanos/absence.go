@@ -1,0 +1,106 @@
+package thanos
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/tocsin/tocsin/page"
+)
+
+// before are the times at which those who are not there any more are looked
+// for: the first at which somebody was who is gone now is taken.
+func before() []time.Duration { return []time.Duration{10 * time.Minute, time.Hour, 24 * time.Hour} }
+
+// vanished asks who was there and is not any more. All times are asked at once:
+// a rule may have waited long for a member to come back.
+func (c *inquiry) vanished(ctx context.Context) ([]member, error) {
+	ago := before()
+	then, errs := make([]vector, len(ago)), make([]error, len(ago))
+	var all sync.WaitGroup
+	for i, d := range ago {
+		all.Go(func() { then[i], errs[i] = c.queryAt(ctx, c.ask.Member, c.at.Add(-d)) })
+	}
+	now, err := c.query(ctx, c.ask.Member)
+	all.Wait()
+	if err != nil {
+		return nil, err
+	}
+	left := c.distinct(now.rows)
+	var rows []member
+	for i := range ago {
+		if errs[i] != nil {
+			return nil, errs[i]
+		}
+		gone := 0
+		if rows, gone = compared(c.distinct(then[i].rows), left); gone > 0 {
+			break
+		}
+	}
+	return rows, nil
+}
+
+// lacking asks which of the members lack what they should have.
+func (c *inquiry) lacking(ctx context.Context) ([]member, error) {
+	var those vector
+	var errThose error
+	var both sync.WaitGroup
+	both.Go(func() { those, errThose = c.query(ctx, c.ask.Bad) })
+	all, err := c.query(ctx, c.ask.Member)
+	both.Wait()
+	if err != nil {
+		return nil, err
+	}
+	rows := c.distinct(all.rows)
+	bad := keys(c.distinct(those.rows))
+	for i, m := range rows {
+		rows[i].value = 1
+		if _, ok := bad[key(m.labels)]; ok {
+			rows[i].value = 0
+		}
+	}
+	return rows, errThose
+}
+
+func (c *inquiry) distinct(rows []member) []member {
+	return collapsed(rows, append([]string{"__name__"}, c.source.cfg.ReplicaLabels...), func(first, _ float64) float64 { return first })
+}
+
+// compared returns those who were there and those who are, the former with
+// value 0 where they are gone, and how many are.
+func compared(then, now []member) (rows []member, gone int) {
+	there, were := keys(now), keys(then)
+	for _, m := range then {
+		m.value = 1
+		if _, ok := there[key(m.labels)]; !ok {
+			m.value = 0
+			gone++
+		}
+		rows = append(rows, m)
+	}
+	for _, m := range now {
+		if _, ok := were[key(m.labels)]; !ok {
+			m.value = 1
+			rows = append(rows, m)
+		}
+	}
+	return rows, gone
+}
+
+func keys(rows []member) map[string]struct{} {
+	out := make(map[string]struct{}, len(rows))
+	for _, m := range rows {
+		out[key(m.labels)] = struct{}{}
+	}
+	return out
+}
+
+// group writes the labels by which the rule groups, so that members of one
+// group are written alike.
+func (c *inquiry) group(m []page.Label) string {
+	var own []page.Label
+	for _, name := range c.alert.Grouping() {
+		own = append(own, page.Label{Name: name, Value: value(m, name)})
+	}
+	return key(own)
+}
