@@ -34,6 +34,10 @@ type Table struct {
 	Query   func(labels page.Labels) string // PromQL that shows the members with these labels
 	Source  string
 	Alert   string
+
+	// Course asks how bad the members with these labels were over time, and
+	// since when each value of by is there ("": not asked).
+	Course func(by string, labels page.Labels) page.Course
 }
 
 // Column is one label of all rows.
