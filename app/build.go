@@ -11,6 +11,7 @@ import (
 
 	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/enrich"
+	"github.com/tocsin/tocsin/enrich/changes"
 	"github.com/tocsin/tocsin/enrich/traits"
 	"github.com/tocsin/tocsin/notify"
 	"github.com/tocsin/tocsin/page"
@@ -71,7 +72,7 @@ func build(p *plan, l lent, m *enrich.Metrics, tracer trace.Tracer) (*parts, err
 		return nil, err
 	}
 	b.enricher = enrich.New(enrich.Options{
-		Sources: b.sources, Explainer: traits.New(enrich.Roles(p.Traits.Roles)), Roles: enrich.Roles(p.Traits.Roles), Redact: p.Traits.Redact,
+		Sources: b.sources, Explainer: traits.New(enrich.Roles(p.Traits.Roles)), Dater: changes.New(), Roles: enrich.Roles(p.Traits.Roles), Redact: p.Traits.Redact,
 		Log: l.log, Now: l.now, Metrics: m, Tracer: tracer,
 	})
 	return b, nil

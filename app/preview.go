@@ -91,6 +91,7 @@ func (b *parts) walk(ctx context.Context, n page.Notification) page.Problem {
 	ctx, cancel := context.WithDeadline(ctx, p.Clock.Deadline)
 	defer cancel()
 	p.Context = b.enricher.Context(ctx, p)
+	p.Context, _ = b.enricher.Since(ctx, p, nil) // in a page's life this is its first edit
 	p.Clock.Durable, p.Clock.Decided = now, time.Now()
 	if p.Context.Known() {
 		p.Clock.Enriched = p.Clock.Decided

@@ -23,6 +23,7 @@ type Named struct {
 type Options struct {
 	Sources   []Named
 	Explainer Explainer
+	Dater     Dater // nil: nobody asks since when
 	Roles     Roles
 	Redact    []string      // roles whose values never leave the house
 	CacheFor  time.Duration // how long an answer serves further questions; 0 is 10 s

@@ -37,6 +37,8 @@ type answer struct {
 	finding Finding
 	queries []page.Query
 	show    func(page.Labels) string
+	course  func(by string, labels page.Labels) page.Course
+	impact  *page.Impact
 	partial bool
 	cut     bool
 	err     error
@@ -136,13 +138,26 @@ func (e *Enricher) contained(ctx context.Context, s Named, q Question) (a answer
 	}
 	t, err := s.Source.Table(ctx, q)
 	if t != nil {
-		a.queries, a.partial, a.cut, a.show = t.Queries, t.Partial, t.Cut, t.Query
+		a.queries, a.partial, a.cut, a.show, a.course = t.Queries, t.Partial, t.Cut, t.Query, t.Course
 	}
 	if a.err = err; err == nil {
 		a.finding = e.Explainer.Explain(t)
 		a.finding.Notes = append(slices.Clone(t.Notes), a.finding.Notes...)
+		a.measureImpact(t)
 	}
 	return a
+}
+
+// measureImpact says of the table how much is hit, while it is at hand.
+func (a *answer) measureImpact(t *Table) {
+	var inside page.Labels
+	for i, trait := range a.finding.Traits {
+		a.finding.Traits[i].Versions = versionsOf(t, trait.Labels)
+		if i == 0 {
+			inside = trait.Labels
+		}
+	}
+	a.impact = impactOf(t, inside)
 }
 
 // measure counts what an answer cost.

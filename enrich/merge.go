@@ -46,9 +46,10 @@ type merger struct {
 	e      *Enricher
 	out    page.Context
 	redact redactor
-	best   *Finding // whose populations the page counts
-	none   *Finding
-	some   *Finding
+	best   *flight // whose populations the page counts
+	none   *flight
+	noneOf string // the source of none
+	some   *flight
 	known  map[string]bool // notes
 }
 
@@ -80,14 +81,14 @@ func (m *merger) add(i inquiry) {
 		m.trait(t, i, f)
 	}
 	finding := &f.answer.finding
-	if len(finding.Traits) > 0 && (m.best == nil || finding.Traits[0].Score > m.best.Traits[0].Score) {
-		m.best = finding
+	if len(finding.Traits) > 0 && (m.best == nil || finding.Traits[0].Score > m.best.answer.finding.Traits[0].Score) {
+		m.best = f
 	}
 	if finding.None && m.none == nil {
-		m.none = finding
+		m.none, m.noneOf = f, i.source.Name
 	}
 	if m.some == nil {
-		m.some = finding
+		m.some = f
 	}
 }
 
@@ -102,6 +103,12 @@ func (m *merger) trait(t page.Trait, i inquiry, f *flight) {
 		if l, ok := i.source.Source.(Linker); ok && !hidden && !cut && text != "" {
 			t.Link = l.Link(text, f.at)
 		}
+	}
+	if f.answer.course != nil {
+		t.Course = m.course(f.answer.course(m.e.version(visible), visible))
+	}
+	if m.e.hides(m.e.version(t.Labels)) {
+		t.Versions = nil
 	}
 	t.Labels = m.redact.labels(t.Labels)
 	t.Also = slices.Clone(t.Also)
@@ -120,6 +127,28 @@ func (m *merger) trait(t page.Trait, i inquiry, f *flight) {
 	m.out.Traits = append(m.out.Traits, t)
 }
 
+// course hides values in the questions; such a question is not asked.
+func (m *merger) course(c page.Course) *page.Course {
+	if c.Query == "" {
+		return nil
+	}
+	c.Query, _ = m.redact.query(c.Query)
+	if c.Seen != "" {
+		c.Seen, _ = m.redact.query(c.Seen)
+	}
+	return &c
+}
+
+// impact hides names; how many they are may be told.
+func (m *merger) impact(i *page.Impact) *page.Impact {
+	if i == nil || !slices.Contains(m.e.Redact, roleDatacentre) {
+		return i
+	}
+	hidden := *i
+	hidden.Datacentres = nil
+	return &hidden
+}
+
 func (m *merger) finish() page.Context {
 	c := &m.out
 	slices.SortStableFunc(c.Traits, func(a, b page.Trait) int { return cmp.Compare(b.Score, a.Score) })
@@ -134,7 +163,12 @@ func (m *merger) finish() page.Context {
 		counted = m.none
 	}
 	if counted != nil {
-		c.Failing, c.Healthy, c.Scope = counted.Failing, counted.Healthy, m.redact.labels(counted.Scope)
+		finding := counted.answer.finding
+		c.Failing, c.Healthy, c.Scope = finding.Failing, finding.Healthy, m.redact.labels(finding.Scope)
+		c.Impact = m.impact(counted.answer.impact)
+	}
+	if c.None && m.none.answer.course != nil {
+		c.Course, c.Source = m.course(m.none.answer.course("", nil)), m.noneOf
 	}
 	if !c.Pending {
 		c.At = m.e.Now()

@@ -45,6 +45,10 @@ type Table struct {
 	Notes   []string                        // what was left out, in words for the page; they name no label value
 	Source  string
 	Alert   string
+
+	// Course asks how bad the members with these labels were over time, and
+	// since when each value of by is there ("": not asked).
+	Course func(by string, labels page.Labels) page.Course
 }
 
 // Past is what the members of a table did in an earlier window: row for row the

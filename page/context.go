@@ -1,6 +1,9 @@
 package page
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // Count is how many members of a population match.
 type Count struct {
@@ -29,6 +32,9 @@ type Trait struct {
 	Source  string  `json:"source"`          // name of the source that answered
 	Also    []Label `json:"also,omitempty"`  // labels that say the same: "also node=n12"
 	Alert   string  `json:"alert,omitempty"` // alertname of the rule it explains
+
+	Course   *Course `json:"course,omitempty"`   // asks when it began
+	Versions []Share `json:"versions,omitempty"` // of a deploy: its own value first, then the others by their size
 }
 
 // Label is one name and value.
@@ -61,10 +67,37 @@ type Context struct {
 	Notes   []Note    `json:"notes,omitempty"` // what is missing or partial, in words for the page
 	Pending bool      `json:"pending,omitempty"`
 	At      time.Time `json:"at,omitzero"` // when the answer was complete
+
+	Impact  *Impact  `json:"impact,omitempty"`
+	Course  *Course  `json:"course,omitempty"`  // of all members, where they have nothing in common
+	Source  string   `json:"source,omitempty"`  // whom Course is for
+	Onset   *Onset   `json:"onset,omitempty"`   // comes after the traits
+	Changes []Change `json:"changes,omitempty"` // around the onset, in order of time
 }
 
 // Known reports whether the context answers "what do they share?", be it with "nothing".
 func (c Context) Known() bool { return len(c.Traits) > 0 || c.None }
+
+// Dating returns the question when the badness began and the source to ask: of
+// the leading trait, or of all members where they have nothing in common.
+func (c Context) Dating() (Course, string, bool) {
+	switch {
+	case len(c.Traits) > 0 && c.Traits[0].Course != nil:
+		return *c.Traits[0].Course, c.Traits[0].Source, true
+	case len(c.Traits) == 0 && c.None && c.Course != nil:
+		return *c.Course, c.Source, true
+	}
+	return Course{}, "", false
+}
+
+// SameCause reports whether c and other say the same of what the failing share,
+// be the counts as they may.
+func (c Context) SameCause(other Context) bool {
+	if len(c.Traits) == 0 || len(other.Traits) == 0 {
+		return len(c.Traits) == len(other.Traits) && c.None == other.None
+	}
+	return maps.Equal(c.Traits[0].Labels, other.Traits[0].Labels)
+}
 
 // Note is one line the page owes its reader: what is missing and why.
 type Note struct {

@@ -10,6 +10,7 @@ type EventKind string
 const (
 	Notified EventKind = "notified" // Alertmanager sent a webhook
 	Enriched EventKind = "enriched" // context arrived after the page had left
+	Dated    EventKind = "dated"    // it was found out when the badness began, and after what
 	Recheck  EventKind = "recheck"  // a held late firing is due: ask Alertmanager whether it is real
 	Alarmed  EventKind = "alarmed"  // Tocsin has something to say about itself
 )
@@ -24,7 +25,7 @@ type Event struct {
 	At      time.Time `json:"at"`    // when the door accepted it
 
 	Notification *Notification `json:"notification,omitempty"` // Notified, Recheck, Alarmed
-	Context      *Context      `json:"context,omitempty"`      // Enriched
-	Episode      int           `json:"episode,omitempty"`      // Enriched, Recheck: the episode it is about
+	Context      *Context      `json:"context,omitempty"`      // Enriched, Dated
+	Episode      int           `json:"episode,omitempty"`      // Enriched, Dated, Recheck: the episode it is about
 	Trace        string        `json:"trace,omitempty"`        // W3C traceparent, so that a trace survives the store
 }

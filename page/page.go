@@ -30,6 +30,9 @@ type Page struct {
 	Self     bool      `json:"self,omitempty"`
 	Pending  bool      `json:"pending,omitempty"` // context is still being asked for
 	Receipts []Receipt `json:"receipts,omitempty"`
+	Onset    *Onset    `json:"onset,omitempty"`
+	Changes  []Change  `json:"changes,omitempty"`
+	Impact   *Impact   `json:"impact,omitempty"`
 }
 
 // Link is a http or https address with a word for it.
@@ -48,6 +51,7 @@ func (p Problem) View() Page {
 		Alerts:   firing, Resolved: ceased,
 		Traits: nonNil(p.Context.Traits), Scope: p.Context.Scope, Queries: p.Context.Queries,
 		Notes: nonNil(p.Context.Notes), Clock: p.Clock, Test: p.Test, Self: p.Self, Pending: p.Context.Pending,
+		Onset: p.Context.Onset, Changes: p.Context.Changes, Impact: p.Context.Impact,
 	}
 	if len(firing) == 0 {
 		v.Alerts, v.Resolved = ceased, nil

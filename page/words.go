@@ -10,14 +10,15 @@ import (
 
 // Headline is the first line of every page: what the failing share, in one
 // sentence, or plainly that they share nothing, or that it is not known (yet).
+// When it began, and after what, follows as soon as that is known.
 func Headline(c Context) string {
 	switch {
 	case len(c.Traits) > 0:
-		return sentence(c.Traits[0])
+		return sentence(c.Traits[0]) + began(c.Onset)
 	case c.None && c.Healthy == 0 && c.Failing > 0:
-		return fmt.Sprintf("nothing in common: all %d members fail", c.Failing)
+		return fmt.Sprintf("nothing in common: all %d members fail", c.Failing) + began(c.Onset)
 	case c.None:
-		return fmt.Sprintf("nothing in common: %d failing, %d healthy, no label sets them apart", c.Failing, c.Healthy)
+		return fmt.Sprintf("nothing in common: %d failing, %d healthy, no label sets them apart", c.Failing, c.Healthy) + began(c.Onset)
 	case c.Pending:
 		return "what they share is not known yet"
 	default:

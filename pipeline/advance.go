@@ -34,6 +34,8 @@ func Advance(p page.Problem, e page.Event) Step {
 		return advanceGroup(p, e, true)
 	case page.Enriched:
 		return advanceContext(p, e)
+	case page.Dated:
+		return advanceSince(p, e)
 	default:
 		return Step{Problem: p, Why: "an event of unknown kind " + string(e.Kind)}
 	}

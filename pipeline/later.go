@@ -22,6 +22,7 @@ type job struct {
 // What a job does.
 const (
 	doContext = "context" // ask for context with more time than the page had
+	doSince   = "since"   // find out when it began, and after what
 	doRecheck = "recheck" // ask Alertmanager whether held alerts fire
 	doQuiet   = "quiet"   // close a self-alarm that was not raised again
 )
@@ -64,6 +65,9 @@ func (w *Worker) followUps(s Step, e page.Event) []store.Op {
 	case s.Opened && len(p.Context.Traits) == 0:
 		add(job{Do: doContext}, secondLook)
 	}
+	if w.undated(s, e) {
+		add(job{Do: doSince}, 0)
+	}
 	if len(s.Held) > 0 {
 		add(job{Do: doRecheck, Alerts: s.Held}, recheckAfter)
 	}
@@ -88,6 +92,8 @@ func (w *Worker) later(ctx context.Context, l store.Lease) error {
 	switch j.Do {
 	case doContext:
 		return w.lateContext(ctx, l, p, e)
+	case doSince:
+		return w.since(ctx, l, p, e)
 	case doRecheck:
 		return w.recheck(ctx, l, j, p, e)
 	case doQuiet:

@@ -96,13 +96,14 @@ func advanceContext(p page.Problem, e page.Event) Step {
 	default:
 		s.Problem = clone(p)
 		s.Problem.Context = *e.Context
+		keepDate(p.Context, &s.Problem.Context)
 		if s.Problem.Clock.Enriched.IsZero() && e.Context.Known() {
 			s.Problem.Clock.Enriched = e.At
 		}
 		s.Problem.Updated = e.At
 		s.Problem.Revision++
 		s.Changed = true
-		s.Why = "context arrived: " + page.Headline(*e.Context)
+		s.Why = "context arrived: " + page.Headline(s.Problem.Context)
 	}
 	return s
 }
@@ -113,7 +114,7 @@ func advanceContext(p page.Problem, e page.Event) Step {
 func better(old, now page.Context) bool {
 	switch {
 	case len(now.Traits) > 0:
-		return !sameTraits(old.Traits, now.Traits) || old.Pending
+		return !sameTraits(old.Traits, now.Traits) || old.Pending || old.Onset == nil && now.Onset != nil
 	case len(old.Traits) > 0:
 		return false
 	case now.None:

@@ -38,8 +38,8 @@ type Asker interface {
 	Active(ctx context.Context, cluster string, alerts []page.Alert) ([]page.Alert, error)
 }
 
-// Worker takes events from the store and applies them. All fields but Observe
-// and Tracer must be set.
+// Worker takes events from the store and applies them. All fields but Observe,
+// Dater and Tracer must be set.
 type Worker struct {
 	Store    store.Store
 	Enricher Enricher
@@ -52,6 +52,8 @@ type Worker struct {
 	Tracer   trace.Tracer
 	// Observe takes the time from the rule's firing to a stage of the open.
 	Observe func(stage string, d time.Duration)
+	// Dater dates what a page says once it has left; nil: nobody does.
+	Dater Dater
 	// Writers is how many problems are worked on at once. A writer waits for
 	// context up to the deadline, so it is the burst of new problems that none
 	// of them waits behind.

@@ -26,6 +26,7 @@ type world struct {
 	store  store.Store
 	ask    func(ctx context.Context, p page.Problem) page.Context
 	active func() ([]page.Alert, error)
+	date   dater
 	stages map[string]time.Duration
 
 	mu    sync.Mutex
@@ -36,6 +37,10 @@ type world struct {
 }
 
 func (w *world) Context(ctx context.Context, p page.Problem) page.Context { return w.ask(ctx, p) }
+
+func (w *world) Since(ctx context.Context, p page.Problem, known []page.Change) (page.Context, bool) {
+	return w.date(ctx, p, known)
+}
 
 func (w *world) Active(context.Context, string, []page.Alert) ([]page.Alert, error) {
 	return w.active()
@@ -101,7 +106,7 @@ func inWorld(t *testing.T, story func(w *world)) {
 			active: func() ([]page.Alert, error) { return nil, errors.New("nobody there") },
 		}
 		worker := &pipeline.Worker{
-			Store: st, Enricher: w, Outbox: w, Asker: w, Writers: 8, Log: log, Now: time.Now,
+			Store: st, Enricher: w, Dater: w, Outbox: w, Asker: w, Writers: 8, Log: log, Now: time.Now,
 			Deadline: pipeline.Deadline{Critical: 5 * time.Second, Other: 10 * time.Second},
 			Metrics:  pipeline.NewMetrics(nil), Tracer: noop.NewTracerProvider().Tracer(""),
 			Observe: func(stage string, d time.Duration) {

@@ -1,6 +1,9 @@
 package store
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // The layout of the state: which records and lanes there are, and who writes
 // them. Rooms that hand work to one another meet here and nowhere else.
@@ -19,6 +22,8 @@ const (
 	prefixReceipt    = "receipt/"
 	prefixSeen       = "seen/"
 	prefixQuarantine = "quarantine/"
+	prefixChange     = "change/"
+	prefixChangeID   = "changeid/"
 )
 
 // ProblemKey is the record of a page.Problem. Writer: pipeline.
@@ -47,8 +52,21 @@ func SeenKey(problem string) string { return prefixSeen + problem }
 // QuarantineKey is the record of a body that could not be read. Writer: webhook.
 func QuarantineKey(sum string) string { return prefixQuarantine + sum }
 
-// ProblemPrefix and QuarantinePrefix are for scans.
+// ChangeKey is the record of a page.Change, in order of time. Writer: webhook.
+func ChangeKey(at time.Time, sum string) string { return ChangesSince(at) + "/" + sum }
+
+// ChangesSince comes before the changes from at on: a scan of ChangePrefix
+// starts after it.
+func ChangesSince(at time.Time) string {
+	return fmt.Sprintf("%s%012d", prefixChange, max(0, at.Unix()))
+}
+
+// ChangeIDKey marks a change that is known, whatever its time. Writer: webhook.
+func ChangeIDKey(sum string) string { return prefixChangeID + sum }
+
+// ProblemPrefix, QuarantinePrefix and ChangePrefix are for scans.
 const (
+	ChangePrefix     = prefixChange
 	ProblemPrefix    = prefixProblem
 	QuarantinePrefix = prefixQuarantine
 )

@@ -64,6 +64,7 @@ func New(t testing.TB, series ...Series) *Fake {
 	})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/api/v1/query", f.query)
+	mux.HandleFunc("/api/v1/query_range", f.queryRange)
 	mux.HandleFunc("/api/v1/rules", f.listRules)
 	web := httptest.NewServer(mux)
 	f.URL = web.URL

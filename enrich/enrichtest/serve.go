@@ -29,19 +29,7 @@ func (f *Fake) query(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	how := f.take(r.Form.Get("query"), r.Form)
-	if !f.pause(r.Context(), how) {
-		return
-	}
-	switch {
-	case how.Status != 0:
-		w.WriteHeader(how.Status)
-		_, _ = io.WriteString(w, `{"status":"error","errorType":"internal","error":"user=\"u7\" is to blame"}`)
-		return
-	case how.Body != "":
-		_, _ = io.WriteString(w, how.Body)
-		return
-	case how.Endless:
-		f.endless(w)
+	if !f.pause(r.Context(), how) || f.misbehaved(w, how) {
 		return
 	}
 	seconds, err := strconv.ParseFloat(r.Form.Get("time"), 64)
@@ -77,6 +65,22 @@ func (f *Fake) query(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(answer) // the client may be gone
+}
+
+// misbehaved answers as the trouble says, and whether it did.
+func (f *Fake) misbehaved(w http.ResponseWriter, how Trouble) bool {
+	switch {
+	case how.Status != 0:
+		w.WriteHeader(how.Status)
+		_, _ = io.WriteString(w, `{"status":"error","errorType":"internal","error":"user=\"u7\" is to blame"}`)
+	case how.Body != "":
+		_, _ = io.WriteString(w, how.Body)
+	case how.Endless:
+		f.endless(w)
+	default:
+		return false
+	}
+	return true
 }
 
 // isDuration reads a duration as Prometheus' API does (web/api/v1 parseDuration):

@@ -23,6 +23,7 @@ type decoder struct {
 	body      *counted
 	limits    Limits
 	each      func([]page.Label, float64)
+	course    func([]page.Label, []Point) // of a range query, in place of each
 	out       Answer
 	errorType string
 	labels    []page.Label
@@ -96,10 +97,14 @@ func (d *decoder) data() error {
 				return errors.New("answer has two results")
 			}
 			d.seen = true
-			if kind != "vector" && kind != "" { // some servers name the type last
-				return fmt.Errorf("answer is a %s, not a vector", word(kind))
+			want, read := "vector", d.vector
+			if d.course != nil {
+				want, read = "matrix", d.matrix
 			}
-			return d.vector()
+			if kind != want && kind != "" { // some servers name the type last
+				return fmt.Errorf("answer is a %s, not a %s", word(kind), want)
+			}
+			return read()
 		}
 		return d.skip()
 	})
@@ -126,14 +131,19 @@ func (d *decoder) vector() error {
 			return errCut
 		}
 		d.out.Series++
-		d.labels = d.labels[:0]
-		for name, value := range metric {
-			d.labels = append(d.labels, page.Label{Name: name, Value: value})
-		}
-		slices.SortFunc(d.labels, func(a, b page.Label) int { return strings.Compare(a.Name, b.Name) })
-		d.each(d.labels, sample.Value.value)
+		d.each(d.sorted(metric), sample.Value.value)
 	}
 	return d.delimiter(']')
+}
+
+// sorted returns the labels of one series in a slice that is used again.
+func (d *decoder) sorted(metric map[string]string) []page.Label {
+	d.labels = d.labels[:0]
+	for name, value := range metric {
+		d.labels = append(d.labels, page.Label{Name: name, Value: value})
+	}
+	slices.SortFunc(d.labels, func(a, b page.Label) int { return strings.Compare(a.Name, b.Name) })
+	return d.labels
 }
 
 // point is [unix seconds, "value"].

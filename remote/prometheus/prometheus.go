@@ -80,32 +80,37 @@ func Remark(warning string) bool {
 // An error after the first sample comes with what was read so far.
 func (c *Client) Query(ctx context.Context, text string, at time.Time, limits Limits, each func([]page.Label, float64)) (Answer, error) {
 	form := url.Values{"query": {text}, "time": {strconv.FormatInt(at.Unix(), 10)}}
+	return c.evaluate(ctx, "query", form, func(body io.Reader) *decoder { return newDecoder(body, limits, each) })
+}
+
+// evaluate posts a question to api/v1/<op> and reads its answer.
+func (c *Client) evaluate(ctx context.Context, op string, form url.Values, reader func(io.Reader) *decoder) (Answer, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		// a bare number is seconds; with a unit it would have to be whole ("5s")
 		form.Set("timeout", strconv.FormatFloat(max(time.Until(deadline), time.Millisecond).Seconds(), 'f', 3, 64))
 	}
 	maps.Copy(form, c.params)
-	req, err := c.request(ctx, http.MethodPost, "api/v1/query", strings.NewReader(form.Encode()))
+	req, err := c.request(ctx, http.MethodPost, "api/v1/"+op, strings.NewReader(form.Encode()))
 	if err != nil {
-		return Answer{}, &remote.Error{Op: "query", Class: remote.Config, Err: err}
+		return Answer{}, &remote.Error{Op: op, Class: remote.Config, Err: err}
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	res, err := c.http.HTTP.Do(req)
 	if err != nil {
-		return Answer{}, &remote.Error{Op: "query", Class: remote.Unknown, Err: remote.Redact(err)}
+		return Answer{}, &remote.Error{Op: op, Class: remote.Unknown, Err: remote.Redact(err)}
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(io.LimitReader(res.Body, maxError)) // what came of it is enough
-		return Answer{Bytes: int64(len(body))}, refusal("query", res.StatusCode, body)
+		return Answer{Bytes: int64(len(body))}, refusal(op, res.StatusCode, body)
 	}
-	d := newDecoder(res.Body, limits, each)
+	d := reader(res.Body)
 	err = d.answer()
 	if ctx.Err() != nil && err != nil {
 		err = ctx.Err() // whatever the decoder made of a body that was cut off
 	}
 	if err != nil {
-		err = &remote.Error{Op: "query", Class: remote.Unknown, Reason: d.errorType, Err: remote.Redact(err)}
+		err = &remote.Error{Op: op, Class: remote.Unknown, Reason: d.errorType, Err: remote.Redact(err)}
 	}
 	return d.out, err
 }

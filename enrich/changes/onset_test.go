@@ -1,0 +1,204 @@
+package changes_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tocsin/tocsin/enrich"
+	"github.com/tocsin/tocsin/enrich/changes"
+	"github.com/tocsin/tocsin/page"
+)
+
+// now is when the course is asked for.
+func now() time.Time { return time.Unix(1_772_366_590, 0).UTC() }
+
+// world makes courses as Prometheus would evaluate them: events are Poisson,
+// each target is scraped at its own offset, rates look back over a window that
+// is half open and are extrapolated.
+type world struct {
+	r       *rand.Rand
+	scrape  time.Duration
+	window  time.Duration
+	targets int
+	perSec  float64 // events of one target
+	before  float64 // share of bad events
+	since   float64
+	ago     time.Duration // the fault began so long before now
+	blip    time.Duration // an earlier fault, over again, of three minutes
+}
+
+type counters struct{ bad, all []float64 }
+
+// course returns the ratio of rates at each step of the hour before now.
+func (w world) course(step time.Duration) []enrich.Point {
+	var out []enrich.Point
+	span := time.Hour + w.window + 2*w.scrape
+	n := int(span/w.scrape) + 1
+	made := make([]counters, w.targets)
+	offsets := make([]float64, w.targets)
+	s := w.scrape.Seconds()
+	for i := range made {
+		offsets[i] = w.r.Float64() * s
+		c := counters{make([]float64, n), make([]float64, n)}
+		for k := 1; k < n; k++ {
+			end := -span.Seconds() + offsets[i] + float64(k)*s // seconds before now, negative
+			hit := overlap(end-s, end, -w.ago.Seconds(), 0)
+			if w.blip > 0 {
+				hit += overlap(end-s, end, -w.blip.Seconds(), -w.blip.Seconds()+180)
+			}
+			p := w.before + (w.since-w.before)*hit/s
+			events := poisson(w.r, w.perSec*s)
+			c.all[k] = c.all[k-1] + events
+			c.bad[k] = c.bad[k-1] + binomial(w.r, events, p)
+		}
+		made[i] = c
+	}
+	for at := -time.Hour; at <= 0; at += step {
+		bad, all := 0.0, 0.0
+		for i, c := range made {
+			first := -span.Seconds() + offsets[i]
+			lo := int(math.Floor((at.Seconds()-w.window.Seconds()-first)/s)) + 1 // half open: later than
+			hi := int(math.Floor((at.Seconds() - first) / s))
+			if hi <= lo || hi >= n {
+				continue
+			}
+			bad, all = bad+c.bad[hi]-c.bad[lo], all+c.all[hi]-c.all[lo]
+		}
+		if all > 0 {
+			out = append(out, enrich.Point{At: now().Add(at), Value: bad / all})
+		}
+	}
+	return out
+}
+
+// overlap is the length that [a,b] has in common with [c,d].
+func overlap(a, b, c, d float64) float64 { return max(0, min(b, d)-max(a, c)) }
+
+func poisson(r *rand.Rand, mean float64) float64 {
+	return max(0, math.Round(mean+math.Sqrt(mean)*r.NormFloat64()))
+}
+
+func binomial(r *rand.Rand, n, p float64) float64 {
+	k := 0.0
+	for range int(n) {
+		if r.Float64() < p {
+			k++
+		}
+	}
+	return k
+}
+
+// Onset within one scrape interval, over faults of many sizes and ages.
+func TestOnsetsAreFoundWithinOneScrape(t *testing.T) {
+	for name, tc := range map[string]struct {
+		w    world
+		want float64 // share of onsets within one scrape
+	}{
+		"scraped every 15 s, 1 m":        {world{scrape: 15 * time.Second, window: time.Minute, targets: 5, perSec: 4, before: .005, since: .4}, .95},
+		"scraped every 5 s, 1 m":         {world{scrape: 5 * time.Second, window: time.Minute, targets: 5, perSec: 10, before: .005, since: .4}, .9},
+		"scraped every 30 s, 5 m":        {world{scrape: 30 * time.Second, window: 5 * time.Minute, targets: 10, perSec: 2, before: .01, since: .3}, .9},
+		"one target":                     {world{scrape: 15 * time.Second, window: time.Minute, targets: 1, perSec: 20, before: .005, since: .5}, .9},
+		"noisy before":                   {world{scrape: 15 * time.Second, window: time.Minute, targets: 10, perSec: 4, before: .05, since: .5}, .9},
+		"everything fails":               {world{scrape: 15 * time.Second, window: time.Minute, targets: 3, perSec: 5, before: 0, since: 1}, .9},
+		"a fault of before, over by now": {world{scrape: 15 * time.Second, window: time.Minute, targets: 5, perSec: 4, before: .005, since: .4, blip: 40 * time.Minute}, .9},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const seeds = 200
+			within, covered, found, bias := 0, 0, 0, 0.0
+			var far []string
+			for seed := range uint64(seeds) {
+				w := tc.w
+				w.r = rand.New(rand.NewPCG(seed, 5))
+				// as old as a page's first look at it may be, or an hour's half
+				w.ago = w.window/2 + time.Duration(w.r.Float64()*float64(10*time.Minute))
+				c := page.Course{Window: w.window, Step: enrich.Step(w.window)}
+				o, _, ok := changes.New().Date(c, w.course(c.Step), nil, "")
+				if !ok {
+					continue
+				}
+				found++
+				truth := now().Add(-w.ago)
+				off := o.At.Sub(truth)
+				bias += off.Seconds() / seeds
+				if off.Abs() <= w.scrape {
+					within++
+				} else {
+					far = append(far, fmt.Sprintf("%v of %v", off.Round(time.Second), w.ago.Round(time.Second)))
+				}
+				if !truth.Before(o.From) && !truth.After(o.To) {
+					covered++
+				}
+			}
+			t.Logf("found %d, within one scrape %d, inside the interval %d of %d, bias %.1f s; far: %v", found, within, covered, seeds, bias, far[:min(len(far), 12)])
+			require.GreaterOrEqual(t, float64(within)/seeds, tc.want)
+			require.GreaterOrEqual(t, float64(covered)/seeds, .9)
+		})
+	}
+}
+
+// Where nothing changed, nothing is said to have.
+func TestNoOnsetWhereNothingChanged(t *testing.T) {
+	wrong := 0
+	for seed := range uint64(200) {
+		w := world{
+			r: rand.New(rand.NewPCG(seed, 6)), scrape: 15 * time.Second, window: time.Minute, targets: 3, perSec: 4, before: .05, since: .05,
+			ago: time.Minute,
+		}
+		c := page.Course{Window: w.window, Step: enrich.Step(w.window)}
+		if _, _, ok := changes.New().Date(c, w.course(c.Step), nil, ""); ok {
+			wrong++
+		}
+	}
+	t.Logf("%d of 200", wrong)
+	require.LessOrEqual(t, wrong, 4)
+}
+
+// A state has no window: it is bad from one scrape to the next.
+func TestOnsetsOfStates(t *testing.T) {
+	for _, scrape := range []time.Duration{5 * time.Second, 15 * time.Second, 30 * time.Second} {
+		within, covered := 0, 0
+		const seeds = 200
+		for seed := range uint64(seeds) {
+			r := rand.New(rand.NewPCG(seed, 7))
+			ago := time.Minute + time.Duration(r.Float64()*float64(20*time.Minute))
+			offset := r.Float64() * scrape.Seconds()
+			c := page.Course{Falling: seed%2 == 0, Step: enrich.Step(0)}
+			var points []enrich.Point
+			for at := -time.Hour; at <= 0; at += c.Step {
+				last := math.Floor((at.Seconds()-offset)/scrape.Seconds())*scrape.Seconds() + offset
+				up := last < -ago.Seconds()
+				v := 1.0
+				if up != c.Falling {
+					v = 0
+				}
+				points = append(points, enrich.Point{At: now().Add(at), Value: v})
+			}
+			o, _, ok := changes.New().Date(c, points, nil, "")
+			require.True(t, ok)
+			truth := now().Add(-ago)
+			if o.At.Sub(truth).Abs() <= scrape {
+				within++
+			}
+			if !truth.Before(o.From) && !truth.After(o.To) {
+				covered++
+			}
+		}
+		t.Logf("%v: within %d, covered %d of %d", scrape, within, covered, seeds)
+		require.GreaterOrEqual(t, within, seeds*9/10)
+		require.GreaterOrEqual(t, covered, seeds*9/10)
+	}
+}
+
+func BenchmarkDate(b *testing.B) {
+	w := world{r: rand.New(rand.NewPCG(1, 5)), scrape: 15 * time.Second, window: time.Minute, targets: 5, perSec: 4, before: .005, since: .4, ago: 2 * time.Minute}
+	c := page.Course{Window: w.window, Step: enrich.Step(w.window)}
+	points := w.course(c.Step)
+	for b.Loop() {
+		changes.New().Date(c, points, nil, "")
+	}
+}
