@@ -43,7 +43,7 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 			Log: h.options.Log, Now: h.lent.now, Tracer: h.tracer, Metrics: h.metrics.webhook,
 		},
 		pipeline: &pipeline.Worker{
-			Store: h.store, Enricher: b.enricher, Outbox: b.router, Asker: b.asker, Writers: writers,
+			Store: h.store, Enricher: b.enricher, Outbox: b.router, Asker: b.asker, Writers: writers, Redact: p.redacted(),
 			Deadline: pipeline.Deadline{Critical: p.Deadline.Critical.D(), Other: p.Deadline.Other.D()},
 			Log:      h.options.Log, Now: h.lent.now, Tracer: h.tracer,
 			Metrics: h.metrics.pipeline, Observe: h.metrics.observe,
@@ -67,7 +67,7 @@ func (h *house) alarm(door *webhook.Door, r *notify.Router) func(context.Context
 		}
 		e := webhook.Alarm("TocsinTargetRefuses",
 			target+" takes no pages: "+err.Error(),
-			"The page \""+p.Title+"\" waits and is tried every few minutes. Mend the target or its config.",
+			"The page \""+p.Title+"\" waits and is tried again and again. Mend the target or its config.",
 			page.Labels{"target": target}, h.lent.now())
 		if err := door.Put(ctx, e); err != nil {
 			h.options.Log.Error("raise alarm", "notifier", target, "err", err)
