@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"io"
 	"net/http"
+	"sync"
 
 	"github.com/tocsin/tocsin/notify"
 	"github.com/tocsin/tocsin/page"
@@ -17,6 +19,20 @@ type rooms struct {
 	pipeline *pipeline.Worker
 	notify   *notify.Worker
 	stop     context.CancelFunc
+}
+
+// run works until ctx ends and what is under way is done; then nobody asks this
+// generation's sources any more.
+func (r *rooms) run(ctx context.Context) {
+	var workers sync.WaitGroup
+	workers.Go(func() { r.pipeline.Run(ctx) })
+	workers.Go(func() { r.notify.Run(ctx) })
+	workers.Wait()
+	for _, s := range r.parts.sources {
+		if c, ok := s.Source.(io.Closer); ok {
+			_ = c.Close() // what it still held it has let go of
+		}
+	}
 }
 
 // writers is how many problems are worked on at once. Each may wait for context
