@@ -52,7 +52,7 @@ func Preview(ctx context.Context, in io.Reader, out io.Writer, o PreviewOptions)
 		return fmt.Errorf("%s: %w", o.Payload, err)
 	}
 	p := b.walk(ctx, n)
-	v := p.View()
+	v := p.View().Redact(b.plan.redacted()...)
 	if _, note := b.router.Route(v.Receiver, v.Self); note != "" {
 		v.Notes = append(v.Notes, page.Note{Room: "notify", Text: note})
 	}

@@ -87,8 +87,7 @@ func (h *house) furnish(p *plan) error {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	next.stop = stop
-	h.running.Go(func() { next.pipeline.Run(ctx) })
-	h.running.Go(func() { next.notify.Run(ctx) })
+	h.running.Go(func() { next.run(ctx) })
 	if old := h.rooms.Swap(next); old != nil {
 		old.stop()
 	}

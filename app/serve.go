@@ -98,7 +98,7 @@ func (h *house) backDoor(reg *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	h.health(mux, reg)
 	mux.Handle("POST /-/reload", h.operated(true, h.serveReload))
-	a := &api{store: h.store, log: h.options.Log}
+	a := &api{store: h.store, log: h.options.Log, redact: func() []string { return h.rooms.Load().parts.plan.redacted() }}
 	mux.Handle("GET /api/v1/pages", h.operated(false, a.list))
 	mux.Handle("GET /api/v1/pages/{id}", h.operated(false, a.show))
 	return mux

@@ -50,6 +50,7 @@ type Worker struct {
 	Now      func() time.Time
 	Metrics  *Metrics
 	Tracer   trace.Tracer
+	Redact   []string // labels whose values no page may show
 	// Observe takes the time from the rule's firing to a stage of the open.
 	Observe func(stage string, d time.Duration)
 	// Dater dates what a page says once it has left; nil: nobody does.
@@ -158,7 +159,7 @@ func (w *Worker) apply(ctx context.Context, l store.Lease, e page.Event, known *
 	ops := []store.Op{store.Done(l)}
 	if s.Changed {
 		s.Problem.Trace = traceparent(ctx)
-		shown, err := store.Marshal(s.Problem.View())
+		shown, err := store.Marshal(s.Problem.View().Redact(w.Redact...))
 		if err != nil {
 			return err
 		}

@@ -30,10 +30,11 @@ type measureCmd struct {
 // Help shows examples under the flags.
 func (measureCmd) Help() string {
 	return `Each fault strikes at a random moment, is waited for in Slack and PagerDuty, healed, and
-waited for again. The same seed strikes the same faults, so settings can be compared.
+waited for again. The same seed strikes the same kinds on the same services, and at the same
+places unless --parallel is given, so settings can be compared.
 
   tocsin-lab measure --faults 10
-  tocsin-lab measure --faults 10 --settings stock --parallel 5     (about 40 minutes)
+  tocsin-lab measure --faults 10 --settings stock --parallel 5     (about half an hour)
   tocsin-lab measure -o json --seed 7 > run.json`
 }
 
