@@ -206,6 +206,14 @@ func tune(p *params, text string) {
 			p.margin = f
 		case "marginNats":
 			p.marginNats = f
+		case "sumSides":
+			p.sumSides = f > 0
+		case "rho":
+			p.rho = f
+		case "lone":
+			p.lone = f
+		case "kappaVar":
+			p.kappaVar = f
 		case "own":
 			p.own = f > 0
 		case "ownMax":

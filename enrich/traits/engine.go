@@ -11,6 +11,10 @@ import (
 
 // params are the engine's numbers.
 type params struct {
+	kappaVar                   float64
+	lone                       float64
+	rho                        float64
+	sumSides                   bool
 	kappa, spread              float64
 	eb, own                    bool
 	ownMax                     float64
@@ -31,9 +35,9 @@ type params struct {
 }
 
 func defaults() *params {
-	return &params{kappa: 10, spread: .5, histMin: 30, histQ: .85, histSpread: .5, counterTau: .05,
+	return &params{kappa: 50, kappaVar: 3, spread: .5, histMin: 30, histQ: .85, histSpread: .5, counterTau: .05,
 		minSigma: .004, clip: 8, budget: 4e6, keepLLR: 2, keepTop: 47, keepDeep: 12, mirror: 1.2, effect: 1.1,
-		pooled: true, ownMax: .9, minScore: 6, stopShare: 0, maxCauses: 20, refitMax: 0, rounds: 0, own: true, margin: 0, marginNats: 0}
+		pooled: true, ownMax: .9, minScore: 6, stopShare: 0, sumSides: true, maxCauses: 20, refitMax: 0, rounds: 0, own: false, rho: .02, lone: 20, margin: 0, marginNats: 2.5}
 }
 
 func newSearch(t *enrich.Table, d side, p *params) *search {
@@ -55,11 +59,19 @@ func newSearch(t *enrich.Table, d side, p *params) *search {
 func explain(t *enrich.Table, p *params) (*search, []slice) {
 	var bestS *search
 	var bestF []slice
+	top := 0.0
 	for _, d := range sides(t) {
 		s := newSearch(t, d, p)
 		found := s.greedy()
-		if bestS == nil || len(found) > 0 && (len(bestF) == 0 || found[0].score() > bestF[0].score()) {
-			bestS, bestF = s, found
+		sum := 0.0
+		for _, f := range found {
+			sum += f.score()
+			if !p.sumSides {
+				break
+			}
+		}
+		if bestS == nil || sum > top {
+			bestS, bestF, top = s, found, sum
 		}
 	}
 	return bestS, bestF
@@ -138,6 +150,10 @@ func (s *search) refit(whole []int32, found []slice, rounds int) []slice {
 
 // simplify drops literals that hardly add to the evidence.
 func (s *search) simplify(top slice) slice {
+	nats := 0.0
+	if s.soft {
+		nats = s.p.marginNats
+	}
 	for len(top.attrs) > 1 {
 		best, found := slice{}, false
 		for mask := 1; mask < 1<<len(top.attrs)-1; mask++ {
@@ -157,7 +173,7 @@ func (s *search) simplify(top slice) slice {
 				continue
 			}
 			part.llr = s.llr(&part.in)
-			if part.score()*(1+s.p.margin)+s.p.marginNats >= top.score() && (!found || len(part.attrs) < len(best.attrs) || len(part.attrs) == len(best.attrs) && part.score() > best.score()) {
+			if part.score()*(1+s.p.margin)+nats >= top.score() && (!found || len(part.attrs) < len(best.attrs) || len(part.attrs) == len(best.attrs) && part.score() > best.score()) {
 				best, found = part, true
 			}
 		}

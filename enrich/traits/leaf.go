@@ -33,7 +33,8 @@ func (s sums) less(o sums) sums {
 type leaves struct {
 	row   []sums // rows is 0 for a member of which nothing is known
 	gauss bool
-	first int // rows that a slice has at least
+	soft  bool // members differ by more than their model knows: near-equal scores are equal
+	first int  // rows that a slice has at least, unless they have bad events enough
 }
 
 // side is the direction of change that is looked for.
@@ -94,7 +95,7 @@ func ratioLeaves(t *enrich.Table, p *params) leaves {
 // binomialLeaves judges x of n against x0 of n0 before.
 func binomialLeaves(x, n, x0, n0 []float64, spread float64, p *params) leaves {
 	rows := len(x)
-	out := leaves{row: make([]sums, rows), first: minRows}
+	out := leaves{row: make([]sums, rows), first: minRows, soft: spread > 0}
 	var bx, bn, nx, nn float64
 	for i := range rows {
 		if fine(x[i], n[i]) && n[i] > 0 {
@@ -118,7 +119,7 @@ func binomialLeaves(x, n, x0, n0 []float64, spread float64, p *params) leaves {
 		xi, ni := min(x[i], n[i]), n[i]
 		q := (x0[i] + kappa*mean) / (n0[i] + kappa)
 		q = min(max(q, 1e-9), 1-1e-9)
-		known := n0[i] + kappa
+		known := n0[i] + p.kappaVar
 		if !past {
 			known = math.Inf(1)
 		}
@@ -127,7 +128,10 @@ func binomialLeaves(x, n, x0, n0 []float64, spread float64, p *params) leaves {
 			r = max(q, (xi+kappa*q)/(ni+kappa))
 			r = min(r, p.ownMax)
 		}
-		phi := 1 + ni/known + spread*spread*ni*r*(1-r)
+		phi := 1 + ni/known + ni*spread*spread*r*(1-r)
+		if past && spread > 0 {
+			phi = max(phi, 1+ni/known+ni*p.rho)
+		}
 		out.row[i] = sums{xi / phi, ni / phi, q * ni / phi, xi, ni, 1}
 	}
 	return out
@@ -221,10 +225,8 @@ func counterLeaves(t *enrich.Table, d side, p *params) leaves {
 	}
 	slices.Sort(logs)
 	g := math.Exp(logs[len(logs)/2])
-	tau2 := p.counterTau * p.counterTau
-	if v := spreadOf(now, base, math.Log(g)); v > tau2 {
-		tau2 = v
-	}
+	clump, tau2 := spreadOf(now, base, math.Log(g))
+	tau2 = max(tau2, p.counterTau*p.counterTau)
 	q := g / (1 + g)
 	for i := range rows {
 		if !fine(now[i]) || !(base[i] > 0) {
@@ -234,27 +236,43 @@ func counterLeaves(t *enrich.Table, d side, p *params) leaves {
 		if d == down {
 			x, qi = base[i], 1-q
 		}
-		phi := 1 + (n-1)*qi*(1-qi)*tau2
+		phi := clump + n*qi*(1-qi)*tau2
 		out.row[i] = sums{x / phi, n / phi, qi * n / phi, x, n, 1}
 	}
 	return out
 }
 
-// spreadOf is the variance of log ratios beyond Poisson noise, robustly.
-func spreadOf(now, base []float64, g float64) float64 {
-	var z []float64
-	for i := range now {
-		if now[i] >= 30 && base[i] >= 30 {
-			l := math.Log(now[i]/base[i]) - g
-			z = append(z, l*l-1/now[i]-1/base[i])
+// spreadOf fits Var(ln(now/base)) = clump·(1/now + 1/base) + tau², by medians:
+// of members with few events for the first term, with many for the second.
+func spreadOf(now, base []float64, g float64) (clump, tau2 float64) {
+	clump = 1
+	for range 4 {
+		var few, many []float64
+		for i := range now {
+			if !(now[i] >= 8 && base[i] >= 8 && now[i] <= maxMeasure && base[i] <= maxMeasure) {
+				continue
+			}
+			l, v := math.Log(now[i]/base[i])-g, 1/now[i]+1/base[i]
+			if clump*v >= tau2 {
+				few = append(few, (l*l-tau2*chiMedian)/(v*chiMedian))
+			}
+			if v <= max(tau2, .02) {
+				many = append(many, l*l/chiMedian-clump*v)
+			}
+		}
+		if len(few) >= 20 {
+			slices.Sort(few)
+			clump = min(max(few[len(few)/2], 1), 4)
+		}
+		if len(many) >= 10 {
+			slices.Sort(many)
+			tau2 = max(many[len(many)/2], 0)
 		}
 	}
-	if len(z) < 10 {
-		return 0
-	}
-	slices.Sort(z)
-	return max(0, z[len(z)/2]) * 2.198 // median of chi-squared(1) is .455
+	return clump, tau2
 }
+
+const chiMedian = .455 // of chi-squared with one degree of freedom
 
 func additiveLeaves(t *enrich.Table, d side, p *params) leaves {
 	rows := t.Rows()

@@ -132,7 +132,7 @@ func (s *search) groups(path []int, acc []sums, first []int32, keep []bool) {
 
 // allowed are the guards of small and slight slices; a member without a label has no trait.
 func (s *search) allowed(in *sums, path []int, row int32) bool {
-	if in.rows < float64(s.first) && !s.gauss {
+	if in.rows < float64(s.first) && in.bad < s.p.lone {
 		return false
 	}
 	for _, a := range path {
