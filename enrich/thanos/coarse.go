@@ -128,6 +128,7 @@ func (c *inquiry) coarse(ctx context.Context) ([]member, error) {
 		return rows, nil //nolint:nilerr // the coarse answer stands
 	}
 	c.notes = append(c.notes, fmt.Sprintf("%s has too many values: the %d worst were asked about", wide, len(top)))
+	c.patched = true
 	return c.told(rows, apart, wide), nil
 }
 

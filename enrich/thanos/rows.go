@@ -120,9 +120,7 @@ func key(ls []page.Label) string {
 
 // table encodes rows as columns.
 func (c *inquiry) table(rows []member) *enrich.Table {
-	rows = slices.DeleteFunc(rows, func(m member) bool {
-		return !c.alert.Keeps(c.who, func(name string) string { return value(m.labels, name) })
-	})
+	rows = c.kept(rows)
 	t := &enrich.Table{
 		Partial: c.partial, Cut: c.cut, Notes: c.notes, Queries: c.queries, Source: c.source.name,
 		Failing: make([]float64, len(rows)), Weight: make([]float64, len(rows)),
@@ -131,6 +129,7 @@ func (c *inquiry) table(rows []member) *enrich.Table {
 	}
 	c.measure(t, rows)
 	c.columns(t, rows)
+	c.remember(t, rows)
 	return t
 }
 

@@ -96,6 +96,7 @@ type inquiry struct {
 	partial bool
 	cut     bool
 	seen    []string // labels of what was read
+	patched bool     // rows of more than one question stand side by side
 	notes   []string
 }
 
@@ -119,13 +120,14 @@ func (c *inquiry) run(ctx context.Context) (*enrich.Table, error) {
 		read := rows
 		if rows, err = c.coarse(ctx); err != nil && len(read) > 0 && ctx.Err() == nil { // a part is better than nothing
 			c.cut, c.who.By = true, nil
-			c.ask = c.alert.Ask(c.who)
+			c.ask, c.patched = c.alert.Ask(c.who), true
 			rows, err = read, nil
 		}
 		return c.table(rows), err
 	}
 	if err == nil && len(rows) == 0 && c.ask.Groups != "" {
 		rows, err = c.values(ctx, c.ask.Groups)
+		c.patched = true
 	}
 	if err == nil && len(rows) == 1 && c.widen() {
 		if more, e := c.fine(ctx); e == nil && len(more) > 1 {

@@ -30,6 +30,7 @@ type Config struct {
 	PartialResponse bool              `yaml:"partial_response" doc:"take what Thanos has when a store does not answer; the page says so"`
 	ReplicaLabels   []string          `yaml:"replica_labels" doc:"labels that tell replicas of one Prometheus apart: Thanos folds them, they are never traits"`
 	DenyLabels      []string          `yaml:"deny_labels,omitempty" doc:"further labels that are never traits; they are summed over"`
+	Baselines       []config.Duration `yaml:"baselines" doc:"how long before the alert its members are looked at too, after the page has left; [] for never"`
 	TLS             *TLS              `yaml:"tls,omitempty" doc:"for gRPC, which is plain text without it, and for https with a CA or a certificate of your own"`
 	BearerTokenFile config.SecretFile `yaml:"bearer_token_file,omitempty" doc:"file with a token that is sent with each request"`
 	Basic           *Basic            `yaml:"basic_auth,omitempty" doc:"user name and password that are sent with each HTTP request"`
@@ -57,6 +58,7 @@ func defaults() any {
 	return &Config{
 		Timeout: config.Duration(20 * time.Second), MaxSeries: 20_000, MaxBytes: 64 << 20,
 		PartialResponse: true, ReplicaLabels: []string{"replica", "prometheus_replica"},
+		Baselines: []config.Duration{config.Duration(time.Hour), config.Duration(24 * time.Hour), config.Duration(7 * 24 * time.Hour)},
 	}
 }
 
@@ -80,6 +82,11 @@ func (c *Config) Validate() error {
 	}
 	if c.MaxBytes <= 0 {
 		bad("max_bytes", "must be at least 1")
+	}
+	for _, d := range c.Baselines {
+		if d.D() < time.Minute {
+			bad("baselines", "must each be at least 1m")
+		}
 	}
 	if c.BearerTokenFile != "" && c.Basic != nil {
 		bad("basic_auth", "stands beside bearer_token_file: write one of them")
