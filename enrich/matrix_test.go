@@ -76,8 +76,12 @@ type place struct {
 
 func places() []place {
 	return []place{
-		{"deploy", page.Labels{"deploy": "v42"}}, {"host", page.Labels{"host": "h3"}}, {"user", page.Labels{"user": "u5"}},
-		{"dc", page.Labels{"dc": "dc1"}}, {"instance", page.Labels{"instance": "h3:8080"}}, {"everything", nil},
+		{"deploy", page.Labels{"deploy": "v42"}},
+		{"host", page.Labels{"host": "h3"}},
+		{"user", page.Labels{"user": "u5"}},
+		{"dc", page.Labels{"dc": "dc1"}},
+		{"instance", page.Labels{"instance": "h3:8080"}},
+		{"everything", nil},
 	}
 }
 
