@@ -3,6 +3,7 @@ package thanos_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,10 +76,9 @@ func TestInfoMetrics(t *testing.T) {
 			require.Contains(t, strings.Join(asked, "\n"), `namespace=~"shop"`, "only about the members' own namespace")
 
 			q.Deadline = time.Now().Add(time.Second)
-			before := len(f.Asked())
 			table, err = s.Table(t.Context(), q)
 			require.NoError(t, err)
-			require.Len(t, f.Asked()[before:], 1, "there is no time for more")
+			require.Len(t, table.Queries, 1, "there is no time for more")
 			require.Len(t, table.Cols, 4)
 		})
 	}
@@ -94,10 +94,9 @@ func TestInfoPlan(t *testing.T) {
 	f := enrichtest.New(t, list...)
 	s := open(t, func(c *thanos.Config) { c.HTTP = f.URL; c.Timeout = config.Duration(time.Minute) })
 	q := enrich.Question{Alert: "A", Expr: `queue_length > 2`, At: now}
-	for _, want := range []int{3, 1, 1} { // its size, its members, and once what more is known of them
-		before := len(f.Asked())
+	for _, want := range []int{2, 3, 4} { // the members, and once what more is known of them
 		_, err := s.Table(t.Context(), q)
 		require.NoError(t, err)
-		require.Len(t, f.Asked()[before:], want)
+		require.Len(t, slices.DeleteFunc(f.Asked(), func(text string) bool { return strings.HasPrefix(text, "count(") }), want)
 	}
 }
