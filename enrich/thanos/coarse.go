@@ -82,9 +82,7 @@ func (c *inquiry) fine(ctx context.Context) ([]member, error) {
 		giveUp(errWide)
 	})
 	rows, err := c.members(ctx)
-	if err == nil && !c.cut { // nobody waits for a count that is not needed any more
-		giveUp(nil)
-	}
+	giveUp(nil) // nobody waits for a count that is not needed any more; the first word stands
 	probe.Wait()
 	switch {
 	case errors.Is(context.Cause(ctx), errWide):
