@@ -289,6 +289,11 @@ func TestValidate(t *testing.T) {
 		{"no time", func(c *thanos.Config) { c.HTTP, c.Timeout = "http://t", 0 }, "timeout: must be"},
 		{"no series", func(c *thanos.Config) { c.HTTP, c.MaxSeries = "http://t", 0 }, "max_series: must be"},
 		{"no bytes", func(c *thanos.Config) { c.HTTP, c.MaxBytes = "http://t", -1 }, "max_bytes: must be"},
+		{"no baseline", func(c *thanos.Config) { c.HTTP, c.Baselines = "http://t", []config.Duration{1} }, "baselines: must each be"},
+		{"info without labels", func(c *thanos.Config) { c.HTTP, c.Info = "http://t", []thanos.Info{{Metrics: []string{"a"}}} }, "info[0]: needs both"},
+		{"info of no name", func(c *thanos.Config) {
+			c.HTTP, c.Info = "http://t", []thanos.Info{{Metrics: []string{"("}, On: []string{"pod"}}}
+		}, "info[0].metrics: \"(\" is no regular expression"},
 		{"two credentials", func(c *thanos.Config) {
 			c.HTTP, c.BearerTokenFile, c.Basic = "http://t", "x", &thanos.Basic{Username: "u", PasswordFile: "p"}
 		}, "basic_auth: stands beside"},
