@@ -37,7 +37,8 @@ type Options struct {
 // safe for concurrent use: questions that are alike share one answer.
 type Enricher struct {
 	Options
-	turns map[string]chan struct{}
+	turns map[string]chan struct{} // for first answers
+	late  map[string]chan struct{} // for the past
 
 	mu      sync.Mutex
 	flights map[string]*flight
@@ -45,7 +46,10 @@ type Enricher struct {
 
 // perSource is how many questions one source is asked at a time; a storm waits
 // in our house, not in its.
-const perSource = 8
+const (
+	perSource = 8
+	pasts     = 2 // of the past, which nobody waits for
+)
 
 // New returns an Enricher.
 func New(o Options) *Enricher {
@@ -64,9 +68,10 @@ func New(o Options) *Enricher {
 	if o.Tracer == nil {
 		o.Tracer = noop.NewTracerProvider().Tracer("")
 	}
-	e := &Enricher{Options: o, turns: map[string]chan struct{}{}, flights: map[string]*flight{}}
+	e := &Enricher{Options: o, turns: map[string]chan struct{}{}, late: map[string]chan struct{}{}, flights: map[string]*flight{}}
 	for _, s := range o.Sources {
 		e.turns[s.Name] = make(chan struct{}, perSource)
+		e.late[s.Name] = make(chan struct{}, pasts)
 	}
 	return e
 }
@@ -75,13 +80,16 @@ func New(o Options) *Enricher {
 // known when ctx ends at the latest. It has no error to return: what is missing
 // stands in the notes. While Pending, the sources are still at it, and a later
 // call finds their answers.
+//
+// A problem without context gets the first answer, for its page is to leave; one
+// that has some already waits for the last, which knows the past as well.
 func (e *Enricher) Context(ctx context.Context, p page.Problem) page.Context {
 	ctx, span := e.Tracer.Start(ctx, "enrich", trace.WithAttributes(attribute.String("page", p.ID)))
 	defer span.End()
 	began := e.Now()
 	rules, rest := rulesOf(p)
 	asked := e.ask(ctx, p, rules)
-	wait(ctx, asked)
+	wait(ctx, asked, p.Context.Pending || p.Context.Known())
 	out := e.merge(rules, asked, rest, allowed(ctx, began, e.Now()))
 	e.Metrics.contexts.WithLabelValues(spoken(out)).Inc()
 	span.SetAttributes(attribute.Int("traits", len(out.Traits)), attribute.Bool("pending", out.Pending))
@@ -116,11 +124,15 @@ func (e *Enricher) ask(ctx context.Context, p page.Problem, rules []rule) []inqu
 	return out
 }
 
-// wait returns when every flight has landed or ctx has ended.
-func wait(ctx context.Context, asked []inquiry) {
+// wait returns when every flight has landed, or has its last answer, or ctx has ended.
+func wait(ctx context.Context, asked []inquiry, whole bool) {
 	for _, i := range asked {
+		until := i.flight.landed
+		if whole {
+			until = i.flight.settled
+		}
 		select {
-		case <-i.flight.landed:
+		case <-until:
 		case <-ctx.Done():
 			return
 		}

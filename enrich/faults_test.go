@@ -109,8 +109,14 @@ func TestWalk(t *testing.T) {
 			require.Greater(t, tr.Failing.Share(), .9)
 			require.Less(t, tr.Healthy.Share(), .1)
 			require.Greater(t, tr.Share, .7)
-			require.Equal(t, now, got.At)
-			require.Len(t, got.Queries, 2)
+			require.Len(t, got.Queries, 2+1, "both sides, and what info metrics say")
+			p.Context = got // as a page that has left asks again
+			late := e.Context(t.Context(), p)
+			require.False(t, late.Pending)
+			require.Equal(t, now, late.At)
+			require.Equal(t, got.Traits[0].Labels, late.Traits[0].Labels)
+			require.Len(t, late.Queries, 2+1+3*2, "an hour, a day and a week before")
+			p.Context = page.Context{}
 			require.Equal(t, "api", got.Scope["job"])
 			raw, err := json.Marshal(got)
 			require.NoError(t, err)

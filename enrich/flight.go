@@ -26,10 +26,12 @@ const (
 // flight is one question under way to one source, and then its answer. Those
 // who ask the same meanwhile, or shortly after, share it.
 type flight struct {
-	landed chan struct{} // closed when the fields below stand
-	until  time.Time     // the answer serves until then
-	at     time.Time     // the time it was evaluated for
-	answer answer
+	at      time.Time     // the time it is evaluated for
+	landed  chan struct{} // closed when the first answer stands
+	first   answer
+	settled chan struct{} // closed when the last one does: the first, held against the past
+	last    answer
+	until   time.Time // the last answer serves until then
 }
 
 // answer is what a source and the explainer said.
@@ -42,6 +44,7 @@ type answer struct {
 	partial bool
 	cut     bool
 	err     error
+	before  func(context.Context) *Table // nil when there is no past to ask for
 }
 
 // join returns the flight of a question, and whether it was there already.
@@ -59,7 +62,7 @@ func (e *Enricher) join(ctx context.Context, s Named, q Question) (*flight, bool
 		return f, true
 	}
 	e.sweep(now)
-	f := &flight{landed: make(chan struct{}), at: q.At}
+	f := &flight{landed: make(chan struct{}), settled: make(chan struct{}), at: q.At}
 	e.flights[k] = f
 	e.Metrics.answers.WithLabelValues(s.Name, "source").Inc()
 	// The page may leave before the answer is there; its edit wants it still.
@@ -67,22 +70,35 @@ func (e *Enricher) join(ctx context.Context, s Named, q Question) (*flight, bool
 	return f, false
 }
 
-func (f *flight) done() bool {
+// done reports whether the first answer stands, whole whether the last one does.
+func (f *flight) done() bool { return closed(f.landed) }
+
+func (f *flight) whole() bool { return closed(f.settled) }
+
+func closed(c chan struct{}) bool {
 	select {
-	case <-f.landed:
+	case <-c:
 		return true
 	default:
 		return false
 	}
 }
 
-func (f *flight) stale(now time.Time) bool { return f.done() && now.After(f.until) }
+// answer is the last one that stands.
+func (f *flight) answer() answer {
+	if f.whole() {
+		return f.last
+	}
+	return f.first
+}
+
+func (f *flight) stale(now time.Time) bool { return f.whole() && now.After(f.until) }
 
 // sweep forgets answers that serve nobody any more. e.mu is held.
 func (e *Enricher) sweep(now time.Time) {
 	full := len(e.flights) >= maxAnswered
 	for k, f := range e.flights {
-		if f.stale(now) || (full && f.done()) {
+		if f.stale(now) || (full && f.whole()) {
 			delete(e.flights, k)
 		}
 	}
@@ -94,31 +110,67 @@ func (e *Enricher) fly(ctx context.Context, s Named, q Question, f *flight) {
 	defer stop()
 	ctx, span := e.Tracer.Start(ctx, "enrich.source", trace.WithAttributes(attribute.String("source", s.Name)))
 	defer span.End()
-	var a answer
 	select {
 	case e.turns[s.Name] <- struct{}{}:
 		began := e.Now()
-		a = e.contained(ctx, s, q)
+		f.first = e.contained(s, q, func() (*Table, error) { return e.table(ctx, s, &q) })
 		<-e.turns[s.Name]
-		e.measure(s, a, e.Now().Sub(began))
+		e.measure(s, f.first, e.Now().Sub(began))
 	case <-ctx.Done():
-		a.err = ctx.Err()
+		f.first.err = ctx.Err()
 	}
-	span.SetAttributes(attribute.Int("queries", len(a.queries)), attribute.Bool("failed", a.err != nil))
-	f.answer = a
-	f.until = e.Now().Add(e.CacheFor)
-	if a.err != nil {
-		f.until = e.Now().Add(min(e.CacheFor, failedFor))
-		e.Log.Warn("source has no answer", "source", s.Name, "alert", q.Alert, "err", a.err)
-	}
+	span.SetAttributes(attribute.Int("queries", len(f.first.queries)), attribute.Bool("failed", f.first.err != nil))
 	close(f.landed)
+	f.last = e.before(ctx, s, q, f.first)
+	f.until = e.Now().Add(e.CacheFor)
+	if f.first.err != nil {
+		f.until = e.Now().Add(min(e.CacheFor, failedFor))
+		e.Log.Warn("source has no answer", "source", s.Name, "alert", q.Alert, "err", f.first.err)
+	}
+	close(f.settled)
 }
 
 // errPanic stands for a panic of a source or of the explainer.
 var errPanic = errors.New("panic")
 
+// before holds an answer against the past, in a turn that takes none from first
+// answers. Where that fails the first answer stands.
+func (e *Enricher) before(ctx context.Context, s Named, q Question, first answer) answer {
+	if first.before == nil {
+		return first
+	}
+	select {
+	case e.late[s.Name] <- struct{}{}:
+		defer func() { <-e.late[s.Name] }()
+	case <-ctx.Done():
+		return first
+	}
+	a := e.contained(s, q, func() (*Table, error) { return first.before(ctx), nil })
+	if a.err != nil {
+		return first
+	}
+	e.count(s, a.queries[min(len(first.queries), len(a.queries)):])
+	return a
+}
+
+// table asks the source, once the expression is known.
+func (e *Enricher) table(ctx context.Context, s Named, q *Question) (*Table, error) {
+	if q.Expr == "" {
+		ruler, ok := s.Source.(Ruler)
+		if !ok {
+			return nil, errors.New("no expression")
+		}
+		text, err := ruler.Expr(ctx, q.Alert, q.Labels)
+		if err != nil {
+			return nil, err
+		}
+		q.Expr = text
+	}
+	return s.Source.Table(ctx, *q)
+}
+
 // contained asks and explains, and turns a panic into an answer.
-func (e *Enricher) contained(ctx context.Context, s Named, q Question) (a answer) {
+func (e *Enricher) contained(s Named, q Question, ask func() (*Table, error)) (a answer) {
 	defer func() {
 		if r := recover(); r != nil {
 			e.Metrics.panics.Inc()
@@ -126,19 +178,9 @@ func (e *Enricher) contained(ctx context.Context, s Named, q Question) (a answer
 			e.Log.Error("panic while asking", "source", s.Name, "alert", q.Alert, "stack", string(debug.Stack()))
 		}
 	}()
-	if q.Expr == "" {
-		ruler, ok := s.Source.(Ruler)
-		if !ok {
-			return answer{err: errors.New("no expression")}
-		}
-		var err error
-		if q.Expr, err = ruler.Expr(ctx, q.Alert, q.Labels); err != nil {
-			return answer{err: err}
-		}
-	}
-	t, err := s.Source.Table(ctx, q)
+	t, err := ask()
 	if t != nil {
-		a.queries, a.partial, a.cut, a.show, a.course = t.Queries, t.Partial, t.Cut, t.Query, t.Course
+		a.queries, a.partial, a.cut, a.show, a.course, a.before = t.Queries, t.Partial, t.Cut, t.Query, t.Course, t.Before
 	}
 	if a.err = err; err == nil {
 		a.finding = e.Explainer.Explain(t)
@@ -172,7 +214,11 @@ func (e *Enricher) measure(s Named, a answer, took time.Duration) {
 		outcome = "partial"
 	}
 	e.Metrics.seconds.WithLabelValues(s.Name, outcome).Observe(took.Seconds())
-	for _, q := range a.queries {
+	e.count(s, a.queries)
+}
+
+func (e *Enricher) count(s Named, queries []page.Query) {
+	for _, q := range queries {
 		e.Metrics.series.WithLabelValues(s.Name).Add(float64(q.Series))
 		e.Metrics.bytes.WithLabelValues(s.Name).Add(float64(q.Bytes))
 	}

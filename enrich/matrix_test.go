@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/enrich"
 	"github.com/tocsin/tocsin/enrich/enrichtest"
 	"github.com/tocsin/tocsin/enrich/thanos"
@@ -76,8 +77,12 @@ type place struct {
 
 func places() []place {
 	return []place{
-		{"deploy", page.Labels{"deploy": "v42"}}, {"host", page.Labels{"host": "h3"}}, {"user", page.Labels{"user": "u5"}},
-		{"dc", page.Labels{"dc": "dc1"}}, {"instance", page.Labels{"instance": "h3:8080"}}, {"everything", nil},
+		{"deploy", page.Labels{"deploy": "v42"}},
+		{"host", page.Labels{"host": "h3"}},
+		{"user", page.Labels{"user": "u5"}},
+		{"dc", page.Labels{"dc": "dc1"}},
+		{"instance", page.Labels{"instance": "h3:8080"}},
+		{"everything", nil},
 	}
 }
 
@@ -104,7 +109,8 @@ func newWorld(t *testing.T, signal string, p place, seed uint64) *world {
 	t.Helper()
 	w := &world{now: time.Unix(1_700_000_000, 0)}
 	fleet := enrichtest.Fleet{Now: w.now, Since: time.Duration(50+5*seed) * time.Second, Seed: seed, Fault: strike(signal, p)}
-	w.series = append(fleet.Series(), fleet.Signals()...)
+	calm := enrichtest.Fleet{Now: w.now.Add(-time.Hour), Seed: seed} // the same one, an hour before
+	w.series = enrichtest.Joined(append(calm.Series(), calm.Signals()...), append(fleet.Series(), fleet.Signals()...))
 	w.fake = enrichtest.New(t, w.series...)
 	var known []enrichtest.Rule
 	for _, e := range catalogue(t) {
@@ -113,7 +119,9 @@ func newWorld(t *testing.T, signal string, p place, seed uint64) *world {
 		}
 	}
 	w.fake.Know(known...)
-	w.source = open(t, func(c *thanos.Config) { c.HTTP = w.fake.URL })
+	w.source = open(t, func(c *thanos.Config) {
+		c.HTTP, c.Baselines = w.fake.URL, []config.Duration{config.Duration(time.Hour)}
+	})
 	var err error
 	w.web, err = prometheus.New(prometheus.Options{URL: w.fake.URL, Transport: http.DefaultTransport})
 	require.NoError(t, err)
@@ -176,7 +184,7 @@ func question(e expression, shared page.Labels, now time.Time) enrich.Question {
 func TestMatrix(t *testing.T) {
 	list := catalogue(t)
 	cells := map[string][]string{}
-	right, asked := 0, 0
+	right, late, asked := 0, 0, 0
 	var queries, series int
 	var longest time.Duration
 	for _, signal := range []string{"errors", "slow", "down", "busy", "full", "gone"} {
@@ -193,6 +201,9 @@ func TestMatrix(t *testing.T) {
 						continue
 					}
 					asked, queries, series, longest = asked+1, queries+len(v.table.Queries), series+read(v.table), max(longest, v.took)
+					if v.late {
+						late++
+					}
 					if v.right {
 						right++
 						continue
@@ -206,15 +217,17 @@ func TestMatrix(t *testing.T) {
 		t.Logf("%-48s %s", e.Name, strings.Join(slices.Compact(cells[e.Name]), " · "))
 		assert.GreaterOrEqual(t, strings.Count(strings.Join(cells[e.Name], " "), "right"), 1, "%s never fires", e.Name)
 	}
-	t.Logf("%d expressions, %d answers, %d right (%.1f %%); %.1f queries and %.0f series each, longest %s",
-		len(list), asked, right, 100*float64(right)/float64(asked), float64(queries)/float64(asked), float64(series)/float64(asked), longest.Round(time.Millisecond))
+	t.Logf("%d expressions, %d answers, %d right at first (%.1f %%), %d against the past too; %.1f queries and %.0f series each, longest %s",
+		len(list), asked, right, 100*float64(right)/float64(asked), late, float64(queries)/float64(asked), float64(series)/float64(asked), longest.Round(time.Millisecond))
 	require.GreaterOrEqual(t, float64(right), .95*float64(asked))
+	require.GreaterOrEqual(t, float64(late), .95*float64(asked))
 }
 
 // verdict is one cell of the matrix.
 type verdict struct {
 	word, why    string
 	asked, right bool
+	late         bool // right when held against the past
 	table        *enrich.Table
 	took         time.Duration
 }
@@ -232,10 +245,14 @@ func (w *world) judge(t *testing.T, e expression, p place) verdict {
 	v := verdict{asked: true, table: table, took: time.Since(began)}
 	require.NoError(t, err, e.Name)
 	got := traits.New(roles()).Explain(table)
-	if p.at == nil {
-		v.right = got.None && len(got.Traits) == 0
-	} else {
-		v.right = len(got.Traits) == 1 && names(got.Traits[0], p.at)
+	v.right, v.late = p.said(got), true
+	if table.Before != nil {
+		past := table.Before(t.Context())
+		require.Len(t, past.Past, 1, e.Name)
+		second := traits.New(roles()).Explain(past)
+		if v.late = p.said(second); !v.late {
+			t.Logf("%s, %s, against the past: %s", e.Name, p.name, said(second))
+		}
 	}
 	v.word, v.why = "WRONG", fmt.Sprintf("model %s, %d rows, %s", table.Model, table.Rows(), said(got))
 	if table.Model != e.Model {
@@ -245,6 +262,14 @@ func (w *world) judge(t *testing.T, e expression, p place) verdict {
 		v.word = "right"
 	}
 	return v
+}
+
+// said reports whether a finding says where the fault is.
+func (p place) said(got enrich.Finding) bool {
+	if p.at == nil {
+		return got.None && len(got.Traits) == 0
+	}
+	return len(got.Traits) == 1 && names(got.Traits[0], p.at)
 }
 
 // names reports whether a trait says that the fault is at ls, be it by another
@@ -280,7 +305,7 @@ func TestMatrixAsks(t *testing.T) {
 		_, err := w.source.Table(t.Context(), question(e, shared, w.now))
 		require.NoError(t, err, e.Name)
 		fmt.Fprintf(&b, "# %s\n", e.Name)
-		asked := slices.DeleteFunc(w.fake.Asked()[before:], func(q string) bool { return strings.HasPrefix(q, "count(") }) // how many there are
+		asked := slices.DeleteFunc(w.fake.Asked()[before:], func(q string) bool { return strings.HasPrefix(q, "count(") || strings.HasPrefix(q, "{") }) // how many there are, and their info metrics
 		slices.Sort(asked)
 		for _, text := range slices.Compact(asked) {
 			fmt.Fprintf(&b, "%s\n", text)

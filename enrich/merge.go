@@ -22,10 +22,11 @@ func (e *Enricher) merge(rules []rule, asked []inquiry, rest []string, allowed t
 	m := merger{e: e, redact: redactor{hides: e.hides, any: len(e.Redact) > 0}, known: map[string]bool{}}
 	for _, i := range asked {
 		if !i.flight.done() {
-			m.out.Pending = true
+			m.waiting = true
 			m.note("no answer from %s within %s: traits follow", i.source.Name, allowed.Round(100*time.Millisecond))
 			continue
 		}
+		m.unsettled = m.unsettled || !i.flight.whole()
 		m.add(i)
 	}
 	switch {
@@ -46,15 +47,18 @@ type merger struct {
 	e      *Enricher
 	out    page.Context
 	redact redactor
-	best   *flight // whose populations the page counts
-	none   *flight
+	best   *answer // whose populations the page counts
+	none   *answer
 	noneOf string // the source of none
-	some   *flight
+	some   *answer
 	known  map[string]bool // notes
+
+	waiting   bool // somebody has not answered yet
+	unsettled bool // somebody has not looked at the past yet
 }
 
 func (m *merger) add(i inquiry) {
-	f, a := i.flight, i.flight.answer
+	f, a := i.flight, i.flight.answer()
 	for _, q := range a.queries {
 		q.Cached = i.reused
 		q.Text, _ = m.redact.query(q.Text)
@@ -78,34 +82,34 @@ func (m *merger) add(i inquiry) {
 			i.rule.name, m.redact.labels(t.Labels), page.Percent(t.Share))
 	}
 	for _, t := range a.finding.Traits {
-		m.trait(t, i, f)
+		m.trait(t, i, f.at, a)
 	}
-	finding := &f.answer.finding
-	if len(finding.Traits) > 0 && (m.best == nil || finding.Traits[0].Score > m.best.answer.finding.Traits[0].Score) {
-		m.best = f
+	finding := &a.finding
+	if len(finding.Traits) > 0 && (m.best == nil || finding.Traits[0].Score > m.best.finding.Traits[0].Score) {
+		m.best = &a
 	}
 	if finding.None && m.none == nil {
-		m.none, m.noneOf = f, i.source.Name
+		m.none, m.noneOf = &a, i.source.Name
 	}
 	if m.some == nil {
-		m.some = f
+		m.some = &a
 	}
 }
 
 // trait adds one trait with its query and link; of two that say the same the
 // more evident one stays.
-func (m *merger) trait(t page.Trait, i inquiry, f *flight) {
+func (m *merger) trait(t page.Trait, i inquiry, at time.Time, a answer) {
 	t.Source, t.Alert = i.source.Name, i.rule.name
 	visible, hidden := m.redact.visible(t.Labels)
-	if f.answer.show != nil {
-		text, cut := m.redact.query(f.answer.show(visible))
+	if a.show != nil {
+		text, cut := m.redact.query(a.show(visible))
 		t.Query = text
 		if l, ok := i.source.Source.(Linker); ok && !hidden && !cut && text != "" {
-			t.Link = l.Link(text, f.at)
+			t.Link = l.Link(text, at)
 		}
 	}
-	if f.answer.course != nil {
-		t.Course = m.course(f.answer.course(m.e.version(visible), visible))
+	if a.course != nil {
+		t.Course = m.course(a.course(m.e.version(visible), visible))
 	}
 	if m.e.hides(m.e.version(t.Labels)) {
 		t.Versions = nil
@@ -154,7 +158,9 @@ func (m *merger) finish() page.Context {
 	slices.SortStableFunc(c.Traits, func(a, b page.Trait) int { return cmp.Compare(b.Score, a.Score) })
 	c.Traits = c.Traits[:min(len(c.Traits), maxTraits)]
 	// While somebody is still to answer, "nothing in common" is too early.
-	c.None = len(c.Traits) == 0 && m.none != nil && !c.Pending
+	c.None = len(c.Traits) == 0 && m.none != nil && !m.waiting
+	// Of "nothing in common" a second look will ask anew, and then of the past too.
+	c.Pending = m.waiting || (m.unsettled && !c.None)
 	counted := m.some
 	switch {
 	case m.best != nil:
@@ -163,12 +169,12 @@ func (m *merger) finish() page.Context {
 		counted = m.none
 	}
 	if counted != nil {
-		finding := counted.answer.finding
+		finding := counted.finding
 		c.Failing, c.Healthy, c.Scope = finding.Failing, finding.Healthy, m.redact.labels(finding.Scope)
-		c.Impact = m.impact(counted.answer.impact)
+		c.Impact = m.impact(counted.impact)
 	}
-	if c.None && m.none.answer.course != nil {
-		c.Course, c.Source = m.course(m.none.answer.course("", nil)), m.noneOf
+	if c.None && m.none.course != nil {
+		c.Course, c.Source = m.course(m.none.course("", nil)), m.noneOf
 	}
 	if !c.Pending {
 		c.At = m.e.Now()

@@ -1,6 +1,10 @@
 package enrich
 
-import "github.com/tocsin/tocsin/page"
+import (
+	"context"
+
+	"github.com/tocsin/tocsin/page"
+)
 
 // Model says what the measures of a table are.
 type Model string
@@ -42,6 +46,7 @@ type Table struct {
 	Buckets [][]float64 // Histogram: events of bucket b (not cumulative) of row i at [b][i], by rising upper bound
 	Queries []page.Query
 	Query   func(labels page.Labels) string // PromQL that shows the members with these labels
+	Before  func(context.Context) *Table    // asks for the Past and returns the table with it; nil when there is none
 	Notes   []string                        // what was left out, in words for the page; they name no label value
 	Source  string
 	Alert   string

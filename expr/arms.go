@@ -58,7 +58,7 @@ func armsOf(e parser.Expr) []parser.Expr {
 // or the right is the same over a shorter window, which sees a fault first.
 func (a *Alert) conjunct(n *parser.BinaryExpr) error {
 	left, right := a.fork(), a.fork()
-	errLeft, errRight := left.condition(n.LHS), error(ErrNoPopulation)
+	errLeft, errRight := left.condition(n.LHS), ErrNoPopulation
 	if n.Op == parser.LAND {
 		errRight = right.condition(n.RHS)
 	}

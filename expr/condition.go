@@ -330,13 +330,13 @@ func additive(e parser.Expr) bool {
 	case *parser.SubqueryExpr:
 		return additive(n.Expr)
 	case *parser.BinaryExpr:
-		switch {
-		case n.Op == parser.ADD || n.Op == parser.SUB:
+		switch n.Op {
+		case parser.ADD, parser.SUB:
 			return additive(n.LHS) && additive(n.RHS)
-		case n.Op == parser.MUL:
+		case parser.MUL:
 			f, rest := scaled(n)
 			return f > 0 && rest != parser.Expr(n) && additive(rest)
-		case n.Op == parser.LOR:
+		case parser.LOR:
 			rest := unfilled(n)
 			return rest != parser.Expr(n) && additive(rest)
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -22,6 +23,14 @@ type Population struct {
 	Edge  string            // Histogram: the edge to divide at, as the server writes it; "" is the threshold
 	By    []string          // ask by these labels only, where single members are too many; nil for members
 	Only  Only              // ask about some values of one label only
+
+	Joined []Joined // labels that members have by an info metric, for Show
+}
+
+// Joined is a label of an info metric, and the labels it shares with members.
+type Joined struct {
+	Metric, Label string
+	On            []string
 }
 
 // Only is a label and the values that are asked about.
@@ -192,8 +201,22 @@ func (a *Alert) sides(r *rewrite) (bad, all parser.Expr) {
 // Show returns PromQL that shows the members which carry all of ls.
 func (a *Alert) Show(p Population, ls map[string]string) string {
 	e := a.member(a.rewrite(p))
+	joined := func(name string) int {
+		return slices.IndexFunc(p.Joined, func(j Joined) bool { return j.Label == name })
+	}
 	for _, name := range slices.Sorted(maps.Keys(ls)) {
-		e = narrowed(e, equal(name, ls[name]))
+		if joined(name) < 0 {
+			e = narrowed(e, equal(name, ls[name]))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(ls)) {
+		if at := joined(name); at >= 0 {
+			info := &parser.VectorSelector{LabelMatchers: []*labels.Matcher{equal(model.MetricNameLabel, p.Joined[at].Metric), equal(name, ls[name])}}
+			e = &parser.BinaryExpr{
+				Op: parser.LAND, LHS: wrapped(e), RHS: info,
+				VectorMatching: &parser.VectorMatching{Card: parser.CardManyToMany, On: true, MatchingLabels: p.Joined[at].On},
+			}
+		}
 	}
 	return a.eligible(e).String()
 }

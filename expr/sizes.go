@@ -3,7 +3,9 @@ package expr
 import (
 	"cmp"
 	"strconv"
+	"strings"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -68,4 +70,18 @@ func (a *Alert) source(p Population) parser.Expr {
 		out = narrowed(out, equal(labels.BucketLabel, "+Inf"))
 	}
 	return out
+}
+
+// Info returns a query for the series of info metrics, their names given as
+// regular expressions, that have one of the values of each label.
+func Info(metrics []string, narrow []Only) string {
+	name, err := labels.NewMatcher(labels.MatchRegexp, model.MetricNameLabel, strings.Join(metrics, "|"))
+	if err != nil { // no series has such a name
+		name = equal(model.MetricNameLabel, strings.Join(metrics, "|"))
+	}
+	s := &parser.VectorSelector{LabelMatchers: []*labels.Matcher{name}}
+	for _, o := range narrow {
+		s.LabelMatchers = append(s.LabelMatchers, oneOf(o.Label, o.Values))
+	}
+	return s.String()
 }

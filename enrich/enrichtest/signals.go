@@ -3,6 +3,7 @@ package enrichtest
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/prometheus/prometheus/model/histogram"
@@ -190,4 +191,28 @@ func Recorded(name string, at time.Time, sample map[string]string, v float64) Se
 	s := Gauge(at, v)
 	s.Labels = b.Labels()
 	return s
+}
+
+// Joined puts series with the same labels together; those of the earlier lists
+// must be older.
+func Joined(lists ...[]Series) []Series {
+	at := map[string]int{}
+	var out []Series
+	for _, s := range slices.Concat(lists...) {
+		if len(s.Samples) == 0 {
+			continue
+		}
+		k := s.Labels.String()
+		if i, ok := at[k]; ok {
+			if old := out[i].Samples; s.Samples[0].At.Before(old[len(old)-1].At) { // of a series that is there all the time
+				old = slices.DeleteFunc(slices.Clone(old), func(p Sample) bool { return !p.At.Before(s.Samples[0].At) })
+				out[i].Samples = old
+			}
+			out[i].Samples = append(out[i].Samples, s.Samples...)
+			continue
+		}
+		at[k] = len(out)
+		out = append(out, s)
+	}
+	return out
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/tocsin/tocsin/page"
 )
 
 // before are the times at which those who are not there any more are looked
@@ -97,10 +95,4 @@ func keys(rows []member) map[string]struct{} {
 
 // group writes the labels by which the rule groups, so that members of one
 // group are written alike.
-func (c *inquiry) group(m []page.Label) string {
-	var own []page.Label
-	for _, name := range c.alert.Grouping() {
-		own = append(own, page.Label{Name: name, Value: value(m, name)})
-	}
-	return key(own)
-}
+func (c *inquiry) group(m member) string { return on(m, c.alert.Grouping()) }

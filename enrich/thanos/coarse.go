@@ -82,9 +82,7 @@ func (c *inquiry) fine(ctx context.Context) ([]member, error) {
 		giveUp(errWide)
 	})
 	rows, err := c.members(ctx)
-	if err == nil && !c.cut { // nobody waits for a count that is not needed any more
-		giveUp(nil)
-	}
+	giveUp(nil) // nobody waits for a count that is not needed any more; the first word stands
 	probe.Wait()
 	switch {
 	case errors.Is(context.Cause(ctx), errWide):
@@ -128,6 +126,7 @@ func (c *inquiry) coarse(ctx context.Context) ([]member, error) {
 		return rows, nil //nolint:nilerr // the coarse answer stands
 	}
 	c.notes = append(c.notes, fmt.Sprintf("%s has too many values: the %d worst were asked about", wide, len(top)))
+	c.patched = true
 	return c.told(rows, apart, wide), nil
 }
 

@@ -26,7 +26,7 @@ func (c *inquiry) parts(t *enrich.Table, rows []member) {
 		if t.Weight[i] == 0 {
 			continue
 		}
-		k := c.group(m.labels)
+		k := c.group(m)
 		groups[k] = append(groups[k], i)
 	}
 	for _, group := range groups {

@@ -120,18 +120,21 @@ func key(ls []page.Label) string {
 
 // table encodes rows as columns.
 func (c *inquiry) table(rows []member) *enrich.Table {
-	rows = slices.DeleteFunc(rows, func(m member) bool {
-		return !c.alert.Keeps(c.who, func(name string) string { return value(m.labels, name) })
-	})
+	rows = c.kept(rows)
+	who := c.who
+	for _, g := range c.gains {
+		who.Joined = append(who.Joined, g.Joined)
+	}
 	t := &enrich.Table{
 		Partial: c.partial, Cut: c.cut, Notes: c.notes, Queries: c.queries, Source: c.source.name,
 		Failing: make([]float64, len(rows)), Weight: make([]float64, len(rows)),
 		Value: make([]float64, len(rows)), Bad: make([]bool, len(rows)),
-		Query:  func(ls page.Labels) string { return c.alert.Show(c.who, ls) },
+		Query:  func(ls page.Labels) string { return c.alert.Show(who, ls) },
 		Course: c.course,
 	}
 	c.measure(t, rows)
 	c.columns(t, rows)
+	c.remember(t, rows)
 	return t
 }
 
@@ -163,6 +166,7 @@ func (c *inquiry) columns(t *enrich.Table, rows []member) {
 			t.Cols[col].Codes[i] = code
 		}
 	}
+	c.columnsGained(t)
 	slices.SortFunc(t.Cols, func(a, b enrich.Column) int { return strings.Compare(a.Name, b.Name) })
 }
 
@@ -232,11 +236,9 @@ func (c *inquiry) breaks(t *enrich.Table) bool {
 }
 
 func (c *inquiry) groupOf(t *enrich.Table, row int) string {
-	var own []page.Label
+	var m member
 	for _, col := range t.Cols {
-		if slices.Contains(c.alert.Grouping(), col.Name) {
-			own = append(own, page.Label{Name: col.Name, Value: col.Dict[col.Codes[row]]})
-		}
+		m.labels = append(m.labels, page.Label{Name: col.Name, Value: col.Dict[col.Codes[row]]})
 	}
-	return key(own)
+	return c.group(m)
 }

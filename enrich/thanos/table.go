@@ -47,7 +47,7 @@ func (s *Source) about(ctx context.Context, text string, q enrich.Question) (*en
 	}
 	var all sync.WaitGroup
 	for _, c := range arms {
-		all.Go(func() { c.answer, c.err = c.run(ctx) })
+		all.Go(func() { c.answer, c.err = c.run(ctx, q.Deadline) })
 	}
 	all.Wait()
 	best := slices.MaxFunc(arms, func(a, b *inquiry) int { return cmp.Compare(a.worth(), b.worth()) }) // the first of equals
@@ -64,7 +64,7 @@ func (s *Source) about(ctx context.Context, text string, q enrich.Question) (*en
 // inquire starts the questions about one condition.
 func (s *Source) inquire(alert *expr.Alert, q enrich.Question) *inquiry {
 	return &inquiry{
-		source: s, alert: alert, at: q.At.Truncate(time.Second), who: s.population(alert, q),
+		source: s, rule: q.Expr, alert: alert, at: q.At.Truncate(time.Second), who: s.population(alert, q),
 	}
 }
 
@@ -83,6 +83,7 @@ func (s *Source) population(alert *expr.Alert, q enrich.Question) expr.Populatio
 // inquiry is the questions about one condition under way.
 type inquiry struct {
 	source *Source
+	rule   string // the expression as the rule has it
 	alert  *expr.Alert
 	who    expr.Population
 	ask    expr.Ask
@@ -96,6 +97,8 @@ type inquiry struct {
 	partial bool
 	cut     bool
 	seen    []string // labels of what was read
+	gains   []gained
+	patched bool // rows of more than one question stand side by side
 	notes   []string
 }
 
@@ -108,7 +111,7 @@ type member struct {
 }
 
 // run asks until there is a population, each time with less to narrow it by.
-func (c *inquiry) run(ctx context.Context) (*enrich.Table, error) {
+func (c *inquiry) run(ctx context.Context, deadline time.Time) (*enrich.Table, error) {
 	rows, err := c.fine(ctx)
 	if err == nil && len(rows) == 0 && c.ask.Narrowed {
 		// A label that narrowed the selectors is not what it was taken for.
@@ -119,18 +122,23 @@ func (c *inquiry) run(ctx context.Context) (*enrich.Table, error) {
 		read := rows
 		if rows, err = c.coarse(ctx); err != nil && len(read) > 0 && ctx.Err() == nil { // a part is better than nothing
 			c.cut, c.who.By = true, nil
-			c.ask = c.alert.Ask(c.who)
+			c.ask, c.patched = c.alert.Ask(c.who), true
 			rows, err = read, nil
 		}
 		return c.table(rows), err
 	}
 	if err == nil && len(rows) == 0 && c.ask.Groups != "" {
 		rows, err = c.values(ctx, c.ask.Groups)
+		c.patched = true
 	}
 	if err == nil && len(rows) == 1 && c.widen() {
 		if more, e := c.fine(ctx); e == nil && len(more) > 1 {
 			rows = more
 		}
+	}
+	rows = c.kept(rows)
+	if err == nil {
+		c.gain(ctx, rows, deadline)
 	}
 	return c.table(rows), err
 }

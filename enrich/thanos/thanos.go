@@ -30,6 +30,8 @@ type Config struct {
 	PartialResponse bool              `yaml:"partial_response" doc:"take what Thanos has when a store does not answer; the page says so"`
 	ReplicaLabels   []string          `yaml:"replica_labels" doc:"labels that tell replicas of one Prometheus apart: Thanos folds them, they are never traits"`
 	DenyLabels      []string          `yaml:"deny_labels,omitempty" doc:"further labels that are never traits; they are summed over"`
+	Baselines       []config.Duration `yaml:"baselines" doc:"how long before the alert its members are looked at too, after the page has left; [] for never"`
+	Info            []Info            `yaml:"info" doc:"metrics whose labels that play a role are joined to members which lack them; [] for none"`
 	TLS             *TLS              `yaml:"tls,omitempty" doc:"for gRPC, which is plain text without it, and for https with a CA or a certificate of your own"`
 	BearerTokenFile config.SecretFile `yaml:"bearer_token_file,omitempty" doc:"file with a token that is sent with each request"`
 	Basic           *Basic            `yaml:"basic_auth,omitempty" doc:"user name and password that are sent with each HTTP request"`
@@ -57,6 +59,8 @@ func defaults() any {
 	return &Config{
 		Timeout: config.Duration(20 * time.Second), MaxSeries: 20_000, MaxBytes: 64 << 20,
 		PartialResponse: true, ReplicaLabels: []string{"replica", "prometheus_replica"},
+		Info:      defaultInfo(),
+		Baselines: []config.Duration{config.Duration(time.Hour), config.Duration(24 * time.Hour), config.Duration(7 * 24 * time.Hour)},
 	}
 }
 
@@ -80,6 +84,14 @@ func (c *Config) Validate() error {
 	}
 	if c.MaxBytes <= 0 {
 		bad("max_bytes", "must be at least 1")
+	}
+	if err := validInfo(c.Info); err != nil {
+		errs = append(errs, err)
+	}
+	for _, d := range c.Baselines {
+		if d.D() < time.Minute {
+			bad("baselines", "must each be at least 1m")
+		}
 	}
 	if c.BearerTokenFile != "" && c.Basic != nil {
 		bad("basic_auth", "stands beside bearer_token_file: write one of them")
@@ -106,6 +118,7 @@ type Source struct {
 	web   *prometheus.Client // nil where only gRPC is known
 	rules *recordings
 	sizes sizes
+	plans plans
 	link  *url.URL     // nil where nothing is
 	close func() error // nil where nothing is held open
 }
@@ -137,7 +150,7 @@ func open(section any, d enrich.Deps) (enrich.Source, error) {
 	if err != nil {
 		return nil, config.Under("tls", err)
 	}
-	s := &Source{name: d.Name, cfg: *c, roles: d.Roles, now: d.Now, sizes: sizes{known: map[string]sized{}}}
+	s := &Source{name: d.Name, cfg: *c, roles: d.Roles, now: d.Now, sizes: sizes{known: map[string]sized{}}, plans: plans{known: map[string]plan{}}}
 	if c.HTTP != "" {
 		s.web, err = prometheus.New(prometheus.Options{
 			URL: c.HTTP, Transport: c.transport(d.Transport, secure), Authorize: c.authorize, Params: c.params(),

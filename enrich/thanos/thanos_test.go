@@ -83,8 +83,7 @@ func TestWaysAgree(t *testing.T) {
 			for i := range table.Queries {
 				table.Queries[i].Took, table.Queries[i].Bytes = 0, 0
 			}
-			table.Query = nil
-			table.Course = nil
+			table.Query, table.Before, table.Course = nil, nil, nil
 			got = append(got, table)
 		}
 		require.Equal(t, got[0], got[1], text)
@@ -174,6 +173,46 @@ func TestExpr(t *testing.T) {
 	require.ErrorContains(t, err, "http is not configured")
 }
 
+// The past is what the same members did at earlier times; one that was not
+// there has nothing.
+func TestBaselines(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	req := func(at time.Time, host, code string, perSecond float64) enrichtest.Series {
+		return enrichtest.Counter(at, perSecond, "__name__", "req_total", "host", host, "code", code)
+	}
+	hour, day := now.Add(-time.Hour), now.Add(-24*time.Hour)
+	f := enrichtest.New(t,
+		req(now, "a", "500", 4), req(now, "a", "200", 6), req(now, "b", "200", 10), req(now, "new", "200", 10),
+		req(hour, "a", "500", 1), req(hour, "a", "200", 9), req(hour, "b", "200", 20), req(day, "gone", "200", 1),
+	)
+	s := open(t, func(c *thanos.Config) {
+		c.HTTP, c.Baselines = f.URL, []config.Duration{config.Duration(time.Hour), config.Duration(24 * time.Hour)}
+	})
+	table, err := s.Table(t.Context(), enrich.Question{Expr: `sum(rate(req_total{code="500"}[1m])) / sum(rate(req_total[1m])) > 0.1`, At: now})
+	require.NoError(t, err)
+	require.Empty(t, table.Past, "the first answer waits for no past")
+	require.Len(t, table.Queries, 2)
+	late := table.Before(t.Context())
+	require.Empty(t, table.Past, "which others may be reading")
+	require.Len(t, late.Queries, 6)
+	require.Len(t, late.Past, 2)
+	host := late.Cols[0]
+	for i := range late.Rows() {
+		want := map[string][2]float64{"a": {60, 600}, "b": {0, 1200}, "new": {0, 0}}[host.Dict[host.Codes[i]]]
+		require.InDelta(t, want[0], late.Past[0].Failing[i], 1)
+		require.InDelta(t, want[1], late.Past[0].Weight[i], 1)
+		require.Zero(t, late.Past[1].Weight[i])
+	}
+	require.Equal(t, "1h", late.Past[0].Name)
+	require.Equal(t, "1d", late.Past[1].Name)
+
+	f.Misbehave(enrichtest.Trouble{Status: 500})
+	late = table.Before(t.Context())
+	require.Empty(t, late.Past)
+	require.Contains(t, late.Notes, "not known: what was 1h before")
+	require.Equal(t, table.Rows(), late.Rows(), "the answer itself stands")
+}
+
 // Recorded series are asked for by what records them, the list of rules is
 // read once a minute, and without it they are asked for themselves.
 func TestRecordingRules(t *testing.T) {
@@ -250,6 +289,11 @@ func TestValidate(t *testing.T) {
 		{"no time", func(c *thanos.Config) { c.HTTP, c.Timeout = "http://t", 0 }, "timeout: must be"},
 		{"no series", func(c *thanos.Config) { c.HTTP, c.MaxSeries = "http://t", 0 }, "max_series: must be"},
 		{"no bytes", func(c *thanos.Config) { c.HTTP, c.MaxBytes = "http://t", -1 }, "max_bytes: must be"},
+		{"no baseline", func(c *thanos.Config) { c.HTTP, c.Baselines = "http://t", []config.Duration{1} }, "baselines: must each be"},
+		{"info without labels", func(c *thanos.Config) { c.HTTP, c.Info = "http://t", []thanos.Info{{Metrics: []string{"a"}}} }, "info[0]: needs both"},
+		{"info of no name", func(c *thanos.Config) {
+			c.HTTP, c.Info = "http://t", []thanos.Info{{Metrics: []string{"("}, On: []string{"pod"}}}
+		}, "info[0].metrics: \"(\" is no regular expression"},
 		{"two credentials", func(c *thanos.Config) {
 			c.HTTP, c.BearerTokenFile, c.Basic = "http://t", "x", &thanos.Basic{Username: "u", PasswordFile: "p"}
 		}, "basic_auth: stands beside"},
