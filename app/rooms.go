@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/tocsin/tocsin/notify"
 	"github.com/tocsin/tocsin/page"
@@ -13,7 +12,7 @@ import (
 // rooms are one generation: all that a reload replaces.
 type rooms struct {
 	parts    *parts
-	door     http.Handler
+	door     *webhook.Handler
 	pipeline *pipeline.Worker
 	notify   *notify.Worker
 	stop     context.CancelFunc

@@ -46,6 +46,7 @@ func TestStories(t *testing.T) {
 			"said":    said,
 			"source":  setSource,
 			"expand":  expand,
+			"since":   since,
 		},
 	})
 }
@@ -235,4 +236,12 @@ func expand(ts *testscript.TestScript, _ bool, args []string) {
 		text := os.Expand(ts.ReadFile(name), ts.Getenv)
 		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o600))
 	}
+}
+
+// since FILE AGO: replaces $AT in the file by the time so long ago.
+func since(ts *testscript.TestScript, _ bool, args []string) {
+	ago, err := time.ParseDuration(args[1])
+	ts.Check(err)
+	text := strings.ReplaceAll(ts.ReadFile(args[0]), "$AT", time.Now().Add(-ago).UTC().Format(time.RFC3339))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }

@@ -101,7 +101,7 @@ const (
 // names that say what a change was made to, whatever the sender calls it.
 func identity(name string) string {
 	switch name {
-	case "service", "app", "application", "job", "repository", "deployment", "app_kubernetes_io_name":
+	case "service", "app", "application", "job":
 		return "service"
 	case "dc", "datacentre", "datacenter":
 		return "place"
