@@ -58,6 +58,7 @@ func Compose(m Message, now time.Time) Text {
 		Since:    since(p, began, ended, now),
 		Alone:    Clean(page.Context{Traits: p.Traits, Onset: p.Onset}.Alone(), maxLine),
 		Impact:   Clean(p.Impact.Words(), maxLine),
+		Owner:    Clean(m.Owner.Name, maxValue),
 		Summary:  Clean(p.Summary, maxSummary),
 		Details:  CleanLines(p.Details, maxDetails),
 		Links:    links(p.Links),

@@ -79,6 +79,9 @@ func (Dater) Follows(o page.Onset, c page.Context, where page.Labels, known []pa
 			continue
 		}
 		near = append(near, k)
+		if cause != nil && k.Title == cause.Title && r <= rank {
+			continue // the same, as it showed in the data a moment later
+		}
 		before := !k.At.After(o.To) && !k.At.Before(o.From.Add(-window))
 		if before && r >= nearby && r >= rank {
 			cause, rank = &k, r

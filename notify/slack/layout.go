@@ -47,7 +47,7 @@ func layout(m notify.Message) content {
 		c.attachments = []slack.Attachment{{
 			Color:    colour(m.Page), //nolint:misspell // Slack's word
 			Fallback: escape(short.Headline, maxText),
-			Blocks:   slack.Blocks{BlockSet: body(short, m.PageURL)},
+			Blocks:   slack.Blocks{BlockSet: append(body(short, m.PageURL), owner(short, m.Owner.Slack)...)},
 		}}
 		if fits(c) {
 			break
