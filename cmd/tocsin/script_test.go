@@ -47,6 +47,7 @@ func TestStories(t *testing.T) {
 			"source":  setSource,
 			"expand":  expand,
 			"since":   since,
+			"pages":   firstPage,
 		},
 	})
 }
@@ -244,4 +245,19 @@ func since(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	text := strings.ReplaceAll(ts.ReadFile(args[0]), "$AT", time.Now().Add(-ago).UTC().Format(time.RFC3339))
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}
+
+// pages URL PATH: gets PATH under the first page that the list at URL has.
+func firstPage(ts *testscript.TestScript, _ bool, args []string) {
+	res, err := http.Get(args[0]) //nolint:forbidigo // to a loopback server
+	ts.Check(err)
+	defer res.Body.Close()
+	var list []struct {
+		Problem string `json:"problem"`
+	}
+	ts.Check(json.NewDecoder(res.Body).Decode(&list))
+	if len(list) == 0 {
+		ts.Fatalf("no page")
+	}
+	get(ts, false, []string{args[0] + "/" + list[0].Problem + "/" + args[1]})
 }
