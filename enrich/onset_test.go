@@ -100,7 +100,7 @@ func TestImpactAndVersionsComeFromTheTableAlone(t *testing.T) {
 		}
 		t.Failing, t.Weight = []float64{0, 1, 40, 40}, []float64{500, 300, 100, 100}
 		t.Value, t.Bad = make([]float64, 4), make([]bool, 4)
-		t.Course = func(by string, ls page.Labels) page.Course { return page.Course{Query: "course", By: by} }
+		t.Course = func(by string, _ page.Labels) page.Course { return page.Course{Query: "course", By: by} }
 		return t, nil
 	}}
 	roles := enrich.Roles{"deploy": {"deploy"}, "datacentre": {"dc"}, "user": {"user"}}
