@@ -28,7 +28,7 @@ test: ## run all unit tests and stories, with the race detector
 demo: build ## a bad deploy strikes in a world in a box; ARGS=--once, ARGS=--thanos
 	$(BIN)/tocsin-lab demo $(ARGS)
 
-e2e: build tools ## every fault on real Prometheus x2, Thanos, Alertmanager x2
+e2e: build ## every fault on real Prometheus x2, Thanos, Alertmanager x2
 	$(BIN)/tocsin-lab e2e $(ARGS)
 
 faults: build ## SIGKILL under load, hostile sources and targets; seed and ledger printed
@@ -38,7 +38,7 @@ faults: build ## SIGKILL under load, hostile sources and targets; seed and ledge
 bench: ## benchmarks, each beside a peer or the naive way
 	go test -run '^$$' -bench . -benchmem $(ARGS) ./...
 
-accuracy: build tools ## right trait in the first message over 10 faults; ARGS="--faults 20"
+accuracy: build ## right trait in the first message over 10 faults; ARGS="--faults 20"
 	$(BIN)/tocsin-lab measure $(ARGS)
 
 fuzz: ## every fuzz target for FUZZTIME (30s)
@@ -54,13 +54,16 @@ golden: ## rewrite every golden and generated reference, then show what changed
 	UPDATE=1 go test ./... > /dev/null || true
 	git diff --stat
 
-rules: $(CACHE)/promtool ## check the rules the lab ships
-	$(BIN)/tocsin-lab rules | $(CACHE)/promtool check rules
+rules: $(BIN)/tocsin-lab $(CACHE)/promtool ## check the rules and the Prometheus config the lab ships, fast and stock
+	@for settings in fast stock; do \
+	  $(BIN)/tocsin-lab configs --settings $$settings .lab/configs-$$settings > /dev/null; \
+	  $(CACHE)/promtool check rules .lab/configs-$$settings/rules.yml; \
+	done
 
 dashboards: ## check the shipped dashboards
 	@echo "no dashboards are shipped yet"
 
-tools: $(CACHE)/prometheus $(CACHE)/alertmanager $(CACHE)/thanos ## build the pinned Prometheus, Alertmanager and Thanos
+tools: $(CACHE)/prometheus $(CACHE)/alertmanager $(CACHE)/thanos ## build the pinned Prometheus, Alertmanager and Thanos (the lab builds what is not on PATH)
 
 $(CACHE)/prometheus $(CACHE)/promtool &: tools/prometheus/go.mod
 	tools/build prometheus "about 4 minutes on 2 cores" -tags remove_all_sd

@@ -14,8 +14,9 @@ import (
 
 // api serves the pages to operators and scripts, as JSON.
 type api struct {
-	store store.Store
-	log   *slog.Logger
+	store  store.Store
+	log    *slog.Logger
+	redact func() []string // labels whose values are not shown
 }
 
 // listed bounds one answer of the list.
@@ -74,7 +75,7 @@ func (a *api) show(w http.ResponseWriter, r *http.Request) {
 // view is the page with the receipts of its episode, and its clock with the
 // first of them.
 func (a *api) view(ctx context.Context, p page.Problem) (page.Page, error) {
-	v := p.View()
+	v := p.View().Redact(a.redact()...)
 	recs, err := a.store.Scan(ctx, store.ReceiptPrefix(p.ID, p.Episode), "", 100)
 	if err != nil {
 		return v, err

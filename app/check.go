@@ -28,6 +28,7 @@ type Finding struct {
 	What  string `json:"what"` // "config", "source main", "target slack/payments", "alertmanager dc1"
 	OK    bool   `json:"ok"`
 	Error string `json:"error,omitempty"`
+	Note  string `json:"note,omitempty"` // why it was not asked
 	File  string `json:"file,omitempty"`
 	Line  int    `json:"line,omitempty"`
 }
@@ -99,7 +100,7 @@ func (b *parts) connect(ctx context.Context) []Finding {
 		if c, ok := t.Notifier.(notify.Checker); ok {
 			try("target "+t.String(), c.Check)
 		} else {
-			out = append(out, Finding{What: "target " + t.String() + " (cannot be asked without telling somebody; see `tocsin page test`)", OK: true})
+			out = append(out, Finding{What: "target " + t.String(), OK: true, Note: "cannot be asked without telling somebody; see `tocsin page test`"})
 		}
 	}
 	return out
@@ -119,6 +120,9 @@ func printFindings(w io.Writer, o CheckOptions, found []Finding) error {
 		line := mark + "  " + f.What
 		if f.Error != "" {
 			line += ": " + f.Error
+		}
+		if f.Note != "" {
+			line += " (" + f.Note + ")"
 		}
 		if _, err := fmt.Fprintln(w, line); err != nil {
 			return err

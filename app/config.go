@@ -15,7 +15,7 @@ type Config struct {
 	Listen               string            `yaml:"listen" doc:"Address of the webhook, /metrics and health."`
 	WebConfigFile        config.SecretFile `yaml:"web_config_file" doc:"Prometheus web config file (TLS, client certificates, basic auth users) for both listeners. rate_limit is refused: Alertmanager never retries its 429."`
 	AllowUnauthenticated bool              `yaml:"allow_unauthenticated" doc:"Accept webhooks without credentials on an address beyond loopback. Anyone who reaches it can page you."`
-	PublicURL            string            `yaml:"public_url" doc:"Address people reach Tocsin at, for links on the page."`
+	PublicURL            string            `yaml:"public_url" doc:"Address people reach Tocsin at. Nothing links there yet: the page of its own comes with the web room."`
 	Alertmanagers        []Alertmanager    `yaml:"alertmanagers" need:"true" doc:"The clusters that send webhooks."`
 	Operators            Operators         `yaml:"operators" doc:"The operators' listener: API, reload. Webhook tokens change nothing there."`
 	Store                Store             `yaml:"store" doc:"Where state is kept."`

@@ -167,3 +167,12 @@ type lent struct {
 	log       *slog.Logger
 	now       func() time.Time
 }
+
+// redacted lists the labels whose values never leave Tocsin.
+func (p *plan) redacted() []string {
+	var out []string
+	for _, role := range p.Traits.Redact {
+		out = append(out, p.Traits.Roles[role]...)
+	}
+	return out
+}

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +25,7 @@ type PreviewOptions struct {
 	ConfigFile string
 	Payload    string // file, or - for standard input
 	Cluster    string
-	Target     string // kind/name
+	Target     string // kind/name; "": the first of the payload's receiver
 	Output     string // text, json, or a kind of target
 	Log        *slog.Logger
 }
@@ -41,12 +43,19 @@ func Preview(ctx context.Context, in io.Reader, out io.Writer, o PreviewOptions)
 		return err
 	}
 	cluster := cmp.Or(o.Cluster, b.plan.Alertmanagers[0].Name)
+	if _, known := b.asker[cluster]; !known {
+		return fmt.Errorf("no cluster is called %q in %s; there are: %s", cluster, o.ConfigFile,
+			strings.Join(slices.Sorted(maps.Keys(b.asker)), ", "))
+	}
 	n, err := webhook.Decode(cluster, body, webhook.DefaultLimits())
 	if err != nil {
 		return fmt.Errorf("%s: %w", o.Payload, err)
 	}
 	p := b.walk(ctx, n)
-	v := p.View()
+	v := p.View().Redact(b.plan.redacted()...)
+	if _, note := b.router.Route(v.Receiver, v.Self); note != "" {
+		v.Notes = append(v.Notes, page.Note{Room: "notify", Text: note})
+	}
 	switch o.Output {
 	case "json":
 		enc := json.NewEncoder(out)
@@ -69,8 +78,12 @@ func (b *parts) walk(ctx context.Context, n page.Notification) page.Problem {
 	})
 	p := s.Problem
 	if !s.Opened { // a resolve: shown as the last word on what it resolves
-		p.Opened, p.Ended = now, now
-		p.Clock.Started = now
+		p.Episode, p.Revision, p.Ended = 1, 1, now
+		for _, a := range n.Alerts {
+			if p.Clock.Started.IsZero() || a.StartsAt.Before(p.Clock.Started) {
+				p.Clock.Started = a.StartsAt
+			}
+		}
 		return p
 	}
 	deadline := pipeline.Deadline{Critical: b.plan.Deadline.Critical.D(), Other: b.plan.Deadline.Other.D()}
@@ -88,8 +101,12 @@ func (b *parts) walk(ctx context.Context, n page.Notification) page.Problem {
 
 // render shows what would go over the wire to a target of the wanted kind.
 func (b *parts) render(out io.Writer, v page.Page, o PreviewOptions) error {
+	told, note := b.router.Route(v.Receiver, v.Self)
+	if o.Target != "" || note != "" {
+		told = b.router.Targets() // nothing of this receiver to show
+	}
 	var names []string
-	for _, t := range b.router.Targets() {
+	for _, t := range told {
 		names = append(names, t.String())
 		if t.Kind != o.Output || o.Target != "" && t.String() != o.Target {
 			continue
@@ -110,12 +127,19 @@ func (b *parts) render(out io.Writer, v page.Page, o PreviewOptions) error {
 		_, err = pretty.WriteTo(out)
 		return err
 	}
-	return fmt.Errorf("no target %s of kind %s in %s; there are: %s", o.Target, o.Output, o.ConfigFile, strings.Join(names, ", "))
+	if o.Target != "" {
+		return fmt.Errorf("no target of kind %s is called %s in %s; there are: %s", o.Output, o.Target, o.ConfigFile, strings.Join(names, ", "))
+	}
+	return fmt.Errorf("receiver %q has no target of kind %s in %s: it tells %s", v.Receiver, o.Output, o.ConfigFile, strings.Join(names, ", "))
 }
 
 func openMessage(v page.Page, t notify.Target, owners notify.Owners) notify.Message {
 	now := time.Now()
-	m := notify.Message{Verb: notify.VerbOpen, Page: v, Receipt: page.Receipt{
+	verb := notify.VerbOpen
+	if v.State == page.Closed {
+		verb = notify.VerbResolve
+	}
+	m := notify.Message{Verb: verb, Page: v, Receipt: page.Receipt{
 		Delivery: notify.DeliveryID(v.Problem, v.Episode, t.String()),
 		Problem:  v.Problem, Episode: v.Episode, Receiver: v.Receiver, Target: t.String(), Since: now,
 	}}

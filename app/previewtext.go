@@ -55,7 +55,7 @@ func previewText(t notify.Text, v page.Page) string {
 func suffix(q page.Query) string {
 	switch {
 	case q.Error != "":
-		return " → " + q.Error
+		return " → " + notify.Clean(q.Error, 500)
 	case q.Partial:
 		return " → partial"
 	case q.Cached:

@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"io"
+	"sync"
 
 	"github.com/tocsin/tocsin/notify"
 	"github.com/tocsin/tocsin/page"
@@ -16,6 +18,20 @@ type rooms struct {
 	pipeline *pipeline.Worker
 	notify   *notify.Worker
 	stop     context.CancelFunc
+}
+
+// run works until ctx ends and what is under way is done; then nobody asks this
+// generation's sources any more.
+func (r *rooms) run(ctx context.Context) {
+	var workers sync.WaitGroup
+	workers.Go(func() { r.pipeline.Run(ctx) })
+	workers.Go(func() { r.notify.Run(ctx) })
+	workers.Wait()
+	for _, s := range r.parts.sources {
+		if c, ok := s.Source.(io.Closer); ok {
+			_ = c.Close() // what it still held it has let go of
+		}
+	}
 }
 
 // writers is how many problems are worked on at once. Each may wait for context
@@ -42,7 +58,7 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 			Log: h.options.Log, Now: h.lent.now, Tracer: h.tracer, Metrics: h.metrics.webhook,
 		},
 		pipeline: &pipeline.Worker{
-			Store: h.store, Enricher: b.enricher, Dater: b.enricher, Outbox: b.router, Asker: b.asker, Writers: writers,
+			Store: h.store, Enricher: b.enricher, Dater: b.enricher, Outbox: b.router, Asker: b.asker, Writers: writers, Redact: p.redacted(),
 			Deadline: pipeline.Deadline{Critical: p.Deadline.Critical.D(), Other: p.Deadline.Other.D()},
 			Log:      h.options.Log, Now: h.lent.now, Tracer: h.tracer,
 			Metrics: h.metrics.pipeline, Observe: h.metrics.observe,
@@ -66,7 +82,7 @@ func (h *house) alarm(door *webhook.Door, r *notify.Router) func(context.Context
 		}
 		e := webhook.Alarm("TocsinTargetRefuses",
 			target+" takes no pages: "+err.Error(),
-			"The page \""+p.Title+"\" waits and is tried every few minutes. Mend the target or its config.",
+			"The page \""+p.Title+"\" waits and is tried again and again. Mend the target or its config.",
 			page.Labels{"target": target}, h.lent.now())
 		if err := door.Put(ctx, e); err != nil {
 			h.options.Log.Error("raise alarm", "notifier", target, "err", err)

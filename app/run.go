@@ -40,7 +40,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	reg := newRegistry(o.Version)
 	metrics := newMetrics(reg)
-	tracer, flush, err := newTracer(ctx, p.Tracing, o.Version)
+	tracer, flush, err := newTracer(ctx, p.Tracing, o.Version, o.Log)
 	if err != nil {
 		return err
 	}
@@ -87,8 +87,7 @@ func (h *house) furnish(p *plan) error {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	next.stop = stop
-	h.running.Go(func() { next.pipeline.Run(ctx) })
-	h.running.Go(func() { next.notify.Run(ctx) })
+	h.running.Go(func() { next.run(ctx) })
 	if old := h.rooms.Swap(next); old != nil {
 		old.stop()
 	}
@@ -126,6 +125,7 @@ func (h *house) sameFrame(p *plan) error {
 		{"store.bolt.path", old.Store.Bolt.Path, p.Store.Bolt.Path},
 		{"web_config_file", string(old.WebConfigFile), string(p.WebConfigFile)},
 		{"tracing.otlp_endpoint", old.Tracing.OTLPEndpoint, p.Tracing.OTLPEndpoint},
+		{"tracing.sample_ratio", fmt.Sprint(old.Tracing.SampleRatio), fmt.Sprint(p.Tracing.SampleRatio)},
 	} {
 		if f.was != f.is {
 			return fmt.Errorf("%s changed from %q to %q: that takes a restart", f.key, f.was, f.is)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -63,7 +64,8 @@ func (h *house) listen(addr string, handler http.Handler) (*server, error) {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	return &server{listener: l, http: &http.Server{
-		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 5 * time.Minute,
+		Handler: handler, ErrorLog: slog.NewLogLogger(h.options.Log.Handler(), slog.LevelWarn),
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 5 * time.Minute,
 	}}, nil
 }
 
@@ -83,6 +85,7 @@ func (s *server) run(h *house, webConfig string) error {
 func (h *house) frontDoor(reg *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/webhook/alertmanager", h.webhook)
+	mux.HandleFunc("/webhook/alertmanager/{$}", h.webhook) // a 404 would lose the page
 	mux.HandleFunc("/webhook/changes", h.change)
 	h.health(mux, reg)
 	// reload is here too, for those who know the way from Prometheus; webhook
@@ -96,7 +99,7 @@ func (h *house) backDoor(reg *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	h.health(mux, reg)
 	mux.Handle("POST /-/reload", h.operated(true, h.serveReload))
-	a := &api{store: h.store, log: h.options.Log}
+	a := &api{store: h.store, log: h.options.Log, redact: func() []string { return h.rooms.Load().parts.plan.redacted() }}
 	mux.Handle("GET /api/v1/pages", h.operated(false, a.list))
 	mux.Handle("GET /api/v1/pages/{id}", h.operated(false, a.show))
 	mux.Handle("GET /api/v1/pages/{id}/traits", h.operated(false, a.traits))

@@ -3,7 +3,11 @@ package app
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
 
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -15,14 +19,22 @@ import (
 // newTracer returns the tracer of the house and how to flush it. Without an
 // endpoint it costs nothing. Exporting happens in the background: a collector
 // that is down loses spans, never a page.
-func newTracer(ctx context.Context, t Tracing, version string) (trace.Tracer, func(context.Context) error, error) {
+func newTracer(ctx context.Context, t Tracing, version string, log *slog.Logger) (trace.Tracer, func(context.Context) error, error) {
 	if t.OTLPEndpoint == "" {
 		return noop.NewTracerProvider().Tracer("tocsin"), func(context.Context) error { return nil }, nil
 	}
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(t.OTLPEndpoint))
+	at, err := url.Parse(t.OTLPEndpoint)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open trace exporter: %w", err)
 	}
+	if strings.Trim(at.Path, "/") == "" {
+		at.Path = "/v1/traces" // the exporter would post to / and the collector answer 404
+	}
+	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(at.String()))
+	if err != nil {
+		return nil, nil, fmt.Errorf("open trace exporter: %w", err)
+	}
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("export traces", "err", err) }))
 	provider := sdktrace.NewTracerProvider(
 		sdktrace.WithBatcher(exporter),
 		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(t.SampleRatio))),

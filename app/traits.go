@@ -39,18 +39,18 @@ func (a *api) traits(w http.ResponseWriter, r *http.Request) {
 	case rev == 0:
 		a.fail(w, http.StatusNotFound, errors.New("no page has this id"))
 	default:
-		writeJSON(w, http.StatusOK, explain(p))
+		writeJSON(w, http.StatusOK, explain(p, a.redact()))
 	}
 }
 
-func explain(p page.Problem) explanation {
-	c := p.Context
+func explain(p page.Problem, hidden []string) explanation {
+	c, v := p.Context, p.View().Redact(hidden...)
 	return explanation{
 		Problem: p.ID, Episode: p.Episode, Revision: p.Revision,
-		Headline: page.Headline(c), Alone: c.Alone(), Reach: c.Impact.Words(),
+		Headline: v.Headline, Alone: page.Context{Traits: v.Traits, Onset: v.Onset}.Alone(), Reach: v.Impact.Words(),
 		None: c.None, Pending: c.Pending, Failing: c.Failing, Healthy: c.Healthy,
-		Traits: orEmpty(c.Traits), Scope: c.Scope, Course: c.Course, Onset: c.Onset, Changes: orEmpty(c.Changes),
-		Impact: c.Impact, Queries: orEmpty(c.Queries), Notes: orEmpty(c.Notes),
+		Traits: v.Traits, Scope: v.Scope, Course: c.Course, Onset: v.Onset, Changes: orEmpty(v.Changes),
+		Impact: v.Impact, Queries: orEmpty(v.Queries), Notes: v.Notes,
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tocsin/tocsin/page"
@@ -38,6 +39,7 @@ func (l *lane) deliver(ctx context.Context, lease store.Lease) error {
 		l.log.Error("item cannot be read and is dropped", "item", lease.ID, "err", err)
 		return l.Store.Apply(ctx, store.Done(lease))
 	}
+	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": d.work.Trace})
 	if err := d.load(ctx); err != nil {
 		if errors.Is(err, store.ErrNotFound) {
 			l.log.Error("page is not in the store and its item is dropped", "item", lease.ID, "err", err)

@@ -34,16 +34,18 @@ type work struct {
 	Problem  string `json:"problem"`
 	Episode  int    `json:"episode"`
 	Receiver string `json:"receiver"`
-	Note     string `json:"note,omitempty"` // what the router owes the reader
-	At       int64  `json:"at"`             // when the revision was made, Unix milliseconds
+	Note     string `json:"note,omitempty"`  // what the router owes the reader
+	At       int64  `json:"at"`              // when the revision was made, Unix milliseconds
+	Trace    string `json:"trace,omitempty"` // W3C traceparent of the step that made it
 }
 
 // Ops returns one Enqueue per target. The items are the same for the same
 // revision, so applying them again changes nothing.
 func (r *Router) Ops(p page.Problem) []store.Op {
-	targets, note := r.targets(p)
+	targets, note := r.Route(p.Receiver, p.Self)
+	targets = r.alsoTold(targets, p.Told)
 	// strings and numbers always encode
-	value, _ := json.Marshal(work{Problem: p.ID, Episode: p.Episode, Receiver: p.Receiver, Note: note, At: p.Updated.UnixMilli()})
+	value, _ := json.Marshal(work{Problem: p.ID, Episode: p.Episode, Receiver: p.Receiver, Note: note, At: p.Updated.UnixMilli(), Trace: p.Trace})
 	ops := make([]store.Op, 0, len(targets))
 	for _, t := range targets {
 		ops = append(ops, store.Enqueue(store.Item{
@@ -57,19 +59,33 @@ func (r *Router) Ops(p page.Problem) []store.Op {
 	return ops
 }
 
-func (r *Router) targets(p page.Problem) (targets []Target, note string) {
-	named, known := r.receiver(p.Receiver)
+// alsoTold adds those who were told of the episode before a reload sent it
+// elsewhere: what stands open there must be ended there.
+func (r *Router) alsoTold(targets []Target, told []string) []Target {
+	for _, t := range r.Targets() {
+		is := func(o Target) bool { return o.String() == t.String() }
+		if slices.Contains(told, t.String()) && !slices.ContainsFunc(targets, is) {
+			targets = append(slices.Clip(targets), t)
+		}
+	}
+	return targets
+}
+
+// Route returns who is told of a receiver's problems, or of Tocsin's own, and
+// what they are told beside it when that is not who was meant.
+func (r *Router) Route(receiver string, self bool) (targets []Target, note string) {
+	named, known := r.receiver(receiver)
 	switch {
-	case p.Self && len(r.LastResort) > 0:
+	case self && len(r.LastResort) > 0:
 		return r.LastResort, ""
 	case known:
 		return named, ""
-	case p.Self:
+	case self:
 		return r.Receivers[r.First], ""
 	}
-	note = fmt.Sprintf("receiver %q is not configured in Tocsin: sent to the last resort", p.Receiver)
+	note = fmt.Sprintf("receiver %q is not configured in Tocsin: sent to the last resort", receiver)
 	if len(r.LastResort) == 0 {
-		note = fmt.Sprintf("receiver %q is not configured in Tocsin: sent to receiver %q", p.Receiver, r.First)
+		note = fmt.Sprintf("receiver %q is not configured in Tocsin: sent to receiver %q", receiver, r.First)
 		return r.Receivers[r.First], note
 	}
 	return r.LastResort, note

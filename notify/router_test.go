@@ -60,6 +60,21 @@ func TestRouterChoosesTargets(t *testing.T) {
 	}
 }
 
+// Who was told of an episode hears its end, also when a reload has sent its
+// receiver elsewhere; who is gone from the config cannot.
+func TestRouterKeepsThoseWhoWereTold(t *testing.T) {
+	a, b, ops := notify.Target{Kind: "slack", Name: "a"}, notify.Target{Kind: "slack", Name: "b"}, notify.Target{Kind: "pagerduty", Name: "ops"}
+	r := &notify.Router{Receivers: map[string][]notify.Target{"new-name": {a, b}}, First: "new-name", LastResort: []notify.Target{ops}}
+	p := problem(id(1))
+	p.Receiver, p.Told = "old-name", []string{"pagerduty/ops", "slack/a", "slack/gone"}
+	var lanes []string
+	for _, op := range r.Ops(p) {
+		lanes = append(lanes, op.Item.Lane)
+	}
+	require.Equal(t, []string{"deliver/pagerduty/ops", "deliver/slack/a"}, lanes)
+	require.Equal(t, []notify.Target{a, b}, r.Receivers["new-name"], "the route itself is left as it is")
+}
+
 func TestPriorityFollowsSeverity(t *testing.T) {
 	r := &notify.Router{Receivers: map[string][]notify.Target{"team": {{Kind: "slack", Name: "a"}}}}
 	critical := r.Ops(problem(id(1)))[0].Item.Priority

@@ -308,16 +308,16 @@ func TestARepeatThatWasRefusedStaysDoubtful(t *testing.T) {
 	})
 }
 
-func TestConfigIsTriedEveryFiveMinutes(t *testing.T) {
+func TestConfigIsTriedTwiceAMinute(t *testing.T) {
 	virtually(t, &scripted{errs: []error{class(remote.Config), class(remote.Config), class(remote.Config)}}, func(t *testing.T, v *timed) {
 		p := problem(id(1))
 		v.put(t, p)
-		pass(12 * time.Minute)
+		pass(80 * time.Second)
 		require.Equal(t, page.Failed, v.receipt(t, p).State)
 		require.Len(t, v.made(), 3)
-		require.Equal(t, 5*time.Minute, v.made()[1].at)
+		require.Equal(t, 30*time.Second, v.made()[1].at)
 		require.Equal(t, int64(1), v.alarms.Load())
-		pass(5 * time.Minute)
+		pass(30 * time.Second)
 		require.Equal(t, page.Sent, v.receipt(t, p).State)
 	})
 }

@@ -55,7 +55,7 @@ func DefaultTiming() Timing {
 	return Timing{
 		PerTarget: 4, Timeout: 30 * time.Second, Grace: 5 * time.Second,
 		BackoffMin: time.Second, BackoffMax: time.Minute,
-		Reconcile: 2 * time.Second, RepeatAfter: time.Minute, Mend: 5 * time.Minute, Expire: 24 * time.Hour,
+		Reconcile: 2 * time.Second, RepeatAfter: time.Minute, Mend: 30 * time.Second, Expire: 24 * time.Hour,
 	}
 }
 

@@ -54,7 +54,7 @@ type Alert struct {
 // Severity reads the alert's severity label. Unknown words count as warning:
 // an alert that names no severity should be seen, and should wake nobody at once.
 func (a Alert) Severity() Severity {
-	switch strings.ToLower(a.Labels["severity"]) {
+	switch strings.ToLower(strings.TrimSpace(a.Labels["severity"])) {
 	case "critical", "page", "emergency", "fatal", "p1", "sev1":
 		return Critical
 	case "error", "high", "major", "p2", "sev2":

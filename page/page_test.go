@@ -68,7 +68,7 @@ func TestProblemIDKeepsItsPartsApart(t *testing.T) {
 
 func TestSeverityOfAnAlert(t *testing.T) {
 	for label, want := range map[string]page.Severity{
-		"critical": page.Critical, "PAGE": page.Critical, "error": page.Error, "warning": page.Warning,
+		"critical": page.Critical, " critical\n": page.Critical, "PAGE": page.Critical, "error": page.Error, "warning": page.Warning,
 		"info": page.Info, "": page.Warning, "banana": page.Warning, "none": page.Info,
 	} {
 		require.Equal(t, want, page.Alert{Labels: page.Labels{"severity": label}}.Severity(), label)

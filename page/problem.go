@@ -46,6 +46,8 @@ type Problem struct {
 	Members  map[string]Member `json:"members"`        // by Alert.ID
 	Context  Context           `json:"context"`
 	Clock    Clock             `json:"clock"`
+	Told     []string          `json:"told,omitempty"`  // targets of this episode, "slack/payments": they hear its end, also when the route has changed since
+	Trace    string            `json:"trace,omitempty"` // W3C traceparent of the step that made this revision
 }
 
 // Clock is when the open episode passed each stage; zero where it has not.

@@ -69,6 +69,7 @@ func advanceGroup(p page.Problem, e page.Event, confirmed bool) Step {
 			if !m.Open {
 				joined++
 			}
+		case stale(m, a):
 		default:
 			q.Members[a.ID] = cease(m, a, e.At)
 			if m.Open {

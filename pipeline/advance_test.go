@@ -15,7 +15,8 @@ import (
 
 // story tells a problem's life as lines of `<seconds> <snapshot> -> <decision>`,
 // where a snapshot lists alerts: a+ fires, a- is resolved, a+@10 fires since
-// second 10, and `~` in front marks a truncated snapshot.
+// second 10, a-@10:20 is one that resolved at 20 (else now), and `~` in front
+// marks a truncated snapshot.
 func TestProblemLife(t *testing.T) {
 	for name, lines := range map[string]string{
 		"one alert fires, repeats and resolves": `
@@ -57,6 +58,18 @@ func TestProblemLife(t *testing.T) {
 			0   a+@0 b+@0 -> opened
 			10  b+@0      -> changed
 			20  a+@0 b+@0 -> changed`,
+		"a silenced alert that resolved is an echo when it comes back": `
+			0   a+@0 b+@0 -> opened
+			10  b+@0      -> changed
+			20  a-@0 b-@0 -> closed
+			26  a+@0 b+@0 -> held
+			28  a+@25     -> opened`,
+		"a late resolve of the slower peer does not end what fired since": `
+			0   a+@0    -> opened
+			30  a-@0    -> closed
+			45  a+@40   -> opened
+			50  a-@0:30 -> repeated
+			60  a-@40   -> closed`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			var p page.Problem
@@ -89,6 +102,7 @@ func snapshot(t *testing.T, text string) page.Event {
 			n.Truncated, f = 3, rest
 		}
 		f, since, dated := strings.Cut(f, "@")
+		since, until, ended := strings.Cut(since, ":")
 		a := page.Alert{Status: page.Firing, Labels: page.Labels{"alertname": f[:1]}, StartsAt: at(0)}
 		if dated {
 			var s int
@@ -98,6 +112,12 @@ func snapshot(t *testing.T, text string) page.Event {
 		}
 		if strings.HasSuffix(f, "-") {
 			a.Status, a.EndsAt = page.Resolved, at(second)
+			if ended {
+				var s int
+				_, err := fmt.Sscan(until, &s)
+				require.NoError(t, err)
+				a.EndsAt = at(s)
+			}
 		}
 		a.ID = a.Labels.ID()
 		n.Alerts = append(n.Alerts, a)

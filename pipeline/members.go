@@ -22,6 +22,12 @@ func echo(m page.Member, a page.Alert, now time.Time) bool {
 	return !a.StartsAt.After(ended)
 }
 
+// stale reports whether a resolve speaks of an earlier firing than the one that
+// is open: the slower peer's snapshot, which comes after the alert fired anew.
+func stale(m page.Member, a page.Alert) bool {
+	return m.Open && !a.EndsAt.IsZero() && a.EndsAt.Before(m.Began)
+}
+
 func fire(m page.Member, a page.Alert, now time.Time) page.Member {
 	if !m.Open {
 		m = page.Member{Episode: m.Episode + 1, Began: a.StartsAt, Open: true}
@@ -31,9 +37,10 @@ func fire(m page.Member, a page.Alert, now time.Time) page.Member {
 }
 
 // cease closes a member. One that was never seen firing is kept as closed: a
-// firing of it that comes late is then known for what it is.
+// firing of it that comes late is then known for what it is. One that had left
+// only, silenced say, has resolved now.
 func cease(m page.Member, a page.Alert, now time.Time) page.Member {
-	if m.Open || m.Closed.IsZero() {
+	if m.Open || m.LeftOnly || m.Closed.IsZero() {
 		m.Open, m.LeftOnly, m.Closed = false, false, now
 	}
 	if m.Began.IsZero() {
@@ -58,7 +65,7 @@ func openCount(p page.Problem) int {
 func (s *Step) begin(at time.Time) {
 	p := &s.Problem
 	p.State, p.Episode, p.Opened, p.Ended = page.Open, p.Episode+1, at, time.Time{}
-	p.Context = page.Context{}
+	p.Context, p.Told = page.Context{}, nil
 	p.Clock = page.Clock{Received: at}
 	for id, m := range p.Members {
 		switch {

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,6 +50,7 @@ type Worker struct {
 	Now      func() time.Time
 	Metrics  *Metrics
 	Tracer   trace.Tracer
+	Redact   []string // labels whose values no page may show
 	// Observe takes the time from the rule's firing to a stage of the open.
 	Observe func(stage string, d time.Duration)
 	// Dater dates what a page says once it has left; nil: nobody does.
@@ -154,20 +157,22 @@ func (w *Worker) apply(ctx context.Context, l store.Lease, e page.Event, known *
 		w.enrich(ctx, &s.Problem, e, known)
 	}
 	ops := []store.Op{store.Done(l)}
-	value, err := store.Marshal(s.Problem)
-	if err != nil {
-		return err
-	}
-	if s.Problem.ID != "" {
-		ops = append(ops, store.Swap(store.ProblemKey(e.Problem), rev, value))
-	}
 	if s.Changed {
-		shown, err := store.Marshal(s.Problem.View())
+		s.Problem.Trace = traceparent(ctx)
+		shown, err := store.Marshal(s.Problem.View().Redact(w.Redact...))
 		if err != nil {
 			return err
 		}
-		ops = append(ops, store.Put(store.PageKey(e.Problem, s.Problem.Episode), shown))
-		ops = append(ops, w.Outbox.Ops(s.Problem)...)
+		out := w.Outbox.Ops(s.Problem)
+		s.Problem.Told = told(s.Problem.Told, out)
+		ops = append(append(ops, store.Put(store.PageKey(e.Problem, s.Problem.Episode), shown)), out...)
+	}
+	if s.Problem.ID != "" {
+		value, err := store.Marshal(s.Problem)
+		if err != nil {
+			return err
+		}
+		ops = append(ops, store.Swap(store.ProblemKey(e.Problem), rev, value))
 	}
 	ops = append(ops, w.followUps(s, e)...)
 	if err := w.Store.Apply(ctx, ops...); err != nil {
@@ -175,6 +180,18 @@ func (w *Worker) apply(ctx context.Context, l store.Lease, e page.Event, known *
 	}
 	w.tell(s, e)
 	return nil
+}
+
+// told adds the targets in whose lanes there is work now.
+func told(before []string, work []store.Op) []string {
+	all := slices.Clone(before)
+	for _, op := range work {
+		if name, ok := strings.CutPrefix(op.Item.Lane, store.LaneDeliver); ok {
+			all = append(all, name)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // enrich asks for context until the page's deadline and sets its clock.
@@ -248,6 +265,12 @@ func Load(ctx context.Context, s store.Store, id string) (page.Problem, uint64, 
 		return p, 0, fmt.Errorf("read problem %s: %w", id, err)
 	}
 	return p, rec.Rev, nil
+}
+
+func traceparent(ctx context.Context) string {
+	c := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, c)
+	return c["traceparent"]
 }
 
 func pause(ctx context.Context, d time.Duration) {

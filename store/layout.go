@@ -45,8 +45,9 @@ func ReceiptPrefix(problem string, episode int) string {
 	return fmt.Sprintf("%s%s/%08d/", prefixReceipt, problem, episode)
 }
 
-// SeenKey marks a request body that was accepted a moment ago. Writer: webhook.
-func SeenKey(sum string) string { return prefixSeen + sum }
+// SeenKey holds the sum of the body that was accepted last for a problem, a
+// moment ago. Writer: webhook.
+func SeenKey(problem string) string { return prefixSeen + problem }
 
 // QuarantineKey is the record of a body that could not be read. Writer: webhook.
 func QuarantineKey(sum string) string { return prefixQuarantine + sum }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -60,9 +61,29 @@ type delivery struct {
 	at      time.Time
 }
 
-// seen is the operation that lets only the first of two same bodies through.
-func (d delivery) seen(problem string) store.Op {
-	return store.Create(store.SeenKey(d.sum), []byte(problem)).Until(d.at.Add(seenFor))
+// admit stores what follows from a body, unless it is the one that was accepted
+// last for its problem: then the error is store.ErrConflict. An older one that
+// comes again is news: an alert that was silenced in between is back.
+func (h *Handler) admit(ctx context.Context, d delivery, problem string, ops ...store.Op) error {
+	key := store.SeenKey(problem)
+	for {
+		last, err := h.Door.Store.Get(ctx, key)
+		seen := store.Swap(key, last.Rev, []byte(d.sum))
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			seen = store.Create(key, []byte(d.sum))
+		case errors.Is(err, store.ErrDamaged): // better twice than never
+			seen = store.Put(key, []byte(d.sum))
+		case err != nil:
+			return err
+		case string(last.Value) == d.sum:
+			return store.ErrConflict
+		}
+		seen = seen.Until(d.at.Add(seenFor))
+		if err := h.Door.apply(ctx, append(slices.Clip(ops), seen)...); !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
 }
 
 // answer is what is said to Alertmanager, which logs it if it is an error.
@@ -200,7 +221,7 @@ func (h *Handler) store(ctx context.Context, d delivery, encoding string) (page.
 	if err != nil {
 		return e, err
 	}
-	return e, h.Door.apply(ctx, d.seen(e.Problem), op)
+	return e, h.admit(ctx, d, e.Problem, op)
 }
 
 func traceparent(ctx context.Context) string {

@@ -150,6 +150,24 @@ func TestDuplicate(t *testing.T) {
 	})
 }
 
+// An alert is silenced and comes back: what is sent then is to the byte what was
+// sent before, and Alertmanager will not say it again for hours.
+func TestOlderBodyIsNews(t *testing.T) {
+	bubble(t, func(t *testing.T, s *bolt.Store) {
+		h := newHandler(s)
+		both := sent(t, "0.31-firing")
+		one := append(bytes.TrimSpace(bytes.Clone(both)), '\n', ' ')
+		for _, body := range [][]byte{both, one, both} {
+			pass(10 * time.Second)
+			_, a := serve(t, h, request(body))
+			require.Equal(t, "accepted", a.Status)
+			_, again := serve(t, h, request(body))
+			require.Equal(t, "duplicate", again.Status)
+		}
+		require.Len(t, waiting(t, s), 3)
+	})
+}
+
 func TestDuplicateOfAnotherCluster(t *testing.T) {
 	bubble(t, func(t *testing.T, s *bolt.Store) {
 		h := newHandler(s)

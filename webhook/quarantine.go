@@ -55,7 +55,7 @@ func (h *Handler) quarantine(ctx context.Context, d delivery, bad *Unreadable) (
 	if err != nil {
 		return page.Event{}, err
 	}
-	return e, h.Door.apply(ctx, d.seen(e.Problem), op,
+	return e, h.admit(ctx, d, "quarantine/"+d.sum, op,
 		store.Put(store.QuarantineKey(d.sum), value).Until(d.at.Add(quarantineFor)))
 }
 

@@ -38,7 +38,7 @@ func (c *demoCmd) Run(ctx context.Context, out *screen) error {
 		return err
 	}
 	o.Thanos = c.Thanos
-	w, err := begin(ctx, o, out)
+	w, err := begin(ctx, o, out, 0)
 	if err != nil {
 		return err
 	}
@@ -88,13 +88,21 @@ func (c *demoCmd) strike(ctx context.Context, w *world.World, out *screen) (dril
 	return got, nil
 }
 
+// longest is the rules' longest window. Until it is full it weighs a fault
+// heavier than the formula does, and a page comes sooner than it will later.
+func longest(s ttn.Settings) time.Duration {
+	var d time.Duration
+	for _, w := range slices.Concat(s.Errors, s.Latency) {
+		d = max(d, w.Range)
+	}
+	return d
+}
+
 // patience is how long a page is waited for: a minute more than the worst that
 // the formula allows a fault which needs the whole of the longest window.
 func patience(s ttn.Settings) time.Duration {
 	chain, _ := s.Chain(ttn.Down, 1)
-	for _, w := range slices.Concat(s.Errors, s.Latency) {
-		chain.Condition = max(chain.Condition, w.Range)
-	}
+	chain.Condition = longest(s)
 	return chain.Total().Worst + time.Minute
 }
 
@@ -152,7 +160,7 @@ func (c *upCmd) Run(ctx context.Context, out *screen) error {
 		return err
 	}
 	o.Thanos, o.Replicas, o.Alertmanagers = c.Thanos, c.Replicas, c.Alertmanagers
-	w, err := begin(ctx, o, out)
+	w, err := begin(ctx, o, out, 0)
 	if err != nil {
 		return err
 	}

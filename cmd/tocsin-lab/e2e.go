@@ -35,7 +35,7 @@ func (c *e2eCmd) Run(ctx context.Context, out *screen) error {
 		return err
 	}
 	o.Thanos, o.Replicas, o.Alertmanagers = true, 2, 2
-	w, err := begin(ctx, o, out)
+	w, err := begin(ctx, o, out, 0)
 	if err != nil {
 		return err
 	}

@@ -79,6 +79,7 @@ type cli struct {
 	Measure measureCmd `cmd:"" help:"Measure fault to page over many faults, by stage."`
 	E2E     e2eCmd     `cmd:"" name:"e2e" help:"Every kind of fault on the full chain: one page, the trait, the edits, the resolve."`
 	Kill    killCmd    `cmd:"" help:"SIGKILL Tocsin at random under load, then ask the ledgers what was lost or doubled."`
+	Configs configsCmd `cmd:"" help:"Write the lab's config files, to read or to begin from."`
 	Fake    fakeCmd    `cmd:"" help:"Serve a fake Slack or PagerDuty alone."`
 }
 
@@ -127,16 +128,16 @@ func (f worldFlags) options(name string, out *screen) (world.Options, error) {
 	}, nil
 }
 
-// begin starts a world and lets the fleet be scraped for a while, so that a
-// rate has something to stand on.
-func begin(ctx context.Context, o world.Options, out *screen) (*world.World, error) {
+// begin starts a world and lets the fleet be scraped for a while: at least
+// three times, so that a rate has something to stand on.
+func begin(ctx context.Context, o world.Options, out *screen, warm time.Duration) (*world.World, error) {
 	at := time.Now()
 	out.title("starting the world")
 	w, err := world.Start(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	warm := 3 * o.Settings.Scrape
+	warm = max(warm, 3*o.Settings.Scrape)
 	out.line("  up in %s: %d targets, Prometheus ×%d, Alertmanager ×%d%s; configs and logs in %s",
 		seconds(time.Since(at)), w.Fleet.Size(), o.Replicas, o.Alertmanagers, map[bool]string{true: ", Thanos"}[o.Thanos], o.Dir)
 	out.line("  letting it be scraped for %s", seconds(warm))

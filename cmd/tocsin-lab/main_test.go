@@ -29,12 +29,25 @@ func lab(t *testing.T, args ...string) (code int, out, errs string) {
 func TestHelp(t *testing.T) {
 	code, out, _ := lab(t, "--help")
 	require.Zero(t, code)
-	for _, command := range []string{"demo", "up", "fault", "measure", "e2e", "kill", "fake"} {
+	for _, command := range []string{"demo", "up", "fault", "measure", "e2e", "kill", "fake", "configs"} {
 		require.Contains(t, out, "\n  "+command+" ")
 		code, help, _ := lab(t, command, "--help")
 		require.Zero(t, code)
 		require.Contains(t, help, "tocsin-lab "+command, "an example")
 	}
+}
+
+func TestConfigs(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	code, out, errs := lab(t, "configs", "--settings", "stock", dir)
+	require.Zero(t, code, errs)
+	for _, file := range []string{"alertmanager.yml", "prometheus-a.yml", "rules.yml", "tocsin.yml"} {
+		require.Contains(t, out, filepath.Join(dir, file)+"\n")
+		require.FileExists(t, filepath.Join(dir, file))
+	}
+	rules, err := os.ReadFile(filepath.Join(dir, "rules.yml"))
+	require.NoError(t, err)
+	require.Contains(t, string(rules), "for: 5m\n")
 }
 
 func TestCommandLineMistakes(t *testing.T) {

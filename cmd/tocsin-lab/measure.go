@@ -30,10 +30,11 @@ type measureCmd struct {
 // Help shows examples under the flags.
 func (measureCmd) Help() string {
 	return `Each fault strikes at a random moment, is waited for in Slack and PagerDuty, healed, and
-waited for again. The same seed strikes the same faults, so settings can be compared.
+waited for again. The same seed strikes the same kinds on the same services, and at the same
+places unless --parallel is given, so settings can be compared.
 
   tocsin-lab measure --faults 10
-  tocsin-lab measure --faults 10 --settings stock --parallel 5     (about 40 minutes)
+  tocsin-lab measure --faults 10 --settings stock --parallel 5     (about half an hour)
   tocsin-lab measure -o json --seed 7 > run.json`
 }
 
@@ -67,23 +68,21 @@ func (c *measureCmd) Run(ctx context.Context, out *screen) error {
 		return err
 	}
 	o.Thanos, o.Replicas, o.Alertmanagers = c.Thanos, c.Replicas, c.Alertmanagers
-	w, err := begin(ctx, o, say)
+	w, err := begin(ctx, o, say, longest(o.Settings))
 	if err != nil {
 		return err
 	}
 	defer w.Stop()
 	m := &measurement{world: w, say: say, rng: rand.New(rand.NewPCG(c.Seed, 2)), runner: drill.New(w)}
-	if err := m.rounds(ctx, c.Faults, max(1, min(c.Parallel, len(w.Fleet.Services())))); err != nil {
-		return err
-	}
-	rep := m.report(c.Seed)
-	if c.Output == "json" {
+	ended := m.rounds(ctx, c.Faults, max(1, min(c.Parallel, len(w.Fleet.Services()))))
+	if rep := m.report(c.Seed); c.Output == "json" { // as far as it came
 		enc := json.NewEncoder(out)
 		enc.SetIndent("", "  ")
-		return enc.Encode(rep)
+		return errors.Join(ended, enc.Encode(rep))
+	} else if rep.Faults > 0 {
+		out.report(rep)
 	}
-	out.report(rep)
-	return nil
+	return ended
 }
 
 // quiet swallows progress where the output is for a machine.
@@ -143,7 +142,7 @@ func (m *measurement) one(ctx context.Context, kind scenario.Kind, service strin
 	}
 	over, cancel := context.WithTimeoutCause(ctx, limit+m.world.Settings.GroupInterval, errors.New("its time is over"))
 	defer cancel()
-	if err := m.runner.Resolve(over, &got); err != nil && got.Err == "" {
+	if err := m.runner.Resolve(over, &got); err != nil && got.Err == "" && ctx.Err() == nil {
 		got.Err = err.Error()
 		m.say.line("  %-16s %s", got.Fault.ID, m.say.paint("31", got.Err))
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
 
 	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/store"
@@ -40,6 +42,40 @@ func TestModes(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, mode, info.Mode().Perm(), path)
 	}
+}
+
+// A page that is full to the last byte is as good as any other.
+func TestFullPage(t *testing.T) {
+	dir := t.TempDir()
+	const about = 3000
+	for n, tries := about, 0; tries < 2; tries++ {
+		s := open(t, dir)
+		value := make([]byte, n)
+		for i := range value {
+			value[i] = byte(rand.IntN(256)) // does not compress
+		}
+		require.NoError(t, s.Apply(t.Context(), store.Put("k", value)))
+		require.NoError(t, s.Close())
+		n += os.Getpagesize() - longestPage(t, file(dir))
+	}
+	require.Equal(t, os.Getpagesize(), longestPage(t, file(dir)))
+	require.NoError(t, open(t, dir).Close())
+}
+
+// longestPage returns how many bytes are used of the fullest leaf.
+func longestPage(t *testing.T, path string) int {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true})
+	require.NoError(t, err)
+	defer db.Close()
+	most := 0
+	require.NoError(t, db.View(func(tx *bbolt.Tx) error {
+		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
+			most = max(most, b.Stats().LeafInuse)
+			return nil
+		})
+	}))
+	return most
 }
 
 func TestUnusablePath(t *testing.T) {

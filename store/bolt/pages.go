@@ -124,7 +124,7 @@ func (p *pages) walk(id uint64) error {
 		}
 	}
 	children, length := p.elements(id, page, count, flags == leafPage)
-	if length/p.size != int64(overflow) {
+	if (length+p.size-1)/p.size != int64(overflow)+1 { // as bbolt's spill allocates: a page may be full to the last byte
 		return wrong("it holds %d bytes in %d pages", length, overflow+1)
 	}
 	for _, child := range children {
