@@ -24,6 +24,7 @@ type Config struct {
 	Deadline             Deadline          `yaml:"deadline" doc:"When a page leaves at the latest, with whatever is known."`
 	LastResort           *Part             `yaml:"last_resort" doc:"Target of what no receiver takes: Tocsin's own alarms, webhooks for receivers that are not below."`
 	Receivers            []Receiver        `yaml:"receivers" need:"true" doc:"By Alertmanager's receiver name: who is told."`
+	Owners               []Owner           `yaml:"owners" doc:"Whose problems are, and whom to mention for them: the first that matches. Without a match the alerts' label owner or team names the owner."`
 	Tracing              Tracing           `yaml:"tracing" doc:"OpenTelemetry traces; off unless an endpoint is set."`
 }
 
@@ -91,6 +92,13 @@ type Deadline struct {
 type Receiver struct {
 	Name   string `yaml:"name" need:"true" doc:"Alertmanager's receiver name."`
 	Notify []Part `yaml:"notify" need:"true" doc:"Its targets; each is told once."`
+}
+
+// Owner is somebody whose problems some are.
+type Owner struct {
+	Name  string            `yaml:"name" need:"true" doc:"How the owner is called. An alert's label owner or team may say it too."`
+	Match map[string]string `yaml:"match" doc:"Labels that all alerts of the problem have."`
+	Slack string            `yaml:"slack" doc:"ID of the Slack user (U0123ABCD) or user group (S0123ABCD) that is mentioned. Nothing else is ever mentioned."`
 }
 
 // Tracing is where traces go.

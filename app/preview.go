@@ -115,7 +115,7 @@ func (b *parts) render(out io.Writer, v page.Page, o PreviewOptions) error {
 		if !ok {
 			return fmt.Errorf("%s cannot show what it would send", t)
 		}
-		raw, err := r.Render(openMessage(v, t))
+		raw, err := r.Render(openMessage(v, t, b.plan.owners()))
 		if err != nil {
 			return fmt.Errorf("render for %s: %w", t, err)
 		}
@@ -133,7 +133,7 @@ func (b *parts) render(out io.Writer, v page.Page, o PreviewOptions) error {
 	return fmt.Errorf("receiver %q has no target of kind %s in %s: it tells %s", v.Receiver, o.Output, o.ConfigFile, strings.Join(names, ", "))
 }
 
-func openMessage(v page.Page, t notify.Target) notify.Message {
+func openMessage(v page.Page, t notify.Target, owners notify.Owners) notify.Message {
 	now := time.Now()
 	verb := notify.VerbOpen
 	if v.State == page.Closed {
@@ -143,6 +143,7 @@ func openMessage(v page.Page, t notify.Target) notify.Message {
 		Delivery: notify.DeliveryID(v.Problem, v.Episode, t.String()),
 		Problem:  v.Problem, Episode: v.Episode, Receiver: v.Receiver, Target: t.String(), Since: now,
 	}}
+	m.Owner = owners.Of(v)
 	m.Text = notify.Compose(m, now)
 	return m
 }

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"io"
-	"net/http"
 	"sync"
 
 	"github.com/tocsin/tocsin/notify"
@@ -15,7 +14,7 @@ import (
 // rooms are one generation: all that a reload replaces.
 type rooms struct {
 	parts    *parts
-	door     http.Handler
+	door     *webhook.Handler
 	pipeline *pipeline.Worker
 	notify   *notify.Worker
 	stop     context.CancelFunc
@@ -66,7 +65,7 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 			Metrics: h.metrics.pipeline, Observe: h.metrics.observe,
 		},
 		notify: &notify.Worker{
-			Store: h.store, Targets: b.router.Targets(), Timing: notify.DefaultTiming(),
+			Store: h.store, Targets: b.router.Targets(), Owners: p.owners(), Timing: notify.DefaultTiming(),
 			Log: h.options.Log, Now: h.lent.now, Tracer: h.tracer,
 			Metrics: h.metrics.notify, Observe: h.metrics.observe,
 			Alarm: h.alarm(door, b.router),

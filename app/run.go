@@ -152,6 +152,11 @@ func (h *house) webhook(w http.ResponseWriter, r *http.Request) {
 	h.rooms.Load().door.ServeHTTP(w, r)
 }
 
+// change answers with the same door.
+func (h *house) change(w http.ResponseWriter, r *http.Request) {
+	h.rooms.Load().door.ServeChange(w, r)
+}
+
 // newRegistry returns a registry with what every Go program tells about itself.
 func newRegistry(version string) *prometheus.Registry {
 	reg := prometheus.NewRegistry()

@@ -86,6 +86,7 @@ func (h *house) frontDoor(reg *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/webhook/alertmanager", h.webhook)
 	mux.HandleFunc("/webhook/alertmanager/{$}", h.webhook) // a 404 would lose the page
+	mux.HandleFunc("/webhook/changes", h.change)
 	h.health(mux, reg)
 	// reload is here too, for those who know the way from Prometheus; webhook
 	// tokens do not open it
@@ -101,6 +102,7 @@ func (h *house) backDoor(reg *prometheus.Registry) http.Handler {
 	a := &api{store: h.store, log: h.options.Log, redact: func() []string { return h.rooms.Load().parts.plan.redacted() }}
 	mux.Handle("GET /api/v1/pages", h.operated(false, a.list))
 	mux.Handle("GET /api/v1/pages/{id}", h.operated(false, a.show))
+	mux.Handle("GET /api/v1/pages/{id}/traits", h.operated(false, a.traits))
 	return mux
 }
 

@@ -63,7 +63,7 @@ func TestPage(ctx context.Context, w io.Writer, o TestPageOptions) error {
 }
 
 func sendTest(ctx context.Context, w io.Writer, t notify.Target, p page.Problem, keep bool) error {
-	m := openMessage(p.View(), t)
+	m := openMessage(p.View(), t, nil) // a test mentions nobody
 	r, err := tell(ctx, t, m)
 	if err != nil {
 		return err

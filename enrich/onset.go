@@ -2,6 +2,7 @@ package enrich
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -84,11 +85,8 @@ func (e *Enricher) Since(ctx context.Context, p page.Problem, known []page.Chang
 	if where == nil {
 		where = page.Labels{}
 	}
-	for _, l := range []page.Labels{p.Group.GroupLabels, out.Scope} {
-		for k, v := range l {
-			where[k] = v
-		}
-	}
+	maps.Copy(where, p.Group.GroupLabels)
+	maps.Copy(where, out.Scope)
 	out.Changes, d.onset.After = e.Dater.Follows(d.onset, out, where, d.known)
 	out.Onset = &d.onset
 	return out, true

@@ -219,6 +219,7 @@ func (d *delivery) message(verb Verb, plain bool) Message {
 	if d.PageURL != nil {
 		m.PageURL = d.PageURL(d.work.Problem)
 	}
+	m.Owner = d.Owners.Of(d.page)
 	m.Text = Compose(m, d.Now())
 	return m
 }

@@ -51,6 +51,7 @@ type Message struct {
 	Repeat  bool         // the first may have arrived: say "possible repeat"
 	Text    Text
 	PageURL string // the page's own page, "" when public_url is not set
+	Owner   Owner  // whose it is; its handle comes from the config and may be mentioned
 }
 
 // Kind is one way to make a Notifier; app/kinds.go lists them.

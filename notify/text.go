@@ -18,6 +18,9 @@ type Text struct {
 	Title    string      // which alert, where, how many
 	Status   string      // "firing · critical · 12 alerts"
 	Since    string      // "since 2026-03-01 12:03:10 UTC (35 s ago)"
+	Alone    string      // "only the new version: v42 41 %, v41 0.2 %", "" where that is not so
+	Impact   string      // how much is hit: "12 % of events fail · 1 of 3 datacentres (dc1)"
+	Owner    string      // whose it is, as a label or the config says; never a mention
 	Summary  string      //
 	Details  string      // may hold line breaks
 	Traits   []string    // further traits, best first
@@ -53,6 +56,9 @@ func Compose(m Message, now time.Time) Text {
 		Title:    Clean(p.Title, maxTitle),
 		Status:   status(p),
 		Since:    since(p, began, ended, now),
+		Alone:    Clean(page.Context{Traits: p.Traits, Onset: p.Onset}.Alone(), maxLine),
+		Impact:   Clean(p.Impact.Words(), maxLine),
+		Owner:    Clean(m.Owner.Name, maxValue),
 		Summary:  Clean(p.Summary, maxSummary),
 		Details:  CleanLines(p.Details, maxDetails),
 		Links:    links(p.Links),

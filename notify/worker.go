@@ -25,6 +25,7 @@ type Worker struct {
 	Metrics *Metrics
 	Tracer  trace.Tracer
 	Timing  Timing
+	Owners  Owners // whose pages are; nil: as their labels say
 	// PageURL returns the address of a problem's own page.
 	PageURL func(problem string) string
 	// Observe takes the time from the rule's firing to a target's first

@@ -48,7 +48,7 @@ const longest = 40
 // Words says what was changed: "deploy v42 of checkout (dc1)".
 func (c Change) Words() string {
 	s := strings.TrimSpace(short(c.Kind) + " " + short(c.Title))
-	if of := c.first("service", "app", "job", "deployment", "repository"); of != "" && of != c.Title {
+	if of := c.first("service", "app", "job"); of != "" && of != c.Title {
 		s += " of " + short(of)
 	}
 	if where := c.first("datacentre", "dc", "zone", "region", "cluster", "environment"); where != "" {

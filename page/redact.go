@@ -35,6 +35,7 @@ func (v Page) Redact(labels ...string) Page {
 		}
 		v.Traits[i] = t
 	}
+	v.hideSince(labels, hide)
 	v.Scope = hideLabels(v.Scope, labels, hide)
 	v.Title, v.Headline, v.Summary, v.Details = hide(v.Title), hide(v.Headline), hide(v.Summary), hide(v.Details)
 	v.Links, v.Notes, v.Queries = slices.Clone(v.Links), slices.Clone(v.Notes), slices.Clone(v.Queries)
@@ -71,6 +72,9 @@ func (v Page) valuesOf(labels []string) []string {
 		}
 	}
 	add(v.Scope)
+	for _, c := range v.Changes {
+		add(c.Labels)
+	}
 	slices.SortFunc(out, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
 	return slices.Compact(out)
 }

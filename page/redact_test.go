@@ -22,7 +22,12 @@ func TestRedactedValuesStandNowhereOnThePage(t *testing.T) {
 		Traits:  []page.Trait{{Labels: page.Labels{"instance": "web-3"}, Also: []page.Label{{Name: "user", Value: "a.smith@example.org"}}, Query: `x{user="a.smith@example.org"}`}},
 		Notes:   []page.Note{{Text: "no answer about a.smith@example.org"}},
 		Queries: []page.Query{{Text: `y{user="a.smith@example.org"}`}},
+		Impact:  &page.Impact{Datacentres: []string{"a.smith@example.org"}},
+		Onset:   &page.Onset{After: &page.Change{Kind: "block", Title: "a.smith@example.org", Labels: page.Labels{"user": "a.smith@example.org"}}},
+		Changes: []page.Change{{ID: "x/a.smith@example.org", Labels: page.Labels{"user": "a.smith@example.org"}}},
 	}
+	p.Context.Traits[0].Course = &page.Course{Query: `x{user="a.smith@example.org"}`}
+	p.Context.Traits[0].Versions = []page.Share{{Value: "a.smith@example.org"}}
 	before := p.View()
 	v := before.Redact("user")
 	raw, err := json.Marshal(v)

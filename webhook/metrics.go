@@ -13,6 +13,7 @@ type Metrics struct {
 	bad      *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	bytes    prometheus.Histogram
+	changes  *prometheus.CounterVec
 }
 
 // NewMetrics makes and registers them; reg may be nil.
@@ -37,6 +38,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help:    "Size of the bodies of webhooks.",
 			Buckets: prometheus.ExponentialBuckets(512, 4, 9),
 		}),
+		changes: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: "tocsin_webhook_changes_total",
+			Help: "Changes by what became of them: accepted, duplicate and ignored were answered 202; unreadable, refused and denied 4xx; overloaded, torn and failed 503.",
+		}, []string{"outcome"}),
 	}
 }
 
@@ -50,3 +55,5 @@ func (m *Metrics) quarantined(cluster, reason string) {
 }
 
 func (m *Metrics) read(bytes int) { m.bytes.Observe(float64(bytes)) }
+
+func (m *Metrics) changed(outcome string) { m.changes.WithLabelValues(outcome).Inc() }

@@ -46,6 +46,8 @@ func TestStories(t *testing.T) {
 			"said":    said,
 			"source":  setSource,
 			"expand":  expand,
+			"since":   since,
+			"pages":   firstPage,
 		},
 	})
 }
@@ -235,4 +237,27 @@ func expand(ts *testscript.TestScript, _ bool, args []string) {
 		text := os.Expand(ts.ReadFile(name), ts.Getenv)
 		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o600))
 	}
+}
+
+// since FILE AGO: replaces $AT in the file by the time so long ago.
+func since(ts *testscript.TestScript, _ bool, args []string) {
+	ago, err := time.ParseDuration(args[1])
+	ts.Check(err)
+	text := strings.ReplaceAll(ts.ReadFile(args[0]), "$AT", time.Now().Add(-ago).UTC().Format(time.RFC3339))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}
+
+// pages URL PATH: gets PATH under the first page that the list at URL has.
+func firstPage(ts *testscript.TestScript, _ bool, args []string) {
+	res, err := http.Get(args[0]) //nolint:forbidigo // to a loopback server
+	ts.Check(err)
+	defer res.Body.Close()
+	var list []struct {
+		Problem string `json:"problem"`
+	}
+	ts.Check(json.NewDecoder(res.Body).Decode(&list))
+	if len(list) == 0 {
+		ts.Fatalf("no page")
+	}
+	get(ts, false, []string{args[0] + "/" + list[0].Problem + "/" + args[1]})
 }

@@ -79,6 +79,9 @@ func (Dater) Follows(o page.Onset, c page.Context, where page.Labels, known []pa
 			continue
 		}
 		near = append(near, k)
+		if cause != nil && k.Title == cause.Title && r <= rank {
+			continue // the same, as it showed in the data a moment later
+		}
 		before := !k.At.After(o.To) && !k.At.Before(o.From.Add(-window))
 		if before && r >= nearby && r >= rank {
 			cause, rank = &k, r
@@ -101,7 +104,7 @@ const (
 // names that say what a change was made to, whatever the sender calls it.
 func identity(name string) string {
 	switch name {
-	case "service", "app", "application", "job", "repository", "deployment", "app_kubernetes_io_name":
+	case "service", "app", "application", "job":
 		return "service"
 	case "dc", "datacentre", "datacenter":
 		return "place"

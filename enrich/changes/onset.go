@@ -3,7 +3,6 @@
 package changes
 
 import (
-	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -264,12 +263,45 @@ func (s *series) interval(best fit, slack float64) (from, to float64) {
 }
 
 func (s *series) median(y []float64) float64 {
-	s.buf = append(s.buf[:0], y...)
-	slices.Sort(s.buf)
-	if n := len(s.buf); n > 0 {
-		return (s.buf[(n-1)/2] + s.buf[n/2]) / 2
+	n := len(y)
+	if n == 0 {
+		return 0
 	}
-	return 0
+	s.buf = append(s.buf[:0], y...)
+	upper := nth(s.buf, n/2)
+	if n%2 == 1 {
+		return upper
+	}
+	return (slices.Max(s.buf[:n/2]) + upper) / 2
+}
+
+// nth puts the k-th smallest value in its place, the smaller ones before it, and
+// returns it (Hoare's selection). Sorting whole would be most of the work of a fit.
+func nth(y []float64, k int) float64 {
+	for lo, hi := 0, len(y)-1; lo < hi; {
+		pivot, i, j := y[lo+(hi-lo)/2], lo, hi
+		for i <= j {
+			for y[i] < pivot {
+				i++
+			}
+			for y[j] > pivot {
+				j--
+			}
+			if i <= j {
+				y[i], y[j] = y[j], y[i]
+				i, j = i+1, j-1
+			}
+		}
+		switch {
+		case k <= j:
+			hi = j
+		case k >= i:
+			lo = i
+		default:
+			return y[k]
+		}
+	}
+	return y[k]
 }
 
 // spread is the median absolute deviation.
@@ -289,18 +321,43 @@ func (s *series) deviation(y []float64, middle float64) float64 {
 	return sum
 }
 
-// medianOf is the weighted median. It sorts its argument.
+// medianOf is the weighted median: the least value up to which half of the
+// weight lies. It reorders its argument.
 func medianOf(vs []weighted) float64 {
-	slices.SortFunc(vs, func(a, b weighted) int { return cmp.Compare(a.v, b.v) })
-	half := 0.0
+	left := 0.0 // what is to be passed yet
 	for _, v := range vs {
-		half += v.w
+		left += v.w / 2
 	}
-	half /= 2
-	for _, v := range vs {
-		if half -= v.w; half <= 0 {
-			return v.v
+	lo, hi := 0, len(vs)-1
+	for lo < hi {
+		pivot, i, j := vs[lo+(hi-lo)/2].v, lo, hi
+		for i <= j {
+			for vs[i].v < pivot {
+				i++
+			}
+			for vs[j].v > pivot {
+				j--
+			}
+			if i <= j {
+				vs[i], vs[j] = vs[j], vs[i]
+				i, j = i+1, j-1
+			}
 		}
+		below := 0.0
+		for _, v := range vs[lo : j+1] {
+			below += v.w
+		}
+		if below >= left {
+			hi = j
+			continue
+		}
+		for _, v := range vs[j+1 : i] { // the pivot itself
+			below += v.w
+		}
+		if below >= left {
+			return pivot
+		}
+		left, lo = left-below, i
 	}
-	return 0
+	return vs[min(lo, len(vs)-1)].v
 }

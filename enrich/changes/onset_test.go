@@ -202,3 +202,5 @@ func BenchmarkDate(b *testing.B) {
 		changes.New().Date(c, points, nil, "")
 	}
 }
+
+func nan() float64 { return math.NaN() }

@@ -19,10 +19,12 @@ import (
 func Cases() map[string]page.Page {
 	nothing := Page()
 	nothing.Traits = []page.Trait{}
+	nothing.Impact.Inside = 0
 	nothing.Headline = page.Headline(page.Context{None: true, Failing: 40, Healthy: 120})
 
 	unknown := Page()
 	unknown.Traits, unknown.Pending = []page.Trait{}, true
+	unknown.Impact, unknown.Onset = nil, nil
 	unknown.Headline = page.Headline(page.Context{Pending: true})
 	unknown.Clock.Enriched = time.Time{}
 	unknown.Notes = []page.Note{{Room: "enrich", Text: "no answer from main within 5s: the context follows as an edit"}}

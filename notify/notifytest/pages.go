@@ -22,11 +22,20 @@ func Page() page.Page {
 			Labels: page.Labels{"deploy": "v42"}, Failing: page.Count{Matched: 38, Total: 40},
 			Healthy: page.Count{Matched: 7, Total: 120}, Share: .95, Role: "deploy",
 			Query: `sum by (instance) (rate(http_errors_total{deploy="v42"}[5m]))`, Source: "main", Alert: "CheckoutErrors",
+			Versions: []page.Share{{Value: "v42", Bad: .41}, {Value: "v41", Bad: .002}},
 		}, {
 			Labels: page.Labels{"zone": "b"}, Failing: page.Count{Matched: 20, Total: 40},
 			Healthy: page.Count{Matched: 30, Total: 120}, Share: .5, Source: "main", Alert: "CheckoutErrors",
 		}},
 		Notes: []page.Note{},
+		Onset: &page.Onset{
+			At: began.Add(-40 * time.Second), From: began.Add(-50 * time.Second), To: began.Add(-35 * time.Second), Before: .002, Since: .41,
+			After: &page.Change{ID: "42", Kind: "deploy", Title: "v42", Labels: page.Labels{"service": "checkout"}, At: began.Add(-75 * time.Second)},
+		},
+		Impact: &page.Impact{
+			Unit: page.Events, Bad: 120, All: 1000, Inside: .25,
+			Datacentres: []string{"dc1"}, InDC: page.Count{Matched: 1, Total: 3}, Users: page.Count{Matched: 8, Total: 120},
+		},
 		Clock: page.Clock{
 			Started: began, Received: began.Add(400 * time.Millisecond), Durable: began.Add(410 * time.Millisecond),
 			Enriched: began.Add(1900 * time.Millisecond), Decided: began.Add(1910 * time.Millisecond),
@@ -92,6 +101,9 @@ func Infect(p page.Page, text string) page.Page {
 		{Labels: page.Labels{"l": text}, Failing: page.Count{Matched: 1, Total: 2}},
 	}
 	p.Notes = []page.Note{{Room: "enrich", Text: text}}
+	p.Traits[0].Versions = []page.Share{{Value: text, Bad: .5}, {Value: text}}
+	p.Onset = &page.Onset{After: &page.Change{Kind: text, Title: text, Labels: page.Labels{"service": text, "dc": text}, Link: text}}
+	p.Impact = &page.Impact{Unit: page.Events, Bad: 1, All: 2, Datacentres: []string{text}, InDC: page.Count{Matched: 1, Total: 2}}
 	p.Links = []page.Link{{Text: text, URL: text}, {Text: "runbook", URL: "javascript:alert(1)"}, {Text: "x", URL: "https://user:pw@evil.example/"}}
 	if strings.Contains(text, "://evil") {
 		p.Links = nil // that one is an address, and would be a link by right

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/slack-go/slack"
+
+	"github.com/tocsin/tocsin/notify"
 )
 
 // What blocks are made of: only elements that interpret nothing inside them.
@@ -51,4 +53,25 @@ func plus(n int) string {
 		return ""
 	}
 	return fmt.Sprintf("+%d more", n)
+}
+
+// owner says whose it is, and mentions them by the handle of the config: an ID
+// of a user or of a user group. What a label says stays text.
+func owner(t notify.Text, handle string) []slack.Block {
+	var parts []slack.RichTextSectionElement
+	if t.Owner != "" {
+		parts = append(parts, text("owner: "+t.Owner+" "))
+	}
+	if handle != "" {
+		switch handle[0] {
+		case 'U', 'W':
+			parts = append(parts, slack.NewRichTextSectionUserElement(handle, nil))
+		case 'S':
+			parts = append(parts, slack.NewRichTextSectionUserGroupElement(handle))
+		}
+	}
+	if len(parts) == 0 {
+		return nil
+	}
+	return []slack.Block{section(parts...)}
 }

@@ -47,7 +47,7 @@ func layout(m notify.Message) content {
 		c.attachments = []slack.Attachment{{
 			Color:    colour(m.Page), //nolint:misspell // Slack's word
 			Fallback: escape(short.Headline, maxText),
-			Blocks:   slack.Blocks{BlockSet: body(short, m.PageURL)},
+			Blocks:   slack.Blocks{BlockSet: append(body(short, m.PageURL), owner(short, m.Owner.Slack)...)},
 		}}
 		if fits(c) {
 			break
@@ -60,7 +60,7 @@ func layout(m notify.Message) content {
 func plainText(t notify.Text, pageURL string, whole bool) string {
 	lines := []string{t.Headline, t.Title, t.Status + " · " + t.Since}
 	if whole {
-		lines = append(lines, t.Summary)
+		lines = append(lines, t.Alone, t.Impact, t.Summary)
 		lines = append(lines, t.Notes...)
 		lines = append(lines, t.Clock, pageURL)
 	}
@@ -109,6 +109,9 @@ func headline(s string) slack.Block {
 func body(t notify.Text, pageURL string) []slack.Block {
 	var b []slack.Block
 	b = append(b, section(bold(t.Title), text("\n"+t.Status+" · "+t.Since)))
+	if facts := nonEmpty([]string{t.Alone, t.Impact}); len(facts) > 0 {
+		b = append(b, section(text(strings.Join(facts, "\n"))))
+	}
 	if t.Summary != "" {
 		b = append(b, section(text(t.Summary)))
 	}
@@ -177,6 +180,7 @@ func shorten(t notify.Text, level int) notify.Text {
 	if level >= 3 {
 		t.More += len(t.Members)
 		t.Members, t.Traits, t.Notes, t.Links, t.Summary = nil, nil, few(t.Notes, 1), nil, ""
+		t.Alone, t.Impact = "", ""
 	}
 	return t
 }

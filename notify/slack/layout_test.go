@@ -140,3 +140,25 @@ func FuzzSlackRendering(f *testing.F) {
 		}
 	})
 }
+
+// Only a handle of the config becomes a mention; a label that looks like one is text.
+func TestAMentionComesFromTheConfigAlone(t *testing.T) {
+	n := open(t, "", section(t, "http://127.0.0.1:1", "xoxb-x"))
+	render := func(o notify.Owner) string {
+		m := notifytest.Message(notifytest.Page(), notify.VerbOpen, page.Receipt{})
+		m.Owner = o
+		m.Text = notify.Compose(m, time.Now())
+		b, err := n.(notify.Renderer).Render(m)
+		require.NoError(t, err)
+		return string(b)
+	}
+	group := render(notify.Owner{Name: "payments", Slack: "S0PAY"})
+	require.Contains(t, group, `{"type":"usergroup","usergroup_id":"S0PAY"}`)
+	require.Contains(t, group, `"text":"owner: payments "`)
+	require.Contains(t, render(notify.Owner{Name: "ann", Slack: "U0ANN"}), `{"type":"user","user_id":"U0ANN"}`)
+	for _, label := range append(notifytest.Hostile(), "S0PAY", "<!subteam^S0PAY>", "@channel") {
+		got := render(notify.Owner{Name: label})
+		require.NotContains(t, got, `"type":"user`)
+		require.NotContains(t, got, `"type":"broadcast"`)
+	}
+}
