@@ -198,10 +198,12 @@ func tune(p *params, text string) {
 			p.minScore = f
 		case "stopShare":
 			p.stopShare = f
-		case "rounds":
-			p.rounds = int(f)
-		case "refitMax":
-			p.refitMax = int(f)
+		case "doubts":
+			p.doubts = int(f)
+		case "doubtNats":
+			p.doubtNats = f
+		case "exactScore":
+			p.exactScore = f
 		case "margin":
 			p.margin = f
 		case "marginNats":

@@ -11,6 +11,8 @@ import (
 
 // params are the engine's numbers.
 type params struct {
+	doubts                     int
+	doubtNats, exactScore      float64
 	kappaVar                   float64
 	lone                       float64
 	rho                        float64
@@ -30,14 +32,13 @@ type params struct {
 	minScore                   float64
 	stopShare                  float64
 	maxCauses                  int
-	refitMax, rounds           int
 	margin, marginNats         float64
 }
 
 func defaults() *params {
-	return &params{kappa: 50, kappaVar: 3, spread: .5, histMin: 30, histQ: .85, histSpread: .5, counterTau: .05,
+	return &params{kappa: 50, doubts: 3, doubtNats: 3, exactScore: 3, kappaVar: 3, spread: .5, histMin: 30, histQ: .85, histSpread: .5, counterTau: .05,
 		minSigma: .004, clip: 8, budget: 4e6, keepLLR: 2, keepTop: 47, keepDeep: 12, mirror: 1.2, effect: 1.1,
-		pooled: true, ownMax: .9, minScore: 6, stopShare: 0, sumSides: true, maxCauses: 20, refitMax: 0, rounds: 0, own: false, rho: .02, lone: 20, margin: 0, marginNats: 2.5}
+		pooled: true, ownMax: .9, minScore: 6, stopShare: 0, sumSides: true, maxCauses: 20, own: false, rho: .02, lone: 20, margin: 0, marginNats: 2.5}
 }
 
 func newSearch(t *enrich.Table, d side, p *params) *search {
@@ -77,21 +78,40 @@ func explain(t *enrich.Table, p *params) (*search, []slice) {
 	return bestS, bestF
 }
 
+// greedy names the best slice, takes its rows away and looks again. The scores
+// of a sequence add up to the score of the whole explanation, so sequences can
+// be compared: where one without a slice scores better, that slice only stood
+// for several others.
 func (s *search) greedy() []slice {
-	var found []slice
 	whole := s.live
+	found := s.sequence(whole, nil)
+	var ban []slice
+	for k := 0; s.exact && k < min(len(found), s.p.doubts) && len(ban) < s.p.doubts && !s.prune; k++ {
+		without := append(slices.Clone(ban), found[k])
+		if other := s.sequence(whole, without); sum(other) > sum(found)+s.p.doubtNats {
+			found, ban, k = other, without, -1
+		}
+	}
+	return found
+}
+
+func sum(found []slice) float64 {
+	total := 0.0
+	for _, f := range found {
+		total += f.score()
+	}
+	return total
+}
+
+func (s *search) sequence(whole []int32, ban []slice) []slice {
+	s.ban = ban
+	var found []slice
 	for range s.p.maxCauses {
 		top, ok := s.next(whole, found, -1)
 		if !ok || len(found) > 0 && top.llr < s.p.stopShare*found[0].llr {
 			break
 		}
 		found = append(found, top)
-		if len(found) > 1 && len(found) <= s.p.refitMax {
-			found = s.refit(whole, found, 1)
-		}
-	}
-	if len(found) > 1 {
-		found = s.refit(whole, found, s.p.rounds)
 	}
 	return found
 }
@@ -120,32 +140,7 @@ func (s *search) next(whole []int32, found []slice, skip int) (slice, bool) {
 	}
 	top := slices.MaxFunc(all, func(a, b slice) int { return cmp.Compare(a.score(), b.score()) })
 	top = s.simplify(top)
-	return top, top.score() >= s.p.minScore
-}
-
-// refit looks at each cause again with all others taken away.
-func (s *search) refit(whole []int32, found []slice, rounds int) []slice {
-	for range rounds {
-		changed := false
-		for k := 0; k < len(found); k++ {
-			top, ok := s.next(whole, found, k)
-			switch {
-			case !ok:
-				found = slices.Delete(found, k, k+1)
-				k--
-				changed = true
-			case !s.same(top, found[k]):
-				found[k] = top
-				changed = true
-			default:
-				found[k] = top
-			}
-		}
-		if !changed {
-			break
-		}
-	}
-	return found
+	return top, top.score() >= s.bar()
 }
 
 // simplify drops literals that hardly add to the evidence.
@@ -169,7 +164,7 @@ func (s *search) simplify(top slice) slice {
 					part.in.add(&s.row[i])
 				}
 			}
-			if part.in.rows >= s.total.rows || !s.allowed(&part.in, part.attrs, part.row) {
+			if part.in.rows >= s.total.rows || !s.allowed(&part.in, part.attrs, part.row) || s.banned(part.attrs, part.row) {
 				continue
 			}
 			part.llr = s.llr(&part.in)
@@ -199,4 +194,21 @@ func (s *search) covers(c slice, i int32) bool {
 		}
 	}
 	return true
+}
+
+// bar is the score a cause has to reach: less where chance is all the noise there is.
+func (s *search) bar() float64 {
+	if s.exact {
+		return s.p.exactScore
+	}
+	return s.p.minScore
+}
+
+func (s *search) banned(attrs []int, row int32) bool {
+	for _, b := range s.ban {
+		if slices.Equal(b.attrs, attrs) && s.covers(b, row) {
+			return true
+		}
+	}
+	return false
 }

@@ -33,6 +33,7 @@ func (s sums) less(o sums) sums {
 type leaves struct {
 	row   []sums // rows is 0 for a member of which nothing is known
 	gauss bool
+	exact bool // chance is all the noise there is
 	soft  bool // members differ by more than their model knows: near-equal scores are equal
 	first int  // rows that a slice has at least, unless they have bad events enough
 }
@@ -89,7 +90,9 @@ func ratioLeaves(t *enrich.Table, p *params) leaves {
 	if t.Model != enrich.Ratio {
 		spread = 0
 	}
-	return binomialLeaves(t.Failing, t.Weight, x0, n0, spread, p)
+	out := binomialLeaves(t.Failing, t.Weight, x0, n0, spread, p)
+	out.exact = t.Model == enrich.State
+	return out
 }
 
 // binomialLeaves judges x of n against x0 of n0 before.

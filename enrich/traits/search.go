@@ -30,6 +30,7 @@ type search struct {
 	keep  [][]bool // by attribute: codes that conjunctions are made of
 	table []int32  // scratch: key to group
 	cubo  []float64
+	ban   []slice
 	best  []slice                    // the best of each cuboid
 	guard func(in, total *sums) bool // what a slice must be to be named at all; nil lets all pass
 }
@@ -106,7 +107,7 @@ func (s *search) groups(path []int, acc []sums, first []int32, keep []bool) {
 		} else {
 			keep[id] = true
 		}
-		if l <= best.llr || !s.allowed(in, path, first[id]) {
+		if l <= best.llr || !s.allowed(in, path, first[id]) || s.banned(path, first[id]) {
 			continue
 		}
 		best = slice{attrs: path, row: first[id], in: *in, llr: l, cost: cost}
