@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -79,8 +78,6 @@ func covered(t *enrich.Table, m map[string]string) string {
 
 func TestAccuracy(t *testing.T) {
 	data, verbose := os.Getenv("DATA"), os.Getenv("SHOW") != ""
-	p := defaults()
-	tune(p, os.Getenv("SET"))
 	var dirs []string
 	for _, d := range []string{"rs", "prom/ratio", "prom/counter", "prom/hist", "prom/state", "ratio", "counter", "hist", "state", "riskloc-S", "riskloc-L", "riskloc-H100k", "squeeze-B0", "squeeze-B0-noise0.15"} {
 		if _, err := os.Stat(filepath.Join(data, d)); err == nil && strings.Contains(d, os.Getenv("ONLY")) {
@@ -97,7 +94,7 @@ func TestAccuracy(t *testing.T) {
 			require.NoError(t, err, c.file)
 			f.Close()
 			start := time.Now()
-			s, found := explain(table, p)
+			s, found := explain(table)
 			took += time.Since(start)
 			n++
 			id := func(m map[string]string) string { return fmt.Sprint(m) }
@@ -171,61 +168,4 @@ func (s *search) judgeOf(t *enrich.Table, m map[string]string) string {
 		}
 	}
 	return fmt.Sprintf("alone llr %.1f cost %.1f in %.0f/%.0f/%.0f rows %.0f total %.0f/%.0f/%.0f", s.llr(&in), cost, in.x, in.e, in.n, in.rows, s.total.x, s.total.e, s.total.n)
-}
-
-func tune(p *params, text string) {
-	for _, kv := range strings.Fields(text) {
-		k, v, _ := strings.Cut(kv, "=")
-		f, _ := strconv.ParseFloat(v, 64)
-		switch k {
-		case "kappa":
-			p.kappa = f
-		case "spread":
-			p.spread = f
-		case "histSpread":
-			p.histSpread = f
-		case "histQ":
-			p.histQ = f
-		case "counterTau":
-			p.counterTau = f
-		case "clip":
-			p.clip = f
-		case "mirror":
-			p.mirror = f
-		case "effect":
-			p.effect = f
-		case "minScore":
-			p.minScore = f
-		case "stopShare":
-			p.stopShare = f
-		case "rounds":
-			p.rounds = int(f)
-		case "refitMax":
-			p.refitMax = int(f)
-		case "margin":
-			p.margin = f
-		case "marginNats":
-			p.marginNats = f
-		case "sumSides":
-			p.sumSides = f > 0
-		case "rho":
-			p.rho = f
-		case "lone":
-			p.lone = f
-		case "kappaVar":
-			p.kappaVar = f
-		case "own":
-			p.own = f > 0
-		case "ownMax":
-			p.ownMax = f
-		case "eb":
-			p.eb = f > 0
-		case "pooled":
-			p.pooled = f > 0
-		case "maxCauses":
-			p.maxCauses = int(f)
-		default:
-			panic(k)
-		}
-	}
 }

@@ -29,7 +29,7 @@ type Cause struct {
 // Causes explains a table, and asks no more of a cause than evidence.
 func Causes(t *enrich.Table) Report {
 	start := time.Now()
-	q, found := explain(t, defaults())
+	q, found := explain(t)
 	out := Report{Causes: []Cause{}, None: len(found) == 0, Scope: page.Labels{}}
 	for _, c := range q.fixed {
 		if v := t.Cols[c].Dict[t.Cols[c].Codes[q.anyRow()]]; v != "" {

@@ -10,6 +10,7 @@ import (
 type attr struct {
 	col   int // of the table
 	codes []uint32
+	dict  []string
 	size  int     // of its dictionary
 	cost  float64 // ln of the number of values that members have
 	vals  int
@@ -28,7 +29,7 @@ func newCube(t *enrich.Table, live []int32) *cube {
 	q := &cube{}
 	var all []attr
 	for c := range t.Cols {
-		a := attr{col: c, codes: t.Cols[c].Codes, size: len(t.Cols[c].Dict)}
+		a := attr{col: c, dict: t.Cols[c].Dict, codes: t.Cols[c].Codes, size: len(t.Cols[c].Dict)}
 		seen := make([]bool, a.size)
 		for _, i := range live {
 			if code := a.codes[i]; !seen[code] {

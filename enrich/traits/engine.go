@@ -9,171 +9,149 @@ import (
 	"github.com/tocsin/tocsin/enrich"
 )
 
-// params are the engine's numbers.
-type params struct {
-	kappaVar                   float64
-	lone                       float64
-	rho                        float64
-	sumSides                   bool
-	kappa, spread              float64
-	eb, own                    bool
-	ownMax                     float64
-	histMin, histQ, histSpread float64
-	counterTau                 float64
-	minSigma, clip             float64
-	budget                     float64
-	keepLLR                    float64
-	keepTop, keepDeep          int
-	mirror                     float64
-	effect                     float64
-	pooled                     bool
-	minScore                   float64
-	stopShare                  float64
-	maxCauses                  int
-	refitMax, rounds           int
-	margin, marginNats         float64
-}
+// The engine's numbers, one set for all kinds of tables; docs/traits.md has
+// their derivations and what happens without each of them.
+const (
+	kappaMean  = 50    // events of its own that a member's past needs to count as much as its peers' mean
+	kappaSure  = 3     // events that a past which nobody saw is worth
+	clumping   = 0.02  // correlation of the events of one member: no member is worth more than 1/clumping events
+	sureRows   = 2     // members that a slice has at least, or
+	sureEvents = 20    // bad events of a single one
+	minEffect  = 1.1   // rate inside over rate outside
+	slowAt     = 0.85  // quantile of a member's own past above which an event is slow
+	slowEvents = 30    // events that a past needs to have a quantile
+	counterTau = 0.05  // relative spread of honest counters, at least
+	sigmaFloor = 0.004 // relative error of an honest forecast, at least
+	bounded    = 8.0   // standard deviations beyond which a member says no more
+	mirrored   = 1.2   // times more evident than the best slice in the wrong direction
+	exactScore = 3.0   // nats, where chance is all the noise there is
+	nearNats   = 2.5   // nats within which the simpler of two is named, where it is not
+	doubts     = 3     // causes that are tried to be done without
+	doubtNats  = 3.0   // nats by which an explanation without one has to be better
+	maxCauses  = 20    // of one table
+	budget     = 4e6   // cells of a full enumeration; beyond it only promising values are combined
+	keepLLR    = 2.0   // nats that make a value promising
+	keepTop    = 47    // values of a label
+	keepDeep   = 12    // conjunctions of a set of labels
+	fewLabels  = 6     // of so few labels conjunctions may have all
+)
 
-func defaults() *params {
-	return &params{kappa: 50, kappaVar: 3, spread: .5, histMin: 30, histQ: .85, histSpread: .5, counterTau: .05,
-		minSigma: .004, clip: 8, budget: 4e6, keepLLR: 2, keepTop: 47, keepDeep: 12, mirror: 1.2, effect: 1.1,
-		pooled: true, ownMax: .9, minScore: 6, stopShare: 0, sumSides: true, maxCauses: 20, refitMax: 0, rounds: 0, own: false, rho: .02, lone: 20, margin: 0, marginNats: 2.5}
-}
-
-func newSearch(t *enrich.Table, d side, p *params) *search {
-	s := &search{leaves: newLeaves(t, d, p), p: p}
+func newSearch(t *enrich.Table, d side) *search {
+	s := &search{leaves: newLeaves(t, d)}
 	for i := range s.row {
 		if s.row[i].rows > 0 {
 			s.live = append(s.live, int32(i))
 		}
 	}
 	s.cube = newCube(t, s.live)
-	s.depth = 3
-	if len(s.attrs) <= 6 {
+	s.depth = maxLabels
+	if len(s.attrs) <= fewLabels {
 		s.depth = len(s.attrs)
 	}
 	return s
 }
 
-// explain finds causes greedily.
-func explain(t *enrich.Table, p *params) (*search, []slice) {
-	var bestS *search
-	var bestF []slice
-	top := 0.0
+// explain finds the causes in the direction that explains more.
+func explain(t *enrich.Table) (*search, []slice) {
+	var best *search
+	var found []slice
 	for _, d := range sides(t) {
-		s := newSearch(t, d, p)
-		found := s.greedy()
-		sum := 0.0
-		for _, f := range found {
-			sum += f.score()
-			if !p.sumSides {
-				break
-			}
-		}
-		if bestS == nil || sum > top {
-			bestS, bestF, top = s, found, sum
+		s := newSearch(t, d)
+		if f := s.greedy(); best == nil || total(f) > total(found) {
+			best, found = s, f
 		}
 	}
-	return bestS, bestF
+	return best, found
 }
 
+// total is the score of a whole explanation. Each cause of a sequence splits
+// what the ones before it left, so the scores add up.
+func total(found []slice) float64 {
+	sum := 0.0
+	for _, f := range found {
+		sum += f.score()
+	}
+	return sum
+}
+
+// greedy names the best slice, takes its rows away and looks again. Where chance
+// is all the noise there is, it then asks of each cause whether others explain
+// more without it: two zones rather than the cluster they are in.
 func (s *search) greedy() []slice {
-	var found []slice
 	whole := s.live
-	for range s.p.maxCauses {
-		top, ok := s.next(whole, found, -1)
-		if !ok || len(found) > 0 && top.llr < s.p.stopShare*found[0].llr {
+	found := s.sequence(whole, nil)
+	var ban []slice
+	for k := 0; s.exact && k < min(len(found), doubts) && len(ban) < doubts && !s.prune; k++ {
+		without := append(slices.Clone(ban), found[k])
+		if other := s.sequence(whole, without); total(other) > total(found)+doubtNats {
+			found, ban, k = other, without, -1
+		}
+	}
+	return found
+}
+
+func (s *search) sequence(whole []int32, ban []slice) []slice {
+	s.ban = ban
+	s.live = slices.Clone(whole)
+	var found []slice
+	for len(found) < maxCauses && len(s.live) > 1 {
+		var top slice
+		for i, c := range s.run() {
+			if i == 0 || s.before(c, top) {
+				top = c
+			}
+		}
+		if len(top.attrs) == 0 {
+			break
+		}
+		if top = s.simplify(top); top.score() < s.bar() {
 			break
 		}
 		found = append(found, top)
-		if len(found) > 1 && len(found) <= s.p.refitMax {
-			found = s.refit(whole, found, 1)
-		}
-	}
-	if len(found) > 1 {
-		found = s.refit(whole, found, s.p.rounds)
+		s.live = slices.DeleteFunc(s.live, func(i int32) bool { return s.covers(top, i) })
 	}
 	return found
 }
 
-// next finds the best slice among the rows that no cause but number skip covers.
-func (s *search) next(whole []int32, found []slice, skip int) (slice, bool) {
-	s.live = s.live[:0:0]
-	for _, i := range whole {
-		free := true
-		for k := range found {
-			if k != skip && s.covers(found[k], i) {
-				free = false
-				break
-			}
+// before orders slices by score, then so that the order of rows does not matter.
+func (s *search) before(a, b slice) bool {
+	if d := a.score() - b.score(); math.Abs(d) > 1e-9 {
+		return d > 0
+	}
+	if c := cmp.Or(cmp.Compare(len(a.attrs), len(b.attrs)), slices.Compare(a.attrs, b.attrs)); c != 0 {
+		return c < 0
+	}
+	for _, at := range a.attrs {
+		l := &s.attrs[at]
+		if c := cmp.Compare(l.dict[l.codes[a.row]], l.dict[l.codes[b.row]]); c != 0 {
+			return c < 0
 		}
-		if free {
-			s.live = append(s.live, i)
-		}
 	}
-	if len(s.live) < 2 {
-		return slice{}, false
-	}
-	all := s.run()
-	if len(all) == 0 {
-		return slice{}, false
-	}
-	top := slices.MaxFunc(all, func(a, b slice) int { return cmp.Compare(a.score(), b.score()) })
-	top = s.simplify(top)
-	return top, top.score() >= s.p.minScore
+	return false
 }
 
-// refit looks at each cause again with all others taken away.
-func (s *search) refit(whole []int32, found []slice, rounds int) []slice {
-	for range rounds {
-		changed := false
-		for k := 0; k < len(found); k++ {
-			top, ok := s.next(whole, found, k)
-			switch {
-			case !ok:
-				found = slices.Delete(found, k, k+1)
-				k--
-				changed = true
-			case !s.same(top, found[k]):
-				found[k] = top
-				changed = true
-			default:
-				found[k] = top
-			}
-		}
-		if !changed {
-			break
-		}
+// bar is the score a cause has to reach.
+func (s *search) bar() float64 {
+	if s.exact {
+		return exactScore
 	}
-	return found
+	return minScore
 }
 
-// simplify drops literals that hardly add to the evidence.
+// simplify drops labels that hardly add to the evidence.
 func (s *search) simplify(top slice) slice {
 	nats := 0.0
 	if s.soft {
-		nats = s.p.marginNats
+		nats = nearNats
 	}
 	for len(top.attrs) > 1 {
 		best, found := slice{}, false
-		for mask := 1; mask < 1<<len(top.attrs)-1; mask++ {
-			part := slice{row: top.row, cost: math.Log(choose(len(s.attrs), bits.OnesCount(uint(mask))))}
-			for k, a := range top.attrs {
-				if mask>>k&1 == 1 {
-					part.attrs = append(part.attrs, a)
-					part.cost += s.attrs[a].cost
-				}
-			}
-			for _, i := range s.live {
-				if s.covers(part, i) {
-					part.in.add(&s.row[i])
-				}
-			}
-			if part.in.rows >= s.total.rows || !s.allowed(&part.in, part.attrs, part.row) {
+		for mask := uint(1); mask < 1<<len(top.attrs)-1; mask++ {
+			part, ok := s.part(top, mask)
+			if !ok || part.score()*(1+s.margin)+nats < top.score() {
 				continue
 			}
-			part.llr = s.llr(&part.in)
-			if part.score()*(1+s.p.margin)+nats >= top.score() && (!found || len(part.attrs) < len(best.attrs) || len(part.attrs) == len(best.attrs) && part.score() > best.score()) {
+			if !found || len(part.attrs) < len(best.attrs) || len(part.attrs) == len(best.attrs) && s.before(part, best) {
 				best, found = part, true
 			}
 		}
@@ -185,18 +163,37 @@ func (s *search) simplify(top slice) slice {
 	return top
 }
 
-func (s *search) same(a, b slice) bool {
-	if !slices.Equal(a.attrs, b.attrs) {
-		return false
+// part is a slice with only those of its labels that a mask has.
+func (s *search) part(whole slice, mask uint) (slice, bool) {
+	out := slice{row: whole.row, cost: math.Log(choose(len(s.attrs), bits.OnesCount(mask)))}
+	for k, a := range whole.attrs {
+		if mask>>k&1 == 1 {
+			out.attrs = append(out.attrs, a)
+			out.cost += s.attrs[a].cost
+		}
 	}
-	return s.covers(a, b.row)
+	for _, i := range s.live {
+		if s.covers(out, i) {
+			out.in.add(&s.row[i])
+		}
+	}
+	if out.in.rows >= s.total.rows || !s.allowed(&out.in, out.attrs, out.row) || s.banned(out.attrs, out.row) {
+		return out, false
+	}
+	out.llr = s.llr(&out.in)
+	return out, true
 }
 
+// covers reports whether a row is in a slice.
 func (s *search) covers(c slice, i int32) bool {
 	for _, a := range c.attrs {
-		if s.attrs[a].codes[i] != s.attrs[a].codes[c.row] {
+		if codes := s.attrs[a].codes; codes[i] != codes[c.row] {
 			return false
 		}
 	}
 	return true
+}
+
+func (s *search) banned(attrs []int, row int32) bool {
+	return slices.ContainsFunc(s.ban, func(b slice) bool { return slices.Equal(b.attrs, attrs) && s.covers(b, row) })
 }

@@ -8,10 +8,10 @@ import (
 )
 
 // sums are what is known of a set of members, and all that the score of a slice
-// needs: they add up. Counts (x of n events are bad, e were to be expected) and
-// deviations (x is the sum of n unit-variance deviations) share them.
+// needs: they add up. Of counts x of n events are bad where e were to be
+// expected; of deviations x is the sum of n, each of unit variance.
 type sums struct {
-	x, n, e  float64 // weighed by what the member's evidence is worth
+	x, n, e  float64 // weighed by what the members' evidence is worth
 	bad, all float64 // as counted
 	rows     float64
 }
@@ -25,16 +25,17 @@ func (s *sums) add(o *sums) {
 	s.rows += o.rows
 }
 
-func (s sums) less(o sums) sums {
+func (s *sums) less(o *sums) sums {
 	return sums{s.x - o.x, s.n - o.n, s.e - o.e, max(0, s.bad-o.bad), max(0, s.all-o.all), s.rows - o.rows}
 }
 
 // leaves are the members' own evidence, in one direction of change.
 type leaves struct {
 	row   []sums // rows is 0 for a member of which nothing is known
-	gauss bool
-	soft  bool // members differ by more than their model knows: near-equal scores are equal
-	first int  // rows that a slice has at least, unless they have bad events enough
+	gauss bool   // deviations, not counts
+	exact bool   // chance is all the noise there is
+	soft  bool   // members differ by more than the model knows
+	first int    // members that a slice has at least
 }
 
 // side is the direction of change that is looked for.
@@ -45,7 +46,7 @@ const (
 	down side = -1
 )
 
-// sides are the directions in which a table may have changed for the worse.
+// sides are the directions in which a table may have changed.
 func sides(t *enrich.Table) []side {
 	if t.Model == enrich.Counter || t.Model == enrich.Additive {
 		return []side{up, down}
@@ -53,135 +54,111 @@ func sides(t *enrich.Table) []side {
 	return []side{up}
 }
 
-func newLeaves(t *enrich.Table, d side, p *params) leaves {
+func newLeaves(t *enrich.Table, d side) leaves {
 	switch t.Model {
 	case enrich.Additive:
-		return additiveLeaves(t, d, p)
+		return additiveLeaves(t, d)
 	case enrich.Counter:
-		return counterLeaves(t, d, p)
+		return counterLeaves(t, d)
 	case enrich.Histogram:
-		return histogramLeaves(t, p)
+		return histogramLeaves(t)
+	case enrich.State, enrich.Value, enrich.Ratio:
 	}
-	return ratioLeaves(t, p)
+	return ratioLeaves(t)
 }
 
+// fine reports whether measures are numbers, and of a size that can be summed.
 func fine(vs ...float64) bool {
 	for _, v := range vs {
-		if !(v >= 0) || v > maxMeasure {
+		if !(v >= 0 && v <= maxMeasure) {
 			return false
 		}
 	}
 	return true
 }
 
-func ratioLeaves(t *enrich.Table, p *params) leaves {
-	rows := t.Rows()
-	x0, n0 := make([]float64, rows), make([]float64, rows)
+func ratioLeaves(t *enrich.Table) leaves {
+	x0, n0 := make([]float64, t.Rows()), make([]float64, t.Rows())
 	for _, past := range t.Past {
-		for i := range rows {
-			if fine(past.Failing[i], past.Weight[i]) {
-				x0[i] += min(past.Failing[i], past.Weight[i])
-				n0[i] += past.Weight[i]
+		for i := range x0 {
+			if x, n := past.Failing[i], past.Weight[i]; fine(x, n) {
+				x0[i] += min(x, n)
+				n0[i] += n
 			}
 		}
 	}
-	spread := p.spread
-	if t.Model != enrich.Ratio {
-		spread = 0
-	}
-	return binomialLeaves(t.Failing, t.Weight, x0, n0, spread, p)
+	out := binomialLeaves(t.Failing, t.Weight, x0, n0, t.Model == enrich.Ratio)
+	out.exact = t.Model == enrich.State
+	return out
 }
 
-// binomialLeaves judges x of n against x0 of n0 before.
-func binomialLeaves(x, n, x0, n0 []float64, spread float64, p *params) leaves {
-	rows := len(x)
-	out := leaves{row: make([]sums, rows), first: minRows, soft: spread > 0}
-	var bx, bn, nx, nn float64
-	for i := range rows {
+// binomialLeaves holds x of n events against x0 of n0 before, or against the
+// mean of all where there was no before. A member's own expected rate leans on
+// the mean of its peers as far as its past is short (a beta prior); its events
+// are worth fewer than counted as far as that rate is unsure, and as members
+// clump and differ for reasons that are none of ours.
+func binomialLeaves(x, n, x0, n0 []float64, spread bool) leaves {
+	out := leaves{row: make([]sums, len(x)), first: sureRows, soft: spread}
+	var past, now sums
+	for i := range x {
 		if fine(x[i], n[i]) && n[i] > 0 {
-			bx, bn, nx, nn = bx+x0[i], bn+n0[i], nx+min(x[i], n[i]), nn+n[i]
+			past.add(&sums{x: x0[i], n: n0[i]})
+			now.add(&sums{x: min(x[i], n[i]), n: n[i]})
 		}
 	}
-	mean := (bx + .5) / (bn + 1)
-	past := bn > 0
-	if !past {
-		mean = nx / nn
+	mean, known := (past.x+.5)/(past.n+1), past.n > 0
+	if !known {
+		mean = now.x / now.n
 	}
 	mean = min(max(mean, 1e-9), 1-1e-9)
-	kappa := p.kappa
-	if past && p.eb {
-		kappa = concentration(x0, n0, mean)
-	}
-	for i := range rows {
-		if !fine(x[i], n[i]) || !(n[i] > 0) {
+	for i := range x {
+		if !fine(x[i], n[i]) || n[i] == 0 {
 			continue
 		}
-		xi, ni := min(x[i], n[i]), n[i]
-		q := (x0[i] + kappa*mean) / (n0[i] + kappa)
-		q = min(max(q, 1e-9), 1-1e-9)
-		known := n0[i] + p.kappaVar
-		if !past {
-			known = math.Inf(1)
+		q, phi := mean, 1.0
+		if known {
+			q = (x0[i] + kappaMean*mean) / (n0[i] + kappaMean)
+			phi += n[i] / (n0[i] + kappaSure)
 		}
-		r := q
-		if p.own && past && spread > 0 {
-			r = max(q, (xi+kappa*q)/(ni+kappa))
-			r = min(r, p.ownMax)
+		if spread {
+			extra := dispersion * dispersion * q * (1 - q)
+			if known {
+				extra = max(extra, clumping)
+			}
+			phi += n[i] * extra
 		}
-		phi := 1 + ni/known + ni*spread*spread*r*(1-r)
-		if past && spread > 0 {
-			phi = max(phi, 1+ni/known+ni*p.rho)
-		}
-		out.row[i] = sums{xi / phi, ni / phi, q * ni / phi, xi, ni, 1}
+		bad := min(x[i], n[i])
+		out.row[i] = sums{bad / phi, n[i] / phi, q * n[i] / phi, bad, n[i], 1}
 	}
 	return out
 }
 
-// concentration is the beta prior's weight by moments.
-func concentration(x, n []float64, mean float64) float64 {
-	var num, den float64
-	for i := range x {
-		if n[i] < 2 {
-			continue
-		}
-		r := x[i]/n[i] - mean
-		num += n[i] * (r*r - mean*(1-mean)/n[i])
-		den += n[i] * mean * (1 - mean) * (1 - 1/n[i])
-	}
-	if den <= 0 || num <= 0 {
-		return 1000
-	}
-	return min(max(den/num-1, 5), 1000)
-}
-
-func histogramLeaves(t *enrich.Table, p *params) leaves {
+// histogramLeaves makes slow events of those above a quantile of the member's
+// own past, and judges their share.
+func histogramLeaves(t *enrich.Table) leaves {
 	rows := t.Rows()
 	x, n, x0, n0 := make([]float64, rows), make([]float64, rows), make([]float64, rows), make([]float64, rows)
+	before := make([]float64, len(t.Buckets))
 	for i := range rows {
-		total := 0.0
+		clear(before)
 		for _, past := range t.Past {
-			for b := range past.Buckets {
+			for b := range before {
 				if v := past.Buckets[b][i]; fine(v) {
-					total += v
+					before[b] += v
+					n0[i] += v
 				}
 			}
 		}
-		if total < p.histMin {
+		if n0[i] < slowEvents {
+			n0[i] = 0
 			continue
 		}
-		edge, run := 0, 0.0
-		for b := range t.Buckets {
-			for _, past := range t.Past {
-				if v := past.Buckets[b][i]; fine(v) {
-					run += v
-				}
-			}
-			edge = b
-			if run >= p.histQ*total {
-				break
-			}
+		edge, run := 0, before[0]
+		for run < slowAt*n0[i] && edge+1 < len(before) {
+			edge++
+			run += before[edge]
 		}
-		n0[i], x0[i] = total, total-run
+		x0[i] = n0[i] - run
 		for b := range t.Buckets {
 			if v := t.Buckets[b][i]; fine(v) {
 				n[i] += v
@@ -191,68 +168,61 @@ func histogramLeaves(t *enrich.Table, p *params) leaves {
 			}
 		}
 	}
-	return binomialLeaves(x, n, x0, n0, p.histSpread, p)
+	return binomialLeaves(x, n, x0, n0, true)
 }
 
-// counterLeaves uses that of two Poisson counts the first is binomial among both.
-func counterLeaves(t *enrich.Table, d side, p *params) leaves {
-	rows := t.Rows()
-	out := leaves{row: make([]sums, rows), first: minRows}
-	now := t.Weight
-	var all, past float64
-	base := make([]float64, rows)
-	for _, w := range t.Past {
-		for i := range rows {
-			if fine(w.Weight[i]) {
-				base[i] += w.Weight[i]
+// counterLeaves uses that of two Poisson counts the one is binomial among both,
+// which holds for small counts too and needs no logarithm of nought. A member
+// without a past has no change to tell.
+func counterLeaves(t *enrich.Table, d side) leaves {
+	now, base := t.Weight, make([]float64, t.Rows())
+	for _, past := range t.Past {
+		for i, v := range past.Weight {
+			if fine(v) {
+				base[i] += v
 			}
 		}
 	}
-	for i := range rows {
-		if fine(now[i]) && base[i] > 0 {
-			all += now[i]
-			past += base[i]
-		}
-	}
+	out := leaves{row: make([]sums, len(now)), first: sureRows}
 	var logs []float64
-	for i := range rows {
-		if fine(now[i]) && base[i] > 0 && now[i] > 0 {
+	for i := range now {
+		if fine(now[i]) && now[i] > 0 && base[i] > 0 {
 			logs = append(logs, math.Log(now[i]/base[i]))
 		}
 	}
-	if len(logs) == 0 {
-		return out
-	}
-	slices.Sort(logs)
-	g := math.Exp(logs[len(logs)/2])
-	clump, tau2 := spreadOf(now, base, math.Log(g))
-	tau2 = max(tau2, p.counterTau*p.counterTau)
-	q := g / (1 + g)
-	for i := range rows {
+	load := median(logs)
+	clump, tau2 := spreadOf(now, base, load)
+	tau2 = max(tau2, counterTau*counterTau)
+	q := 1 / (1 + math.Exp(-load*float64(d)))
+	for i := range now {
 		if !fine(now[i]) || !(base[i] > 0) {
 			continue
 		}
-		x, n, qi := now[i], now[i]+base[i], q
+		x, n := now[i], now[i]+base[i]
 		if d == down {
-			x, qi = base[i], 1-q
+			x = base[i]
 		}
-		phi := clump + n*qi*(1-qi)*tau2
-		out.row[i] = sums{x / phi, n / phi, qi * n / phi, x, n, 1}
+		phi := clump + n*q*(1-q)*tau2
+		out.row[i] = sums{x / phi, n / phi, q * n / phi, x, n, 1}
 	}
 	return out
 }
 
-// spreadOf fits Var(ln(now/base)) = clump·(1/now + 1/base) + tau², by medians:
-// of members with few events for the first term, with many for the second.
-func spreadOf(now, base []float64, g float64) (clump, tau2 float64) {
+// chiMedian is the median of chi-squared with one degree of freedom.
+const chiMedian = 0.455
+
+// spreadOf fits Var(ln(now/base)) = clump·(1/now + 1/base) + tau2 by medians: of
+// members with few events for the first term, with many for the second. Causes
+// that hold less than half of the members do not move it.
+func spreadOf(now, base []float64, load float64) (clump, tau2 float64) {
 	clump = 1
 	for range 4 {
 		var few, many []float64
 		for i := range now {
-			if !(now[i] >= 8 && base[i] >= 8 && now[i] <= maxMeasure && base[i] <= maxMeasure) {
+			if !fine(now[i]) || now[i] < 8 || base[i] < 8 {
 				continue
 			}
-			l, v := math.Log(now[i]/base[i])-g, 1/now[i]+1/base[i]
+			l, v := math.Log(now[i]/base[i])-load, 1/now[i]+1/base[i]
 			if clump*v >= tau2 {
 				few = append(few, (l*l-tau2*chiMedian)/(v*chiMedian))
 			}
@@ -261,51 +231,52 @@ func spreadOf(now, base []float64, g float64) (clump, tau2 float64) {
 			}
 		}
 		if len(few) >= 20 {
-			slices.Sort(few)
-			clump = min(max(few[len(few)/2], 1), 4)
+			clump = min(max(median(few), 1), 4)
 		}
 		if len(many) >= 10 {
-			slices.Sort(many)
-			tau2 = max(many[len(many)/2], 0)
+			tau2 = max(median(many), 0)
 		}
 	}
 	return clump, tau2
 }
 
-const chiMedian = .455 // of chi-squared with one degree of freedom
-
-func additiveLeaves(t *enrich.Table, d side, p *params) leaves {
-	rows := t.Rows()
-	out := leaves{row: make([]sums, rows), gauss: true, first: 1}
-	v, f := t.Weight, t.Past[0].Weight
-	z := make([]float64, rows)
-	var sorted []float64
-	for i := range rows {
-		s := math.Abs(v[i]) + math.Abs(f[i])
-		if !(s > 0) || s > maxMeasure {
-			z[i] = math.NaN()
-			continue
-		}
-		z[i] = 2 * (v[i] - f[i]) / s
-		sorted = append(sorted, z[i])
-	}
-	if len(sorted) == 0 {
+// additiveLeaves are relative deviations of what was from what was foreseen, in
+// standard deviations of the honest ones.
+func additiveLeaves(t *enrich.Table, d side) leaves {
+	out := leaves{row: make([]sums, t.Rows()), gauss: true, first: 1}
+	if len(t.Past) == 0 {
 		return out
 	}
-	slices.Sort(sorted)
-	median := sorted[len(sorted)/2]
-	for i, x := range sorted {
-		sorted[i] = math.Abs(x - median)
-	}
-	slices.Sort(sorted)
-	sigma := max(1.4826*sorted[len(sorted)/2], p.minSigma)
-	for i := range rows {
-		if math.IsNaN(z[i]) {
-			continue
+	was, foreseen := t.Weight, t.Past[0].Weight
+	rel := make([]float64, len(was))
+	var known []float64
+	for i := range was {
+		size := math.Abs(was[i]) + math.Abs(foreseen[i])
+		rel[i] = math.NaN()
+		if size > 0 && size <= maxMeasure {
+			rel[i] = 2 * (was[i] - foreseen[i]) / size
+			known = append(known, rel[i])
 		}
-		x := float64(d) * (z[i] - median) / sigma
-		x = min(max(x, -p.clip), p.clip)
-		out.row[i] = sums{x, 1, 0, float64(d) * (v[i] - f[i]), math.Abs(v[i]) + math.Abs(f[i]), 1}
+	}
+	centre := median(known)
+	for i, r := range known {
+		known[i] = math.Abs(r - centre)
+	}
+	sigma := max(1.4826*median(known), sigmaFloor) // of a normal distribution, from its median absolute deviation
+	for i, r := range rel {
+		if !math.IsNaN(r) {
+			z := float64(d) * (r - centre) / sigma
+			out.row[i] = sums{min(max(z, -bounded), bounded), 1, 0, float64(d) * (was[i] - foreseen[i]), math.Abs(was[i]) + math.Abs(foreseen[i]), 1}
+		}
 	}
 	return out
+}
+
+// median sorts its argument.
+func median(vs []float64) float64 {
+	if len(vs) == 0 {
+		return 0
+	}
+	slices.Sort(vs)
+	return vs[len(vs)/2]
 }

@@ -106,12 +106,11 @@ func (s *scan) varies(c int) bool {
 
 // find names the causes, the most evident first.
 func (s *scan) find() []finding {
-	p := defaults()
-	p.margin = pageMargin
+	q := newSearch(s.t, up)
+	q.margin = pageMargin
 	if s.t.Model == enrich.Value {
-		p.margin = valueMargin
+		q.margin = valueMargin
 	}
-	q := newSearch(s.t, up, p)
 	q.depth = min(q.depth, maxLabels)
 	var found []finding
 	for len(found) < maxTraits && len(q.live) > 1 {

@@ -21,17 +21,17 @@ func (s slice) score() float64 { return s.llr - s.cost }
 type search struct {
 	*cube
 	leaves
-	p     *params
-	live  []int32
-	total sums
-	depth int
-	prune bool
-	level [][]sums // by attribute: sums by code
-	keep  [][]bool // by attribute: codes that conjunctions are made of
-	table []int32  // scratch: key to group
-	cubo  []float64
-	best  []slice                    // the best of each cuboid
-	guard func(in, total *sums) bool // what a slice must be to be named at all; nil lets all pass
+	live   []int32
+	total  sums
+	depth  int
+	prune  bool
+	level  [][]sums // by attribute: sums by code
+	keep   [][]bool // by attribute: codes that conjunctions are made of
+	table  []int32  // scratch: key to group
+	margin float64  // by how much more evident than its parts a slice has to be
+	ban    []slice
+	best   []slice                    // the best of each cuboid
+	guard  func(in, total *sums) bool // what a slice must be to be named at all; nil lets all pass
 }
 
 func (s *search) run() []slice {
@@ -46,7 +46,7 @@ func (s *search) run() []slice {
 	for k := 1; k <= s.depth; k++ {
 		cuboids += choose(len(s.attrs), k)
 	}
-	s.prune = cuboids*float64(len(s.live)) > s.p.budget
+	s.prune = cuboids*float64(len(s.live)) > budget
 	for a := range s.attrs {
 		at := &s.attrs[a]
 		acc := make([]sums, at.size)
@@ -100,21 +100,21 @@ func (s *search) groups(path []int, acc []sums, first []int32, keep []bool) {
 			mirror = max(mirror, in.x*in.x/in.n/2)
 		}
 		if s.prune {
-			if l > s.p.keepLLR && in.rows >= float64(s.first) {
+			if l > keepLLR && in.rows >= float64(s.first) {
 				cands = append(cands, cand{id, l})
 			}
 		} else {
 			keep[id] = true
 		}
-		if l <= best.llr || !s.allowed(in, path, first[id]) {
+		if l <= best.llr || !s.allowed(in, path, first[id]) || s.banned(path, first[id]) {
 			continue
 		}
 		best = slice{attrs: path, row: first[id], in: *in, llr: l, cost: cost}
 	}
 	if s.prune {
-		top := s.p.keepTop
+		top := keepTop
 		if len(path) > 1 {
-			top = s.p.keepDeep
+			top = keepDeep
 		}
 		if len(cands) > top {
 			slices.SortFunc(cands, func(a, b cand) int { return cmp.Or(cmp.Compare(b.llr, a.llr), cmp.Compare(a.id, b.id)) })
@@ -124,7 +124,7 @@ func (s *search) groups(path []int, acc []sums, first []int32, keep []bool) {
 			keep[c.id] = true
 		}
 	}
-	if best.llr > 0 && best.llr >= s.p.mirror*mirror {
+	if best.llr > 0 && best.llr >= mirrored*mirror {
 		best.attrs = slices.Clone(path)
 		s.best = append(s.best, best)
 	}
@@ -132,7 +132,7 @@ func (s *search) groups(path []int, acc []sums, first []int32, keep []bool) {
 
 // allowed are the guards of small and slight slices; a member without a label has no trait.
 func (s *search) allowed(in *sums, path []int, row int32) bool {
-	if in.rows < float64(s.first) && in.bad < s.p.lone {
+	if in.rows < float64(s.first) && in.bad < sureEvents {
 		return false
 	}
 	for _, a := range path {
@@ -146,11 +146,11 @@ func (s *search) allowed(in *sums, path []int, row int32) bool {
 	if s.gauss {
 		return in.x > 0
 	}
-	out := s.total.less(*in)
+	out := s.total.less(in)
 	if out.n <= 0 || out.e <= 0 {
 		return false
 	}
-	return in.x/in.e >= s.p.effect*(out.x/out.e)
+	return in.x/in.e >= minEffect*(out.x/out.e)
 }
 
 func (s *search) deeper(path []int, list, ids []int32, groups int) {
@@ -224,60 +224,42 @@ func (s *search) split(list, ids []int32, groups int, at *attr, keep []bool) (ac
 	return acc, first, sub, subIDs
 }
 
-// llr is the log-likelihood ratio of two groups against one, negative when the
-// inside is the better one.
+// llr is the log-likelihood ratio of two groups, the slice and the rest, over
+// one; negative when the slice is the better one.
+//
+// What all members share is no evidence, and a rise everywhere may multiply
+// rates or add to them: a slice has to beat both readings.
 func (s *search) llr(in *sums) float64 {
-	out := s.total.less(*in)
+	out := s.total.less(in)
 	if s.gauss {
-		if s.p.pooled {
-			l := in.x*in.x/in.n/2 - s.total.x*s.total.x/s.total.n/2
-			if out.n > 0 {
-				l += out.x * out.x / out.n / 2
-			}
-			if in.x*out.n < out.x*in.n {
-				return -l
-			}
-			return l
+		l := in.x*in.x/in.n - s.total.x*s.total.x/s.total.n
+		if out.n > 0 {
+			l += out.x * out.x / out.n
 		}
-		l := in.x * in.x / in.n / 2
-		if in.x < 0 {
-			return -l
+		if in.x*out.n < out.x*in.n {
+			l = -l
 		}
-		return l
+		return l / 2
 	}
 	if !(s.total.e > 0) || !(in.e > 0) {
 		return 0
 	}
-	ref := &s.total
-	if !s.p.pooled {
-		ref = &out
-		if out.n <= 0 {
-			return 0
-		}
+	times, plus := s.total.x/s.total.e, (s.total.x-s.total.e)/s.total.n
+	if in.x < times*in.e || in.x < in.e+plus*in.n {
+		return -1
 	}
-	// a rise everywhere may multiply rates or add to them
-	g, add := ref.x/ref.e, (ref.x-ref.e)/ref.n
-	if !s.p.pooled {
-		g, add = max(1, (ref.x+.5)/(ref.e+.5)), max(0, add)
+	multiplied := deviance(in.x, times*in.e, in.n) + deviance(out.x, times*out.e, out.n)
+	if s.exact {
+		return multiplied // all are expected alike, so both are the same
 	}
-	m, worse := s.against(in, &out, g*in.e, g*out.e)
-	a, worseA := s.against(in, &out, in.e+add*in.n, out.e+add*out.n)
-	if !worse || !worseA {
-		return -min(m, a)
-	}
-	return min(m, a)
-}
-
-func (s *search) against(in, out *sums, ein, eout float64) (float64, bool) {
-	l := deviance(in.x, ein, in.n)
-	if s.p.pooled && out.n > 0 {
-		l += deviance(out.x, eout, out.n)
-	}
-	return l, in.x > ein
+	return min(multiplied, deviance(in.x, in.e+plus*in.n, in.n)+deviance(out.x, out.e+plus*out.n, out.n))
 }
 
 // deviance is the log-likelihood of x among n at its own rate over that at e/n.
 func deviance(x, e, n float64) float64 {
+	if n <= 0 {
+		return 0
+	}
 	e = min(max(e, 1e-9), n*(1-1e-9))
 	x = min(max(x, 0), n)
 	l := 0.0
