@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/tocsin/tocsin/enrich/traits"
@@ -73,14 +74,11 @@ func writeReport(out io.Writer, name string, r traits.Report) error {
 		fmt.Fprintf(tw, "%d found, %s unexplained (%.0f ms)\n", len(r.Causes), page.Percent(r.Unexplained), r.Took)
 		fmt.Fprintln(tw, "  TRAIT\tSHARE\tSCORE\tALSO")
 		for _, c := range r.Causes {
-			also := ""
-			for i, l := range c.Also {
-				if i > 0 {
-					also += ", "
-				}
-				also += l.Name + "=" + l.Value
+			var also []string
+			for _, l := range c.Also {
+				also = append(also, l.Name+"="+l.Value)
 			}
-			fmt.Fprintf(tw, "  %s\t%s\t%.1f\t%s\n", notify.Clean(c.Labels.String(), 200), page.Percent(c.Share), c.Score, notify.Clean(also, 200))
+			fmt.Fprintf(tw, "  %s\t%s\t%.1f\t%s\n", notify.Clean(c.Labels.String(), 200), page.Percent(c.Share), c.Score, notify.Clean(strings.Join(also, ", "), 200))
 		}
 	}
 	if len(r.Scope) > 0 {

@@ -37,7 +37,10 @@ func Causes(t *enrich.Table) Report {
 		}
 	}
 	var excess, explained float64
-	ref := q.rest(found)
+	ref := 1.0
+	if rest := q.rest(found); rest.e > 0 {
+		ref = rest.x / rest.e
+	}
 	for i := range q.row {
 		excess += q.excess(&q.row[i], ref)
 	}
@@ -87,20 +90,6 @@ func (s *search) covered(found []slice, i int32) bool {
 		}
 	}
 	return false
-}
-
-// rest is the rate over expectation of the members outside all causes.
-func (s *search) rest(found []slice) float64 {
-	var out sums
-	for i := range s.row {
-		if s.row[i].rows > 0 && !s.covered(found, int32(i)) {
-			out.add(&s.row[i])
-		}
-	}
-	if s.gauss || out.e <= 0 {
-		return 1
-	}
-	return out.x / out.e
 }
 
 // excess is what a member has above what the rest lead to expect.

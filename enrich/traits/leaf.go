@@ -31,11 +31,12 @@ func (s *sums) less(o *sums) sums {
 
 // leaves are the members' own evidence, in one direction of change.
 type leaves struct {
-	row   []sums // rows is 0 for a member of which nothing is known
-	gauss bool   // deviations, not counts
-	exact bool   // chance is all the noise there is
-	soft  bool   // members differ by more than the model knows
-	first int    // members that a slice has at least
+	row    []sums // rows is 0 for a member of which nothing is known
+	gauss  bool   // deviations, not counts
+	exact  bool   // chance is all the noise there is
+	paired bool   // counts now among counts now and then
+	soft   bool   // members differ by more than the model knows
+	first  int    // members that a slice has at least
 }
 
 // side is the direction of change that is looked for.
@@ -183,7 +184,7 @@ func counterLeaves(t *enrich.Table, d side) leaves {
 			}
 		}
 	}
-	out := leaves{row: make([]sums, len(now)), first: sureRows}
+	out := leaves{row: make([]sums, len(now)), first: sureRows, paired: true}
 	var logs []float64
 	for i := range now {
 		if fine(now[i]) && now[i] > 0 && base[i] > 0 {
