@@ -72,13 +72,13 @@ func writeReport(out io.Writer, name string, r traits.Report) error {
 		fmt.Fprintf(tw, "nothing in common (%.0f ms)\n", r.Took)
 	} else {
 		fmt.Fprintf(tw, "%d found, %s unexplained (%.0f ms)\n", len(r.Causes), page.Percent(r.Unexplained), r.Took)
-		fmt.Fprintln(tw, "  TRAIT\tSHARE\tSCORE\tALSO")
+		fmt.Fprintln(tw, "  TRAIT\tSHARE\tSCORE\tSTRENGTH\tALSO")
 		for _, c := range r.Causes {
 			var also []string
 			for _, l := range c.Also {
 				also = append(also, l.Name+"="+l.Value)
 			}
-			fmt.Fprintf(tw, "  %s\t%s\t%.1f\t%s\n", notify.Clean(c.Labels.String(), 200), page.Percent(c.Share), c.Score, notify.Clean(strings.Join(also, ", "), 200))
+			fmt.Fprintf(tw, "  %s\t%s\t%.1f\t%s\t%s\n", notify.Clean(c.Labels.String(), 200), page.Percent(c.Share), c.Score, c.Strength, notify.Clean(strings.Join(also, ", "), 200))
 		}
 	}
 	if len(r.Scope) > 0 {

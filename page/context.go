@@ -29,6 +29,10 @@ type Trait struct {
 	Source  string  `json:"source"`          // name of the source that answered
 	Also    []Label `json:"also,omitempty"`  // labels that say the same: "also node=n12"
 	Alert   string  `json:"alert,omitempty"` // alertname of the rule it explains
+
+	Strength string `json:"strength,omitempty"` // strong, likely or weak; docs/traits.md says of what
+	Rival    Labels `json:"rival,omitempty"`    // other labels that explain nearly as much and cannot be told apart from these
+	Agree    Count  `json:"agree,omitzero"`     // earlier windows that, each alone, show the trait too
 }
 
 // Label is one name and value.

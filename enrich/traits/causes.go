@@ -24,6 +24,8 @@ type Cause struct {
 	Score  float64      `json:"score"` // log-likelihood ratio less its description length, nats
 	Share  float64      `json:"share"` // of all that is above what the rest would lead to expect, 0..1
 	Also   []page.Label `json:"also,omitempty"`
+
+	Strength string `json:"strength"` // strong, likely or weak
 }
 
 // Causes explains a table, and asks no more of a cause than evidence.
@@ -65,6 +67,7 @@ func Causes(t *enrich.Table) Report {
 		if excess > 0 {
 			c.Share = min(max(c.Share/excess, 0), 1)
 		}
+		c.Strength = strength(c.Score, c.Share, false, page.Count{})
 		out.Causes = append(out.Causes, c)
 	}
 	if excess > 0 {
