@@ -37,8 +37,8 @@ const (
 	fewLabels  = 6     // of so few labels conjunctions may have all
 )
 
-func newSearch(t *enrich.Table, d side) *search {
-	s := &search{leaves: newLeaves(t, d)}
+func newSearch(t *enrich.Table, v view) *search {
+	s := &search{leaves: newLeaves(t, v)}
 	for i := range s.row {
 		if s.row[i].rows > 0 {
 			s.live = append(s.live, int32(i))
@@ -57,8 +57,8 @@ func explain(t *enrich.Table) (*search, []slice) {
 	var best *search
 	var found []slice
 	top := 0.0
-	for _, d := range sides(t) {
-		s := newSearch(t, d)
+	for _, v := range views(t) {
+		s := newSearch(t, v)
 		f := s.greedy()
 		if worth := total(f) - s.shift(f); best == nil || worth > top {
 			best, found, top = s, f, worth
@@ -72,10 +72,17 @@ func explain(t *enrich.Table) (*search, []slice) {
 // slices apart, and the smaller change of the rest is the likelier story. The
 // load of a whole service moves by a factor of e^±loadShift.
 func (s *search) shift(found []slice) float64 {
-	if !s.paired || len(found) == 0 {
+	if len(found) == 0 || !s.paired && !s.gauss {
 		return 0
 	}
 	out := s.rest(found)
+	if s.gauss {
+		mean := 0.0
+		if out.n > 0 {
+			mean = math.Abs(s.centre) + math.Abs(out.x/out.n)*s.sigma
+		}
+		return mean * mean / (2 * loadShift * loadShift)
+	}
 	l := math.Log((out.x + .5) / (out.n - out.x + .5))
 	return l * l / (2 * loadShift * loadShift)
 }

@@ -106,7 +106,7 @@ func (s *scan) varies(c int) bool {
 
 // find names the causes, the most evident first.
 func (s *scan) find() []finding {
-	q := newSearch(s.t, up)
+	q := newSearch(s.t, view{sign: 1})
 	q.margin = pageMargin
 	if s.t.Model == enrich.Value {
 		q.margin = valueMargin

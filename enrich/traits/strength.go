@@ -62,7 +62,7 @@ func (s *scan) agreement(q *search, all []literal) page.Count {
 	for _, past := range s.t.Past {
 		t := *s.t
 		t.Past = []enrich.Past{past}
-		alone := &search{leaves: newLeaves(&t, up)}
+		alone := &search{leaves: newLeaves(&t, view{sign: 1})}
 		var in sums
 		for _, i := range q.live {
 			alone.total.add(&alone.row[i])

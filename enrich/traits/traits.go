@@ -54,6 +54,9 @@ func New(roles enrich.Roles) *Explainer { return &Explainer{roles: roles} }
 
 // Explain finds up to three traits, each of up to three labels.
 func (e *Explainer) Explain(t *enrich.Table) enrich.Finding {
+	if t.Model == enrich.Counter || t.Model == enrich.Histogram || t.Model == enrich.Additive {
+		return e.change(t)
+	}
 	s := newScan(t, e.roles)
 	out := enrich.Finding{Scope: s.scope()}
 	if note := s.unfit(); note != "" {
