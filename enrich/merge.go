@@ -114,7 +114,7 @@ func (m *merger) trait(t page.Trait, i inquiry, at time.Time, a answer) {
 	if m.e.hides(m.e.version(t.Labels)) {
 		t.Versions = nil
 	}
-	t.Labels = m.redact.labels(t.Labels)
+	t.Labels, t.Rival = m.redact.labels(t.Labels), m.redact.labels(t.Rival)
 	t.Also = slices.Clone(t.Also)
 	for j, l := range t.Also {
 		t.Also[j].Value = m.redact.value(l.Name, l.Value)

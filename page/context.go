@@ -35,6 +35,9 @@ type Trait struct {
 
 	Course   *Course `json:"course,omitempty"`   // asks when it began
 	Versions []Share `json:"versions,omitempty"` // of a deploy: its own value first, then the others by their size
+	Strength string  `json:"strength,omitempty"` // strong, likely or weak; docs/traits.md says of what
+	Rival    Labels  `json:"rival,omitempty"`    // other labels that explain nearly as much and cannot be told apart from these
+	Agree    Count   `json:"agree,omitzero"`     // earlier windows that, each alone, show the trait too
 }
 
 // Label is one name and value.

@@ -25,7 +25,7 @@ func (v Page) Redact(labels ...string) Page {
 	v.Alerts, v.Resolved = hideAlerts(v.Alerts, labels, hide), hideAlerts(v.Resolved, labels, hide)
 	v.Traits = slices.Clone(v.Traits)
 	for i, t := range v.Traits {
-		t.Labels = hideLabels(t.Labels, labels, hide)
+		t.Labels, t.Rival = hideLabels(t.Labels, labels, hide), hideLabels(t.Rival, labels, hide)
 		t.Query, t.Link = hide(t.Query), hide(t.Link)
 		t.Also = slices.Clone(t.Also)
 		for j, a := range t.Also {

@@ -1,7 +1,6 @@
 package traits
 
 import (
-	"math"
 	"time"
 
 	"github.com/tocsin/tocsin/enrich"
@@ -11,73 +10,104 @@ import (
 // Report is what the engine says of one table on its own: every cause that
 // clears the bars, not only those a page has room for.
 type Report struct {
-	Causes      []Cause     `json:"causes"` // the most evident first
-	None        bool        `json:"none"`   // nothing sets members apart
-	Scope       page.Labels `json:"scope"`  // the same on every member
-	Unexplained float64     `json:"unexplained"`
-	Took        float64     `json:"ms"`
+	Causes      []Cause     `json:"causes"`      // the most evident first
+	None        bool        `json:"none"`        // nothing sets members apart
+	Scope       page.Labels `json:"scope"`       // the same on every member
+	Unexplained float64     `json:"unexplained"` // share of the change that no cause holds, 0..1
+	Took        float64     `json:"ms"`          // milliseconds
 }
 
 // Cause is a conjunction of labels whose members changed for the worse.
 type Cause struct {
-	Labels page.Labels  `json:"labels"`
-	Score  float64      `json:"score"` // log-likelihood ratio less its description length, nats
-	Share  float64      `json:"share"` // of all that is above what the rest would lead to expect, 0..1
-	Also   []page.Label `json:"also,omitempty"`
+	Labels   page.Labels  `json:"labels"`
+	Score    float64      `json:"score"`    // log-likelihood ratio less its description length, nats
+	Share    float64      `json:"share"`    // of all that is above what the rest lead to expect, 0..1
+	Strength string       `json:"strength"` // strong, likely or weak
+	Also     []page.Label `json:"also,omitempty"`
 }
 
 // Causes explains a table, and asks no more of a cause than evidence.
 func Causes(t *enrich.Table) Report {
 	start := time.Now()
 	q, found := explain(t)
-	out := Report{Causes: []Cause{}, None: len(found) == 0, Scope: page.Labels{}}
-	for _, c := range q.fixed {
-		if v := t.Cols[c].Dict[t.Cols[c].Codes[q.anyRow()]]; v != "" {
-			out.Scope[t.Cols[c].Name] = v
+	out := Report{Causes: q.causes(t, found), None: len(found) == 0, Scope: q.scope(t)}
+	if !out.None {
+		out.Unexplained = 1
+		for _, c := range out.Causes {
+			out.Unexplained -= c.Share
+		}
+		out.Unexplained = max(out.Unexplained, 0)
+	}
+	out.Took = float64(time.Since(start).Microseconds()) / 1000
+	return out
+}
+
+// scope returns the labels that are the same on every member that is known.
+func (s *search) scope(t *enrich.Table) page.Labels {
+	out := page.Labels{}
+	if len(s.row) == 0 {
+		return out
+	}
+	any := 0
+	for i := range s.row {
+		if s.row[i].rows > 0 {
+			any = i
+			break
 		}
 	}
-	var excess, explained float64
-	ref := q.rest(found)
-	for i := range q.row {
-		excess += q.excess(&q.row[i], ref)
+	for _, c := range s.fixed {
+		if v := t.Cols[c].Dict[t.Cols[c].Codes[any]]; v != "" {
+			out[t.Cols[c].Name] = v
+		}
 	}
+	return out
+}
+
+// causes puts slices into words. Shares are of the change of all members, each
+// counted for the first cause that has it.
+func (s *search) causes(t *enrich.Table, found []slice) []Cause {
+	ref := 1.0
+	if rest := s.rest(found); rest.e > 0 {
+		ref = rest.x / rest.e
+	}
+	whole, part := 0.0, make([]float64, len(found))
+	for i := range s.row {
+		e := s.excess(&s.row[i], ref)
+		whole += e
+		for k, f := range found {
+			if s.row[i].rows > 0 && s.covers(f, int32(i)) {
+				part[k] += e
+				break
+			}
+		}
+	}
+	out := make([]Cause, 0, len(found))
 	for k, f := range found {
 		c := Cause{Labels: page.Labels{}, Score: f.score()}
 		for _, a := range f.attrs {
-			col := t.Cols[q.attrs[a].col]
+			col := t.Cols[s.attrs[a].col]
 			c.Labels[col.Name] = col.Dict[col.Codes[f.row]]
-			if len(f.attrs) == 1 {
-				for _, same := range q.attrs[a].same {
-					col := t.Cols[same]
+			for _, same := range s.attrs[a].same {
+				if col := t.Cols[same]; len(f.attrs) == 1 {
 					c.Also = append(c.Also, page.Label{Name: col.Name, Value: col.Dict[col.Codes[f.row]]})
 				}
 			}
 		}
-		for i := range q.row {
-			if q.row[i].rows > 0 && q.covers(f, int32(i)) && !q.covered(found[:k], int32(i)) {
-				c.Share += q.excess(&q.row[i], ref)
-			}
+		if whole > 0 {
+			c.Share = min(max(part[k]/whole, 0), 1)
 		}
-		explained += c.Share
-		if excess > 0 {
-			c.Share = min(max(c.Share/excess, 0), 1)
-		}
-		out.Causes = append(out.Causes, c)
+		c.Strength = strength(c.Score, c.Share, false, page.Count{})
+		out = append(out, c)
 	}
-	if excess > 0 {
-		out.Unexplained = min(max(1-explained/excess, 0), 1)
-	}
-	out.Took = math.Round(float64(time.Since(start).Microseconds())) / 1000
 	return out
 }
 
-func (s *search) anyRow() int {
-	for i := range s.row {
-		if s.row[i].rows > 0 {
-			return i
-		}
+// excess is what a member has above what the rest lead to expect.
+func (s *search) excess(r *sums, ref float64) float64 {
+	if s.gauss || r.n <= 0 {
+		return r.bad
 	}
-	return 0
+	return r.bad - ref*r.e*r.all/r.n
 }
 
 func (s *search) covered(found []slice, i int32) bool {
@@ -87,32 +117,4 @@ func (s *search) covered(found []slice, i int32) bool {
 		}
 	}
 	return false
-}
-
-// rest is the rate over expectation of the members outside all causes.
-func (s *search) rest(found []slice) float64 {
-	var out sums
-	for i := range s.row {
-		if s.row[i].rows > 0 && !s.covered(found, int32(i)) {
-			out.add(&s.row[i])
-		}
-	}
-	if s.gauss || out.e <= 0 {
-		return 1
-	}
-	return out.x / out.e
-}
-
-// excess is what a member has above what the rest lead to expect.
-func (s *search) excess(r *sums, ref float64) float64 {
-	if r.rows == 0 {
-		return 0
-	}
-	if s.gauss {
-		return r.bad
-	}
-	if r.n <= 0 {
-		return 0
-	}
-	return r.bad - ref*r.e*r.all/r.n
 }

@@ -79,8 +79,9 @@ func wrong(err error) error {
 
 func unzip(r io.Reader) (io.Reader, error) {
 	b := bufio.NewReaderSize(r, 1<<16)
-	if magic, err := b.Peek(2); err != nil || !bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		return b, nil // too short to be gzip: the reader of lines will say what is wrong
+	magic, _ := b.Peek(2) // what is too short to be gzip is read as it is
+	if !bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		return b, nil
 	}
 	z, err := gzip.NewReader(b)
 	if err != nil {

@@ -21,6 +21,7 @@ const (
 	slowAt     = 0.85  // quantile of a member's own past above which an event is slow
 	slowEvents = 30    // events that a past needs to have a quantile
 	counterTau = 0.05  // relative spread of honest counters, at least
+	loadShift  = 0.3   // standard deviation of the logarithm of a whole service's load, now to then
 	sigmaFloor = 0.004 // relative error of an honest forecast, at least
 	bounded    = 8.0   // standard deviations beyond which a member says no more
 	mirrored   = 1.2   // times more evident than the best slice in the wrong direction
@@ -36,8 +37,8 @@ const (
 	fewLabels  = 6     // of so few labels conjunctions may have all
 )
 
-func newSearch(t *enrich.Table, d side) *search {
-	s := &search{leaves: newLeaves(t, d)}
+func newSearch(t *enrich.Table, v view) *search {
+	s := &search{leaves: newLeaves(t, v)}
 	for i := range s.row {
 		if s.row[i].rows > 0 {
 			s.live = append(s.live, int32(i))
@@ -55,13 +56,46 @@ func newSearch(t *enrich.Table, d side) *search {
 func explain(t *enrich.Table) (*search, []slice) {
 	var best *search
 	var found []slice
-	for _, d := range sides(t) {
-		s := newSearch(t, d)
-		if f := s.greedy(); best == nil || total(f) > total(found) {
-			best, found = s, f
+	top := 0.0
+	for _, v := range views(t) {
+		s := newSearch(t, v)
+		f := s.greedy()
+		if worth := total(f) - s.shift(f); best == nil || worth > top {
+			best, found, top = s, f, worth
 		}
 	}
 	return best, found
+}
+
+// shift is what it costs, in nats, to believe that everything outside the causes
+// changed as well: "half of them fell" and "the other half rose" tell the same
+// slices apart, and the smaller change of the rest is the likelier story. The
+// load of a whole service moves by a factor of e^±loadShift.
+func (s *search) shift(found []slice) float64 {
+	if len(found) == 0 || !s.paired && !s.gauss {
+		return 0
+	}
+	out := s.rest(found)
+	if s.gauss {
+		mean := 0.0
+		if out.n > 0 {
+			mean = math.Abs(s.centre) + math.Abs(out.x/out.n)*s.sigma
+		}
+		return mean * mean / (2 * loadShift * loadShift)
+	}
+	l := math.Log((out.x + .5) / (out.n - out.x + .5))
+	return l * l / (2 * loadShift * loadShift)
+}
+
+// rest sums the members outside all causes.
+func (s *search) rest(found []slice) sums {
+	var out sums
+	for i := range s.row {
+		if s.row[i].rows > 0 && !s.covered(found, int32(i)) {
+			out.add(&s.row[i])
+		}
+	}
+	return out
 }
 
 // total is the score of a whole explanation. Each cause of a sequence splits

@@ -31,35 +31,41 @@ func (s *sums) less(o *sums) sums {
 
 // leaves are the members' own evidence, in one direction of change.
 type leaves struct {
-	row   []sums // rows is 0 for a member of which nothing is known
-	gauss bool   // deviations, not counts
-	exact bool   // chance is all the noise there is
-	soft  bool   // members differ by more than the model knows
-	first int    // members that a slice has at least
+	row           []sums  // rows is 0 for a member of which nothing is known
+	gauss         bool    // deviations, not counts
+	exact         bool    // chance is all the noise there is
+	paired        bool    // counts now among counts now and then
+	soft          bool    // members differ by more than the model knows
+	centre, sigma float64 // of deviations: what is none, and their unit
+	first         int     // members that a slice has at least
 }
 
-// side is the direction of change that is looked for.
-type side int
+// view is one way to look at a table: the direction of change that is looked
+// for, and whether sums are held against what was foreseen as it is or against
+// what became of most members.
+type view struct {
+	sign  float64 // +1 or -1
+	plain bool
+}
 
-const (
-	up   side = 1
-	down side = -1
-)
-
-// sides are the directions in which a table may have changed.
-func sides(t *enrich.Table) []side {
-	if t.Model == enrich.Counter || t.Model == enrich.Additive {
-		return []side{up, down}
+// views are the ways in which a table may have changed.
+func views(t *enrich.Table) []view {
+	switch t.Model {
+	case enrich.Counter:
+		return []view{{sign: 1}, {sign: -1}}
+	case enrich.Additive:
+		return []view{{sign: 1}, {sign: -1}, {sign: 1, plain: true}, {sign: -1, plain: true}}
+	case enrich.State, enrich.Value, enrich.Ratio, enrich.Histogram:
 	}
-	return []side{up}
+	return []view{{sign: 1}}
 }
 
-func newLeaves(t *enrich.Table, d side) leaves {
+func newLeaves(t *enrich.Table, v view) leaves {
 	switch t.Model {
 	case enrich.Additive:
-		return additiveLeaves(t, d)
+		return additiveLeaves(t, v)
 	case enrich.Counter:
-		return counterLeaves(t, d)
+		return counterLeaves(t, v)
 	case enrich.Histogram:
 		return histogramLeaves(t)
 	case enrich.State, enrich.Value, enrich.Ratio:
@@ -174,16 +180,16 @@ func histogramLeaves(t *enrich.Table) leaves {
 // counterLeaves uses that of two Poisson counts the one is binomial among both,
 // which holds for small counts too and needs no logarithm of nought. A member
 // without a past has no change to tell.
-func counterLeaves(t *enrich.Table, d side) leaves {
+func counterLeaves(t *enrich.Table, v view) leaves {
 	now, base := t.Weight, make([]float64, t.Rows())
 	for _, past := range t.Past {
-		for i, v := range past.Weight {
-			if fine(v) {
-				base[i] += v
+		for i, n := range past.Weight {
+			if fine(n) {
+				base[i] += n
 			}
 		}
 	}
-	out := leaves{row: make([]sums, len(now)), first: sureRows}
+	out := leaves{row: make([]sums, len(now)), first: sureRows, paired: true}
 	var logs []float64
 	for i := range now {
 		if fine(now[i]) && now[i] > 0 && base[i] > 0 {
@@ -193,13 +199,13 @@ func counterLeaves(t *enrich.Table, d side) leaves {
 	load := median(logs)
 	clump, tau2 := spreadOf(now, base, load)
 	tau2 = max(tau2, counterTau*counterTau)
-	q := 1 / (1 + math.Exp(-load*float64(d)))
+	q := 1 / (1 + math.Exp(-load*v.sign))
 	for i := range now {
 		if !fine(now[i]) || !(base[i] > 0) {
 			continue
 		}
 		x, n := now[i], now[i]+base[i]
-		if d == down {
+		if v.sign < 0 {
 			x = base[i]
 		}
 		phi := clump + n*q*(1-q)*tau2
@@ -242,7 +248,7 @@ func spreadOf(now, base []float64, load float64) (clump, tau2 float64) {
 
 // additiveLeaves are relative deviations of what was from what was foreseen, in
 // standard deviations of the honest ones.
-func additiveLeaves(t *enrich.Table, d side) leaves {
+func additiveLeaves(t *enrich.Table, v view) leaves {
 	out := leaves{row: make([]sums, t.Rows()), gauss: true, first: 1}
 	if len(t.Past) == 0 {
 		return out
@@ -263,10 +269,17 @@ func additiveLeaves(t *enrich.Table, d side) leaves {
 		known[i] = math.Abs(r - centre)
 	}
 	sigma := max(1.4826*median(known), sigmaFloor) // of a normal distribution, from its median absolute deviation
+	if v.plain && math.Abs(centre) < sigma/4 {
+		return out // most members are as foreseen: the other view is this one
+	}
+	if v.plain {
+		centre = 0
+	}
+	out.centre, out.sigma = centre, sigma
 	for i, r := range rel {
 		if !math.IsNaN(r) {
-			z := float64(d) * (r - centre) / sigma
-			out.row[i] = sums{min(max(z, -bounded), bounded), 1, 0, float64(d) * (was[i] - foreseen[i]), math.Abs(was[i]) + math.Abs(foreseen[i]), 1}
+			z := v.sign * (r - centre) / sigma
+			out.row[i] = sums{min(max(z, -bounded), bounded), 1, 0, v.sign * (was[i] - foreseen[i]), math.Abs(was[i]) + math.Abs(foreseen[i]), 1}
 		}
 	}
 	return out

@@ -138,7 +138,7 @@ func (s *scan) lonely() (finding, bool) {
 			continue
 		}
 		gain := -entropy(1, s.total.n) - math.Log(float64(s.values(c))) - math.Log(float64(len(s.used)))
-		best, found = finding{[]literal{{c, code}}, gain, 1, nil}, true
+		best, found = finding{all: []literal{{c, code}}, score: gain, share: 1}, true
 	}
 	if found {
 		best.also = s.aliases(best.all)

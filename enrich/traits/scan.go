@@ -106,7 +106,7 @@ func (s *scan) varies(c int) bool {
 
 // find names the causes, the most evident first.
 func (s *scan) find() []finding {
-	q := newSearch(s.t, up)
+	q := newSearch(s.t, view{sign: 1})
 	q.margin = pageMargin
 	if s.t.Model == enrich.Value {
 		q.margin = valueMargin
@@ -115,10 +115,12 @@ func (s *scan) find() []finding {
 	var found []finding
 	for len(found) < maxTraits && len(q.live) > 1 {
 		q.guard = s.guard
-		var all []finding
+		var all, rivals []finding
 		for _, c := range q.run() {
 			c = q.simplify(c)
-			if f := s.named(q, c); f.score >= s.bar(&c.in) && s.matters(tally{bad: c.in.bad, all: c.in.all}) {
+			f := s.named(q, c)
+			rivals = append(rivals, f)
+			if f.score >= s.bar(&c.in) && s.matters(tally{bad: c.in.bad, all: c.in.all}) {
 				all = append(all, f)
 			}
 		}
@@ -127,7 +129,8 @@ func (s *scan) find() []finding {
 		}
 		top := slices.MinFunc(all, s.before)
 		top = s.prefer(top, all)
-		top.also = s.aliases(top.all)
+		top.also, top.rival = s.aliases(top.all), s.rival(top, rivals)
+		top.agree = s.agreement(q, top.all)
 		found = append(found, top)
 		s.explainAway(top.all)
 		q.live = slices.DeleteFunc(q.live, func(i int32) bool { return s.row[i].rows == 0 })
@@ -176,7 +179,7 @@ func (s *scan) hint() {
 			if code == 0 || in.rows == 0 || in.rows == s.total.rows {
 				continue // without the label, gone, or all that is left
 			}
-			f := finding{[]literal{{c, uint32(code)}}, s.score(in, cost), in.bad / s.whole.bad, nil}
+			f := finding{all: []literal{{c, uint32(code)}}, score: s.score(in, cost), share: in.bad / s.whole.bad}
 			if f.score >= minHint && (s.minor == nil || s.before(f, *s.minor) < 0) {
 				s.minor = &f
 			}

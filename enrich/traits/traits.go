@@ -55,6 +55,9 @@ func New(roles enrich.Roles) *Explainer { return &Explainer{roles: roles} }
 
 // Explain finds up to three traits, each of up to three labels.
 func (e *Explainer) Explain(t *enrich.Table) enrich.Finding {
+	if t.Model == enrich.Counter || t.Model == enrich.Histogram || t.Model == enrich.Additive {
+		return e.change(t)
+	}
 	s := newScan(t, e.roles)
 	out := enrich.Finding{Scope: s.scope()}
 	if note := s.unfit(); note != "" {
@@ -95,6 +98,8 @@ type finding struct {
 	score float64
 	share float64
 	also  []literal
+	rival []literal  // nil for none
+	agree page.Count // earlier windows
 }
 
 func (s *scan) trait(f finding, v verdicts) page.Trait {
@@ -106,6 +111,13 @@ func (s *scan) trait(f finding, v verdicts) page.Trait {
 		out.Role = cmp.Or(out.Role, c.Role)
 	}
 	out.Failing, out.Healthy = v.counts(s, f.all)
+	out.Agree, out.Strength = f.agree, strength(f.score, f.share, len(f.rival) > 0, f.agree)
+	for _, l := range f.rival {
+		if out.Rival == nil {
+			out.Rival = page.Labels{}
+		}
+		out.Rival[s.t.Cols[l.col].Name] = s.t.Cols[l.col].Dict[l.code]
+	}
 	for _, a := range f.also {
 		c := s.t.Cols[a.col]
 		out.Also = append(out.Also, page.Label{Name: c.Name, Value: c.Dict[a.code]})
