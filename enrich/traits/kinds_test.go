@@ -108,8 +108,12 @@ func TestKinds(t *testing.T) {
 	}
 	for _, kind := range traits.Kinds() {
 		for _, want := range []map[string]string{
-			{"zone": "z1"}, {"version": "v1"}, {"node": "n3"}, {"user": "u0"},
-			{"version": "v1", "endpoint": "/e2"}, {"zone": "z0", "version": "v0", "endpoint": "/e1"},
+			{"zone": "z1"},
+			{"version": "v1"},
+			{"node": "n3"},
+			{"user": "u0"},
+			{"version": "v1", "endpoint": "/e2"},
+			{"zone": "z0", "version": "v0", "endpoint": "/e1"},
 		} {
 			t.Run(kind+"/"+page.Labels(want).String(), func(t *testing.T) {
 				right := 0
