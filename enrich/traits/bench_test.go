@@ -93,3 +93,56 @@ func naiveBest(t *enrich.Table) [2]string {
 	}
 	return best
 }
+
+// fleetWithPast is a service of many series with a past: pods on nodes in zones
+// in clusters, versions, endpoints, users; one version fails on one endpoint,
+// and one node fails.
+func fleetWithPast(rows int) *enrich.Table {
+	r := rand.New(rand.NewPCG(7, 7))
+	sizes := []int{1, 3, 9, 200, 2000, 2000, 4, 40, 3, 5000, 3, 2}
+	t := &enrich.Table{Model: enrich.Ratio, Bad: make([]bool, rows), Past: []enrich.Past{{Name: "1h"}}}
+	for c, n := range sizes {
+		col := enrich.Column{Name: fmt.Sprintf("l%02d", c), Dict: []string{""}, Codes: make([]uint32, rows)}
+		for v := range n {
+			col.Dict = append(col.Dict, fmt.Sprintf("v%d", v))
+		}
+		t.Cols = append(t.Cols, col)
+	}
+	for i := range rows {
+		pod, user := r.IntN(2000), int(5000*r.Float64()*r.Float64())
+		node := pod * 7 % 200
+		for c, v := range []int{0, node % 9 % 3, node % 9, node, pod, pod, pod * 13 % 4, r.IntN(40), r.IntN(3), user, user % 3, r.IntN(2)} {
+			t.Cols[c].Codes[i] = uint32(v + 1)
+		}
+		before, now, p := float64(1+r.IntN(200)), float64(1+r.IntN(200)), .01
+		bad := math.Floor(before*p + r.Float64())
+		switch {
+		case t.Cols[6].Codes[i] == 3 && t.Cols[7].Codes[i] == 8:
+			p = .3
+		case node == 17:
+			p = .2
+		}
+		t.Weight, t.Failing = append(t.Weight, now), append(t.Failing, math.Floor(now*p+r.Float64()))
+		t.Past[0].Weight, t.Past[0].Failing = append(t.Past[0].Weight, before), append(t.Past[0].Failing, bad)
+	}
+	return t
+}
+
+// BenchmarkCauses is the whole of it for two causes: evidence, structure, search.
+func BenchmarkCauses(b *testing.B) {
+	for _, rows := range []int{10_000, 100_000, 1_000_000} {
+		t := fleetWithPast(rows)
+		encoded := float64(rows) * float64(4*len(t.Cols)+4*8)
+		b.Run(fmt.Sprintf("%d", rows), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				got := traits.Causes(t)
+				if len(got.Causes) != 2 || got.Causes[0].Labels.String() != "l06=v2 AND l07=v7" || got.Causes[1].Labels.String() != "l03=v17" {
+					b.Fatal(got)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(rows), "ns/series")
+			b.ReportMetric(encoded/1e6, "MB-encoded")
+		})
+	}
+}

@@ -30,10 +30,11 @@ const (
 	doubts     = 3     // causes that are tried to be done without
 	doubtNats  = 3.0   // nats by which an explanation without one has to be better
 	maxCauses  = 20    // of one table
-	budget     = 4e6   // cells of a full enumeration; beyond it only promising values are combined
+	budget     = 1.6e6 // cells of a full enumeration (ten times that of few labels); beyond it only promising values are combined
 	keepLLR    = 2.0   // nats that make a value promising
 	keepTop    = 47    // values of a label
 	keepDeep   = 12    // conjunctions of a set of labels
+	maxMixed   = 24    // labels that conjunctions are made of
 	fewLabels  = 6     // of so few labels conjunctions may have all
 )
 
@@ -46,9 +47,14 @@ func newSearch(t *enrich.Table, v view) *search {
 	}
 	s.cube = newCube(t, s.live)
 	s.depth = maxLabels
+	sets, cells := 0.0, budget
 	if len(s.attrs) <= fewLabels {
-		s.depth = len(s.attrs)
+		s.depth, cells = len(s.attrs), 10*budget
 	}
+	for k := 1; k <= s.depth; k++ {
+		sets += choose(min(len(s.attrs), maxMixed), k)
+	}
+	s.prune = sets*float64(len(s.live)) > cells
 	return s
 }
 

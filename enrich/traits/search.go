@@ -25,8 +25,8 @@ type search struct {
 	total  sums
 	depth  int
 	prune  bool
-	level  [][]sums // by attribute: sums by code
 	keep   [][]bool // by attribute: codes that conjunctions are made of
+	mix    []bool   // attributes that conjunctions are made of
 	table  []int32  // scratch: key to group
 	margin float64  // by how much more evident than its parts a slice has to be
 	ban    []slice
@@ -34,35 +34,31 @@ type search struct {
 	guard  func(in, total *sums) bool // what a slice must be to be named at all; nil lets all pass
 }
 
+// run returns the best slice of each set of labels.
 func (s *search) run() []slice {
-	s.best = s.best[:0]
-	s.total = sums{}
+	s.best, s.total = s.best[:0], sums{}
 	for _, i := range s.live {
 		s.total.add(&s.row[i])
 	}
-	s.level = make([][]sums, len(s.attrs))
 	s.keep = make([][]bool, len(s.attrs))
-	cuboids := 0.0
-	for k := 1; k <= s.depth; k++ {
-		cuboids += choose(len(s.attrs), k)
-	}
-	s.prune = cuboids*float64(len(s.live)) > budget
+	tell := make([]float64, len(s.attrs)) // how much a label tells by itself
 	for a := range s.attrs {
 		at := &s.attrs[a]
-		acc := make([]sums, at.size)
-		first := make([]int32, at.size)
+		acc, first := make([]sums, at.size), make([]int32, at.size)
 		for _, i := range s.live {
 			c := at.codes[i]
 			acc[c].add(&s.row[i])
 			first[c] = i
 		}
-		s.level[a] = acc
 		s.keep[a] = make([]bool, at.size)
-		s.groups([]int{a}, acc, first, s.keep[a])
+		tell[a] = s.groups([]int{a}, acc, first, s.keep[a])
 	}
+	s.mix = s.mixed(tell)
 	for a := range s.attrs {
-		list := make([]int32, 0, len(s.live))
-		ids := make([]int32, 0, len(s.live))
+		if !s.mix[a] {
+			continue
+		}
+		list, ids := make([]int32, 0, len(s.live)), make([]int32, 0, len(s.live))
 		for _, i := range s.live {
 			if c := s.attrs[a].codes[i]; s.keep[a][c] {
 				list = append(list, i)
@@ -74,60 +70,79 @@ func (s *search) run() []slice {
 	return s.best
 }
 
-// groups scores all slices of one cuboid, keeps the best, and marks those worth refining.
-func (s *search) groups(path []int, acc []sums, first []int32, keep []bool) {
-	cost := math.Log(choose(len(s.attrs), len(path)))
+// mixed chooses the labels that conjunctions are made of: all, or of very many
+// those that tell most by themselves.
+func (s *search) mixed(tell []float64) []bool {
+	out := make([]bool, len(tell))
+	order := make([]int, len(tell))
+	for a := range order {
+		order[a] = a
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(tell[b], tell[a]) })
+	for _, a := range order[:min(len(order), maxMixed)] {
+		out[a] = true
+	}
+	return out
+}
+
+// groups scores all slices of one set of labels, keeps the best, marks those
+// worth a further label, and returns the most evidence seen.
+func (s *search) groups(path []int, acc []sums, first []int32, keep []bool) float64 {
+	best := slice{attrs: path, llr: math.Inf(-1), cost: math.Log(choose(len(s.attrs), len(path)))}
 	for _, a := range path {
-		cost += s.attrs[a].cost
+		best.cost += s.attrs[a].cost
 	}
-	best, mirror := slice{llr: math.Inf(-1)}, 0.0
-	type cand struct {
-		id  int
-		llr float64
-	}
-	var cands []cand
+	mirror, tell := 0.0, 0.0
+	var worth []promise
 	for id := range acc {
 		in := &acc[id]
-		if in.rows == 0 {
-			continue
-		}
-		if in.rows >= s.total.rows {
+		if in.rows == 0 || in.rows >= s.total.rows {
 			keep[id] = !s.prune
 			continue
 		}
-		l := s.llr(in)
 		if s.gauss && in.x < 0 {
 			mirror = max(mirror, in.x*in.x/in.n/2)
 		}
-		if s.prune {
-			if l > keepLLR && in.rows >= float64(s.first) {
-				cands = append(cands, cand{id, l})
-			}
-		} else {
-			keep[id] = true
+		l := s.llr(in)
+		tell = max(tell, l)
+		keep[id] = !s.prune
+		if s.prune && l > keepLLR && in.rows >= float64(s.first) {
+			worth = append(worth, promise{id, l})
 		}
-		if l <= best.llr || !s.allowed(in, path, first[id]) || s.banned(path, first[id]) {
+		if l < best.llr-1e-9 || !s.allowed(in, path, first[id]) || s.banned(path, first[id]) {
 			continue
 		}
-		best = slice{attrs: path, row: first[id], in: *in, llr: l, cost: cost}
+		c := slice{attrs: path, row: first[id], in: *in, llr: l, cost: best.cost}
+		if math.IsInf(best.llr, -1) || s.before(c, best) {
+			best = c
+		}
 	}
-	if s.prune {
-		top := keepTop
-		if len(path) > 1 {
-			top = keepDeep
-		}
-		if len(cands) > top {
-			slices.SortFunc(cands, func(a, b cand) int { return cmp.Or(cmp.Compare(b.llr, a.llr), cmp.Compare(a.id, b.id)) })
-			cands = cands[:top]
-		}
-		for _, c := range cands {
-			keep[c.id] = true
-		}
+	top := keepTop
+	if len(path) > 1 {
+		top = keepDeep
+	}
+	for _, p := range promising(worth, top) {
+		keep[p.id] = true
 	}
 	if best.llr > 0 && best.llr >= mirrored*mirror {
 		best.attrs = slices.Clone(path)
 		s.best = append(s.best, best)
 	}
+	return tell
+}
+
+// promise is a group that may hold a better one.
+type promise struct {
+	id  int
+	llr float64
+}
+
+func promising(all []promise, top int) []promise {
+	if len(all) > top {
+		slices.SortFunc(all, func(a, b promise) int { return cmp.Or(cmp.Compare(b.llr, a.llr), cmp.Compare(a.id, b.id)) })
+		all = all[:top]
+	}
+	return all
 }
 
 // allowed are the guards of small and slight slices; a member without a label has no trait.
@@ -159,6 +174,9 @@ func (s *search) deeper(path []int, list, ids []int32, groups int) {
 	}
 next:
 	for b := path[len(path)-1] + 1; b < len(s.attrs); b++ {
+		if !s.mix[b] {
+			continue
+		}
 		for _, a := range path {
 			if s.implies[a][b] || s.implies[b][a] {
 				continue next
