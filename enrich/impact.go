@@ -78,7 +78,7 @@ func impactOf(t *Table, inside page.Labels) *page.Impact {
 		return nil
 	}
 	out.Inside = in / out.All
-	if c, ok := t.role(roleDatacentre); ok {
+	if c, ok := t.role(roleDatacentre, false); ok {
 		for code, v := range tallies(t, c) {
 			if v.all > 0 {
 				out.InDC.Total++
@@ -91,7 +91,7 @@ func impactOf(t *Table, inside page.Labels) *page.Impact {
 		slices.Sort(out.Datacentres)
 		out.Datacentres = out.Datacentres[:min(len(out.Datacentres), maxDatacentres)]
 	}
-	if c, ok := t.role(roleUser); ok {
+	if c, ok := t.role(roleUser, true); ok {
 		for _, v := range tallies(t, c) {
 			if v.all > 0 {
 				out.Users.Total++
@@ -104,11 +104,16 @@ func impactOf(t *Table, inside page.Labels) *page.Impact {
 	return out
 }
 
-// role returns the column that plays a role: of several the one with most values.
-func (t *Table) role(name string) (Column, bool) {
+// role returns the column that plays a role: of several that tell members apart
+// the finest (users, not their tenants) or the coarsest (datacentres, not their zones).
+func (t *Table) role(name string, finest bool) (Column, bool) {
 	best, ok := Column{}, false
 	for _, c := range t.Cols {
-		if c.Role == name && (!ok || len(c.Dict) > len(best.Dict)) {
+		if c.Role != name {
+			continue
+		}
+		constant, had := len(c.Dict) <= 2, len(best.Dict) <= 2 // code 0 is no value
+		if !ok || had && !constant || constant == had && (len(c.Dict) > len(best.Dict)) == finest {
 			best, ok = c, true
 		}
 	}

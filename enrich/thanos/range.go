@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tocsin/tocsin/enrich"
+	"github.com/tocsin/tocsin/expr"
 	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/remote/prometheus"
 )
@@ -44,6 +45,9 @@ func (s *Source) Range(ctx context.Context, query string, from, to time.Time, st
 // course returns the questions how bad members with these labels were over time
 // and since when they are there. A question that cannot be built is "".
 func (c *inquiry) course(by string, ls page.Labels) page.Course {
+	if c.alert.Shape == expr.Absence { // who is gone has no course
+		return page.Course{}
+	}
 	course, err := c.alert.Course(c.ask, ls)
 	if err != nil {
 		return page.Course{}
