@@ -9,6 +9,7 @@ CACHE := .cache/bin
 GOSRC := $(shell find . -name '*.go' -not -path './.*' -not -path './tools/*') go.mod go.sum
 ARGS  ?=
 FUZZTIME ?= 30s
+FUZZ ?= .
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,8 +50,8 @@ accuracy: build ## right trait in the first message over 10 faults; ARGS="--faul
 	$(BIN)/tocsin-lab measure $(ARGS)
 endif
 
-fuzz: ## every fuzz target for FUZZTIME (30s)
-	tools/fuzz $(FUZZTIME)
+fuzz: ## every fuzz target for FUZZTIME (30s); FUZZ=regexp chooses, FUZZ='!regexp' leaves out
+	tools/fuzz $(FUZZTIME) '$(FUZZ)'
 
 lint: $(CACHE)/golangci-lint ## gofumpt and the linters of .golangci.yml
 	$(CACHE)/golangci-lint run ./...
