@@ -26,6 +26,7 @@ type Mistake struct {
 	Text string // what is wrong and what to write instead
 }
 
+// Error is `file:line: text`.
 func (m *Mistake) Error() string {
 	if m.Line == 0 {
 		return m.File + ": " + m.Text

@@ -85,6 +85,7 @@ type Invalid struct {
 	Advice string // what is wrong and what to write instead
 }
 
+// Error is `field: advice`.
 func (e *Invalid) Error() string { return e.Field + ": " + e.Advice }
 
 // Bad returns an *Invalid.

@@ -94,6 +94,7 @@ type answer struct {
 	Error   string `json:"error,omitempty"`
 }
 
+// ServeHTTP answers one webhook as Handler says.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := h.Now()
 	cluster, ok := h.authenticate(r)

@@ -36,6 +36,7 @@ const (
 	ReasonEncoding = "encoding" // compressed, or otherwise encoded
 )
 
+// Error is `field: advice`, or the advice alone.
 func (e *Unreadable) Error() string {
 	if e.Field == "" {
 		return e.Advice

@@ -83,6 +83,7 @@ func New(o Options) *Fake {
 	return f
 }
 
+// ServeHTTP serves what Fake lists.
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.mux.ServeHTTP(w, r) }
 
 // Reset forgets events, incidents, faults and spent rate limits.

@@ -48,6 +48,7 @@ func NewBoard(f *fleet.Fleet, seed uint64) *Board {
 	return b
 }
 
+// ServeHTTP serves the board.
 func (b *Board) ServeHTTP(w http.ResponseWriter, r *http.Request) { b.mux.ServeHTTP(w, r) }
 
 // Strike draws a fault and puts it in force, for good or for a while. No
