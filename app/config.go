@@ -31,7 +31,7 @@ type Config struct {
 // Alertmanager is one cluster of Alertmanagers, however many peers it has.
 type Alertmanager struct {
 	Name              string              `yaml:"name" need:"true" doc:"Name of the cluster, part of every problem's identity: keep it."`
-	URL               string              `yaml:"url" doc:"Address of its API v2, to ask whether a late alert is real."`
+	URL               string              `yaml:"url" doc:"Address of its API v2: asked whether a late alert is real, and, at a start and after trouble, what fires."`
 	InboundTokenFiles []config.SecretFile `yaml:"inbound_token_files" doc:"Bearer tokens its webhooks may carry; two while one is rotated."`
 	InboundUsers      []string            `yaml:"inbound_users" doc:"Basic auth users of web_config_file that are this cluster."`
 	InboundCerts      []string            `yaml:"inbound_certs" doc:"Names in client certificates (DNS name or common name) that are this cluster."`

@@ -23,6 +23,8 @@ type metrics struct {
 	stages   *prometheus.HistogramVec
 	reloadOK prometheus.Gauge
 	reloadAt prometheus.Gauge
+	failing  prometheus.Gauge
+	reread   *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -43,6 +45,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "tocsin_config_last_reload_success_timestamp_seconds",
 			Help: "When the config that serves was read.",
 		}),
+		failing: f.NewGauge(prometheus.GaugeOpts{
+			Name: "tocsin_failopen_active",
+			Help: "1 while the store is unusable and critical alerts are told past it.",
+		}),
+		reread: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "tocsin_reread_total",
+			Help: "How often the open alerts of a cluster were to be read from its Alertmanager, by outcome: read, failed.",
+		}, []string{"cluster", "outcome"}),
 	}
 	m.reloadOK.Set(1)
 	m.reloadAt.SetToCurrentTime()

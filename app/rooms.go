@@ -17,6 +17,7 @@ type rooms struct {
 	door     *webhook.Handler
 	pipeline *pipeline.Worker
 	notify   *notify.Worker
+	rereader *rereader
 	stop     context.CancelFunc
 }
 
@@ -56,6 +57,13 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 		door: &webhook.Handler{
 			Clusters: b.clusters, Users: users, Anonymous: p.anonymous(), Limits: webhook.DefaultLimits(), Door: door,
 			Log: h.options.Log, Now: h.lent.now, Tracer: h.tracer, Metrics: h.metrics.webhook,
+			Vigil: h.vigil, Teller: &past{parts: b, episodes: h.roll, direct: &notify.Direct{
+				Router: b.router, Owners: p.owners(), Log: h.options.Log, Now: h.lent.now, Metrics: h.metrics.notify,
+			}},
+		},
+		rereader: &rereader{
+			clusters: b.asker, serves: b.router.Serves, door: door,
+			log: h.options.Log, now: h.lent.now, metrics: h.metrics,
 		},
 		pipeline: &pipeline.Worker{
 			Store: h.store, Enricher: b.enricher, Dater: b.enricher, Outbox: b.router, Asker: b.asker,

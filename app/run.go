@@ -17,6 +17,7 @@ import (
 
 	"github.com/tocsin/tocsin/store"
 	"github.com/tocsin/tocsin/store/bolt"
+	"github.com/tocsin/tocsin/webhook"
 )
 
 // Options are what Run is given beside the config file.
@@ -25,6 +26,8 @@ type Options struct {
 	Log        *slog.Logger
 	Version    string
 	Reload     <-chan struct{} // each receive reads the config again
+	// Around is put around the store, by tests that have it fail; nil: nothing is.
+	Around func(store.Store) store.Store
 }
 
 // shutdownFor bounds how long the steps under way may take once the house
@@ -44,18 +47,29 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	st, err := bolt.Open(p.Store.Bolt, o.Log, time.Now, reg)
+	var st store.Store
+	st, err = bolt.Open(p.Store.Bolt, o.Log, time.Now, reg)
 	if err != nil {
 		return err
+	}
+	if o.Around != nil {
+		st = o.Around(st)
 	}
 	h := &house{
 		options: o, store: st, metrics: metrics, tracer: tracer,
 		lent: lent{transport: newTransport(), log: o.Log, now: time.Now},
 	}
+	h.watch()
 	if err := h.furnish(p); err != nil {
 		return errors.Join(err, st.Close())
 	}
+	watching, stop := context.WithCancel(ctx)
+	for _, work := range []func(context.Context){h.vigil.Run, h.roll.run, h.rereads} {
+		h.running.Go(func() { work(watching) })
+	}
+	h.reread()
 	err = h.serve(ctx, p, reg)
+	stop()
 	h.close()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
@@ -69,12 +83,45 @@ type house struct {
 	metrics *metrics
 	tracer  trace.Tracer
 	lent    lent
+	vigil   *webhook.Vigil
+	roll    *roll
+	asked   chan struct{} // to read the open alerts again
 
 	rooms atomic.Pointer[rooms]
 	ready atomic.Bool
 
 	reloading sync.Mutex // one reload at a time
 	running   sync.WaitGroup
+}
+
+// watch makes what looks after the store, whatever is reloaded.
+func (h *house) watch() {
+	h.asked = make(chan struct{}, 1)
+	h.roll = &roll{store: h.store, log: h.options.Log}
+	h.vigil = &webhook.Vigil{
+		Store: h.store, Log: h.options.Log, Now: h.lent.now,
+		Opened: h.openFailing, Closed: h.closeFailing,
+	}
+}
+
+// reread asks for the open alerts of every cluster.
+func (h *house) reread() {
+	select {
+	case h.asked <- struct{}{}:
+	default:
+	}
+}
+
+// rereads does what reread asks for, until ctx ends.
+func (h *house) rereads(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.asked:
+			h.rooms.Load().rereader.run(ctx)
+		}
+	}
 }
 
 // furnish builds a generation of rooms from a plan and lets it take over: the

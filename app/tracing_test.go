@@ -62,6 +62,7 @@ func (o *otlp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type house struct {
 	listen, operators string
 	slack             *fakeslack.Fake
+	pagerduty         *fakepagerduty.Fake
 	metrics           *enrichtest.Fake
 	log               *bytes.Buffer // to be read once stop has returned
 	reload            chan struct{}
@@ -69,15 +70,16 @@ type house struct {
 	stop              func()
 }
 
-// run runs a house; more is added to its config.
-func run(t *testing.T, more string) *house {
+// run runs a house; more is added to its config, and to its options.
+func run(t *testing.T, more string, options ...func(*app.Options)) *house {
 	t.Helper()
 	dir := secrets(t)
 	h := &house{
-		slack: fakeslack.New(fakeslack.Options{NoRateLimits: true, Token: "xoxb-1"}), metrics: enrichtest.New(t),
+		slack:     fakeslack.New(fakeslack.Options{NoRateLimits: true, Token: "xoxb-1"}),
+		pagerduty: fakepagerduty.New(fakepagerduty.Options{}), metrics: enrichtest.New(t),
 		log: &bytes.Buffer{}, reload: make(chan struct{}), config: filepath.Join(dir, "tocsin.yml"),
 	}
-	slackAt, pagerduty := httptest.NewServer(h.slack), httptest.NewServer(fakepagerduty.New(fakepagerduty.Options{}))
+	slackAt, pagerduty := httptest.NewServer(h.slack), httptest.NewServer(h.pagerduty)
 	t.Cleanup(slackAt.Close)
 	t.Cleanup(pagerduty.Close)
 	h.listen, h.operators = free(t), free(t)
@@ -88,17 +90,26 @@ store: {bolt: {path: %s/state/tocsin.db}}
 sources: [{kind: thanos, name: main, with: {http: %q}}]
 receivers:
   - name: team
-    notify: [{kind: slack, name: team, with: {token_file: slack.token, channel: C0PAGES, api_url: %s/api/}}]
-%s`, h.listen, h.operators, dir, h.metrics.URL, slackAt.URL, more)
+    notify: [{kind: slack, name: team, with: {token_file: slack.token, channel: C0PAGES, api_url: %[5]s/api/}}]
+  - name: duty
+    notify:
+      - {kind: slack, name: team, with: {token_file: slack.token, channel: C0PAGES, api_url: %[5]s/api/}}
+      - {kind: pagerduty, name: duty, with: {routing_key_file: pd.key, events_url: %q}}
+%s`, h.listen, h.operators, dir, h.metrics.URL, slackAt.URL, pagerduty.URL, more)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "pd.key"), []byte(fakepagerduty.DefaultKey), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "eve.token"), []byte("eve-secret"), 0o600))
 	require.NoError(t, os.WriteFile(h.config, []byte(text), 0o600))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- app.Run(ctx, app.Options{
+		o := app.Options{
 			ConfigFile: h.config, Version: "test", Reload: h.reload,
 			Log: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		})
+		}
+		for _, set := range options {
+			set(&o)
+		}
+		done <- app.Run(ctx, o)
 	}()
 	h.stop = sync.OnceFunc(func() { cancel(); require.NoError(t, <-done) })
 	t.Cleanup(h.stop)

@@ -91,6 +91,12 @@ func (r *Router) Route(receiver string, self bool) (targets []Target, note strin
 	return r.LastResort, note
 }
 
+// Serves reports whether a receiver is named in the config.
+func (r *Router) Serves(receiver string) bool {
+	_, known := r.receiver(receiver)
+	return known
+}
+
 // receiver finds a receiver by its name in a webhook's body, which some
 // versions of Alertmanager quote as for a regular expression: "team\-payments".
 func (r *Router) receiver(name string) ([]Target, bool) {

@@ -27,5 +27,6 @@ type Event struct {
 	Notification *Notification `json:"notification,omitempty"` // Notified, Recheck, Alarmed
 	Context      *Context      `json:"context,omitempty"`      // Enriched, Dated
 	Episode      int           `json:"episode,omitempty"`      // Enriched, Dated, Recheck: the episode it is about
+	Receipts     []Receipt     `json:"receipts,omitempty"`     // Notified: who was told of it already, past a store that was unusable
 	Trace        string        `json:"trace,omitempty"`        // W3C traceparent, so that a trace survives the store
 }

@@ -175,11 +175,33 @@ func (w *Worker) apply(ctx context.Context, l store.Lease, e page.Event, known *
 		ops = append(ops, store.Swap(store.ProblemKey(e.Problem), rev, value))
 	}
 	ops = append(ops, w.followUps(s, e)...)
+	if s.Opened {
+		already, err := receipts(s.Problem, e)
+		if err != nil {
+			return err
+		}
+		ops = append(ops, already...)
+	}
 	if err := w.Store.Apply(ctx, ops...); err != nil {
 		return fmt.Errorf("write problem: %w", err)
 	}
 	w.tell(s, e)
 	return nil
+}
+
+// receipts writes down who was told of an episode past the store, before the
+// store knew of it: what follows at these targets changes what stands there.
+func receipts(p page.Problem, e page.Event) ([]store.Op, error) {
+	var ops []store.Op
+	for _, r := range e.Receipts {
+		r.Episode = p.Episode
+		value, err := store.Marshal(r)
+		if err != nil {
+			return nil, err
+		}
+		ops = append(ops, store.Put(store.ReceiptKey(p.ID, p.Episode, r.Target), value))
+	}
+	return ops, nil
 }
 
 // told adds the targets in whose lanes there is work now.

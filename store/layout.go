@@ -17,6 +17,10 @@ const (
 	// them (notify.Router makes the items), notify takes them.
 	LaneDeliver = "deliver/"
 
+	// ProbeKey is the record by which the door finds out whether the store takes
+	// writes. Writer: webhook.
+	ProbeKey = "probe"
+
 	prefixProblem    = "problem/"
 	prefixPage       = "page/"
 	prefixReceipt    = "receipt/"

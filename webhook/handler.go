@@ -47,6 +47,8 @@ type Handler struct {
 	Log       *slog.Logger
 	Now       func() time.Time
 	Tracer    trace.Tracer // nil: no traces
+	Vigil     *Vigil       // nil: the door never fails open
+	Teller    Teller       // tells past the store, when Vigil says so
 	Metrics   *Metrics
 
 	inFlight atomic.Int64
@@ -180,6 +182,9 @@ func (h *Handler) read(from io.Reader, size int64) ([]byte, error) {
 
 // accept makes a webhook durable, and only then says so.
 func (h *Handler) accept(ctx context.Context, d delivery, encoding string) answer {
+	if since, open := h.failsOpen(); open {
+		return h.pass(ctx, d, encoding, since)
+	}
 	e, err := h.store(ctx, d, encoding)
 	status := "accepted"
 	if bad, ok := errors.AsType[*Unreadable](err); ok {
@@ -195,14 +200,42 @@ func (h *Handler) accept(ctx context.Context, d delivery, encoding string) answe
 	case errors.Is(err, store.ErrConflict):
 		return answer{code: http.StatusAccepted, Status: "duplicate", Problem: e.Problem}
 	default:
+		if h.Vigil != nil {
+			h.Vigil.Suspect()
+		}
 		h.Log.Error("webhook is not stored and will be sent again", "cluster", d.cluster, "page", e.Problem, "err", err)
 		return answer{code: http.StatusServiceUnavailable, Status: "failed", Error: "it is not stored: send it again"}
 	}
 }
 
-// store decodes a webhook and stores its event. The error is *Unreadable where
-// the body itself is at fault.
-func (h *Handler) store(ctx context.Context, d delivery, encoding string) (page.Event, error) {
+// failsOpen reports whether the store is unusable for so long that critical
+// alerts pass by it.
+func (h *Handler) failsOpen() (since time.Time, open bool) {
+	if h.Vigil == nil {
+		return time.Time{}, false
+	}
+	return h.Vigil.Open()
+}
+
+// pass takes a webhook while the store is unusable: what is critical is told at
+// once, and acknowledged when a target has it; all else is to be sent again.
+func (h *Handler) pass(ctx context.Context, d delivery, encoding string, since time.Time) answer {
+	e, err := h.event(ctx, d, encoding)
+	if err == nil {
+		err = h.Vigil.pass(ctx, e, h.Teller)
+	}
+	switch {
+	case err == nil:
+		h.Log.Warn("webhook is told past the store", "cluster", d.cluster, "page", e.Problem, "failed_since", since)
+		return answer{code: http.StatusAccepted, Status: "passed", Problem: e.Problem}
+	case !errors.Is(err, errDeferred):
+		h.Log.Error("webhook is neither stored nor told and will be sent again", "cluster", d.cluster, "page", e.Problem, "err", err)
+	}
+	return answer{code: http.StatusServiceUnavailable, Status: "failed", Error: "the store is unusable: send it again"}
+}
+
+// event decodes a webhook. The error is *Unreadable where the body itself is at fault.
+func (h *Handler) event(ctx context.Context, d delivery, encoding string) (page.Event, error) {
 	if encoding != "" && encoding != "identity" {
 		return page.Event{}, unreadable(ReasonEncoding, "", "Content-Encoding is %.20q: send the body as it is", encoding)
 	}
@@ -210,10 +243,18 @@ func (h *Handler) store(ctx context.Context, d delivery, encoding string) (page.
 	if err != nil {
 		return page.Event{}, err
 	}
-	e := page.Event{
+	return page.Event{
 		Problem: n.ProblemID(), Kind: page.Notified, Actor: "alertmanager/" + d.cluster, At: d.at, Notification: &n,
 		// The same body after the window is another event: a reminder.
 		ID: d.sum + "/" + d.at.UTC().Format(time.RFC3339Nano), Trace: traceparent(ctx),
+	}, nil
+}
+
+// store decodes a webhook and stores its event.
+func (h *Handler) store(ctx context.Context, d delivery, encoding string) (page.Event, error) {
+	e, err := h.event(ctx, d, encoding)
+	if err != nil {
+		return e, err
 	}
 	op, err := enqueue(e)
 	if errors.Is(err, store.ErrTooLarge) {

@@ -470,7 +470,7 @@ func TestMetrics(t *testing.T) {
 # HELP tocsin_webhook_quarantined_total Webhooks that could not be read, by cluster and reason.
 # TYPE tocsin_webhook_quarantined_total counter
 tocsin_webhook_quarantined_total{cluster="dc1",reason="syntax"} 1
-# HELP tocsin_webhook_requests_total Webhooks by the cluster that sent them and what became of them: accepted, duplicate and quarantined were answered 202; overloaded, torn and failed 503; refused and denied 4xx.
+# HELP tocsin_webhook_requests_total Webhooks by the cluster that sent them and what became of them: accepted, duplicate, quarantined and passed (told past an unusable store) were answered 202; overloaded, torn and failed 503; refused and denied 4xx.
 # TYPE tocsin_webhook_requests_total counter
 tocsin_webhook_requests_total{cluster="",outcome="denied"} 1
 tocsin_webhook_requests_total{cluster="dc1",outcome="accepted"} 1

@@ -22,7 +22,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return &Metrics{
 		requests: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "tocsin_webhook_requests_total",
-			Help: "Webhooks by the cluster that sent them and what became of them: accepted, duplicate and quarantined were answered 202; overloaded, torn and failed 503; refused and denied 4xx.",
+			Help: "Webhooks by the cluster that sent them and what became of them: accepted, duplicate, quarantined and passed (told past an unusable store) were answered 202; overloaded, torn and failed 503; refused and denied 4xx.",
 		}, []string{"cluster", "outcome"}),
 		bad: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "tocsin_webhook_quarantined_total",

@@ -50,6 +50,7 @@ func Kind() notify.Kind {
 
 var (
 	_ notify.Finder   = (*target)(nil)
+	_ notify.Keyed    = (*target)(nil)
 	_ notify.Renderer = (*target)(nil)
 )
 
@@ -124,6 +125,9 @@ func actionOf(m notify.Message) string {
 func (t *target) Find(_ context.Context, m notify.Message) (page.Receipt, bool, error) {
 	return m.Receipt, false, nil
 }
+
+// Keyed says so: the dedup_key is the delivery's id.
+func (t *target) Keyed() {}
 
 // Render shows the event without its integration key, or that none is sent.
 func (t *target) Render(m notify.Message) ([]byte, error) {

@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -42,7 +41,7 @@ type Alert struct {
 // Alerts returns the alerts that are active (neither silenced nor inhibited)
 // and carry all of these labels with exactly these values.
 func (c *Client) Alerts(ctx context.Context, with page.Labels) ([]Alert, error) {
-	q := url.Values{"active": {"true"}, "silenced": {"false"}, "inhibited": {"false"}, "unprocessed": {"false"}}
+	q := active()
 	for _, name := range with.Names() {
 		m, err := labels.NewMatcher(labels.MatchEqual, name, with[name])
 		if err != nil {

@@ -1,0 +1,149 @@
+package app_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tocsin/tocsin/app"
+	"github.com/tocsin/tocsin/store"
+)
+
+// sick is a store that takes no writes, and answers no reads, while it is told so.
+type sick struct {
+	store.Store
+	ill atomic.Bool
+}
+
+var errSick = errors.New("write /var/lib/tocsin: no space left on device")
+
+func (s *sick) Apply(ctx context.Context, ops ...store.Op) error {
+	if s.ill.Load() {
+		return errSick
+	}
+	return s.Store.Apply(ctx, ops...)
+}
+
+func (s *sick) Get(ctx context.Context, key string) (store.Record, error) {
+	if s.ill.Load() {
+		return store.Record{}, errSick
+	}
+	return s.Store.Get(ctx, key)
+}
+
+// ends is the webhook that resolves what fires(alertname) fired.
+func ends(alertname string) string {
+	return strings.NewReplacer(`"firing"`, `"resolved"`).Replace(fires(alertname))
+}
+
+func duty(body string) string { return strings.Replace(body, `"team"`, `"duty"`, 1) }
+
+// A store that is unusable for 10 s must not silence the pager: PagerDuty is
+// paged once, before the store is back and never again after; Slack and the
+// resolve follow when it is.
+func TestTheHouseFailsOpen(t *testing.T) {
+	s := &sick{}
+	h := run(t, "", func(o *app.Options) {
+		o.Around = func(inner store.Store) store.Store { s.Store = inner; return s }
+	})
+	post := func(body string) answer {
+		return h.send(t, http.MethodPost, h.listen, "/webhook/alertmanager", "am-secret", duty(body), nil)
+	}
+	require.Equal(t, 202, post(fires("Again")).code)
+	paged := func() int {
+		n := 0
+		for _, in := range h.pagerduty.Ledger().Incidents {
+			n += in.Notified
+		}
+		return n
+	}
+	soon := func(what string, holds func() bool) {
+		t.Helper()
+		require.Eventually(t, holds, 40*time.Second, 20*time.Millisecond, what)
+	}
+	soon("the first page", func() bool { return paged() == 1 })
+	require.Equal(t, 202, post(ends("Again")).code)
+	soon("its end", func() bool { return h.pagerduty.Ledger().Incidents[0].Status == "resolved" })
+	require.Equal(t, 202, post(fires("Before")).code)
+	soon("the second page", func() bool { return paged() == 2 && len(h.slack.Ledger().Messages) == 2 })
+
+	s.ill.Store(true)
+	require.Equal(t, 503, post(fires("Critical")).code)
+	soon("the door fails open", func() bool { return post(fires("Critical")).code == 202 })
+	require.Contains(t, h.ask(t, "GET", h.listen, "/-/ready", "", nil).body, "failing open")
+	require.Contains(t, h.ask(t, "GET", h.listen, "/metrics", "", nil).body, "tocsin_failopen_active 1")
+	require.Equal(t, 3, paged())
+	require.Contains(t, string(h.pagerduty.Ledger().Incidents[2].Details), "cannot write to its store")
+	require.Equal(t, 202, post(fires("Before")).code)
+	require.Equal(t, 3, paged(), "an open problem is known by its key though the store cannot be read")
+	again := strings.Replace(fires("Again"), time.Now().UTC().Format(time.DateOnly), time.Now().UTC().AddDate(0, 0, 1).Format(time.DateOnly), 1)
+	require.Equal(t, 202, post(again).code)
+	require.Equal(t, 4, paged(), "an episode of which nobody can know the number")
+	require.Equal(t, 503, post(strings.Replace(fires("Later"), "critical", "warning", 1)).code)
+	require.Equal(t, 503, post(ends("Critical")).code)
+	require.Len(t, h.slack.Ledger().Messages, 2)
+
+	s.ill.Store(false)
+	soon("the door closes", func() bool { return post(ends("Critical")).code == 202 && post(ends("Again")).code == 202 })
+	soon("Slack is told and all that is over is resolved", func() bool {
+		l := h.pagerduty.Ledger()
+		return l.Incidents[2].Status == "resolved" && l.Incidents[3].Status == "resolved" && strings.Contains(slackTexts(h), "TocsinFailedOpen")
+	})
+	require.Equal(t, 4, paged(), "PagerDuty is paged once, also when the store comes back in the middle")
+	require.Equal(t, "triggered", h.pagerduty.Ledger().Incidents[1].Status)
+	require.Contains(t, h.ask(t, "GET", h.listen, "/metrics", "", nil).body, "tocsin_failopen_active 0")
+	require.Equal(t, "ready\n", h.ask(t, "GET", h.listen, "/-/ready", "", nil).body)
+}
+
+func slackTexts(h *house) string {
+	var b strings.Builder
+	for _, m := range h.slack.Ledger().Messages {
+		b.WriteString(m.First.Visible + "\n")
+	}
+	return b.String()
+}
+
+// What Alertmanager holds is read at the start: a webhook that nobody took may
+// not come again for hours. It is the same problem when it does come.
+func TestOpenAlertsAreReadAtTheStart(t *testing.T) {
+	am := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/status") {
+			_ = json.NewEncoder(w).Encode(map[string]any{"config": map[string]string{
+				"original": "route: {receiver: other, group_wait: 0s, routes: [{receiver: duty, matchers: ['severity=\"critical\"'], group_by: [alertname]}]}\nreceivers: [{name: other}, {name: duty}]",
+			}})
+			return
+		}
+		_ = json.NewEncoder(w).Encode([]any{
+			map[string]any{"labels": map[string]string{"alertname": "Missed", "service": "checkout", "severity": "critical"}, "startsAt": time.Now().Add(-time.Hour)},
+			map[string]any{"labels": map[string]string{"alertname": "NotOurs"}, "startsAt": time.Now().Add(-time.Hour)},
+		})
+	}))
+	defer am.Close()
+	h := run(t, "", func(o *app.Options) { rewrite(t, o.ConfigFile, "{name: dc1,", "{name: dc1, url: "+am.URL+",") })
+	require.Eventually(t, func() bool { return len(h.pagerduty.Ledger().Incidents) == 1 }, 20*time.Second, 10*time.Millisecond)
+	webhook := strings.Replace(duty(fires("Missed")), `"groupKey": "Missed"`, `"groupKey": "{}/{severity=\"critical\"}:{alertname=\"Missed\"}"`, 1)
+	a := h.send(t, http.MethodPost, h.listen, "/webhook/alertmanager", "am-secret", webhook, nil)
+	require.Equal(t, 202, a.code, a.body)
+	require.Eventually(t, func() bool {
+		return strings.Contains(h.ask(t, "GET", h.listen, "/metrics", "", nil).body, `tocsin_pipeline_events_total{kind="notified",outcome="unchanged"} 1`)
+	}, 20*time.Second, 10*time.Millisecond)
+	require.Len(t, h.pagerduty.Ledger().Incidents, 1)
+	require.Contains(t, h.ask(t, "GET", h.listen, "/metrics", "", nil).body, `tocsin_reread_total{cluster="dc1",outcome="read"} 1`)
+}
+
+func rewrite(t *testing.T, path, old, now string) {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Contains(t, string(raw), old)
+	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(raw), old, now, 1)), 0o600))
+}
