@@ -1,12 +1,15 @@
 package app_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -146,4 +149,37 @@ func rewrite(t *testing.T, path, old, now string) {
 	require.NoError(t, err)
 	require.Contains(t, string(raw), old)
 	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(raw), old, now, 1)), 0o600))
+}
+
+// A flipped bit in the state costs what it hit, and nothing more: the house
+// starts, keeps the file, says so to people, and the open page stays one page.
+func TestADamagedStoreIsMovedAside(t *testing.T) {
+	h := run(t, "")
+	for i := range 40 { // so that the file has more than one page
+		require.Equal(t, 202, h.send(t, http.MethodPost, h.listen, "/webhook/alertmanager", "am-secret", duty(fires(fmt.Sprintf("A%d", i))), nil).code)
+	}
+	require.Eventually(t, func() bool { return len(h.pagerduty.Ledger().Incidents) == 40 && len(h.slack.Ledger().Messages) == 40 }, 40*time.Second, 10*time.Millisecond)
+	h.stop()
+	path := filepath.Join(filepath.Dir(h.config), "state", "tocsin.db")
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	at := bytes.Index(raw, []byte("problem/"))
+	require.Positive(t, at)
+	key := bytes.Clone(raw[at : at+len("problem/")+64])
+	for i := at; i >= 0; i = bytes.Index(raw, key) { // wherever it lies: old pages hold it too
+		raw[i+12] ^= 1
+	}
+	require.NoError(t, os.WriteFile(path, raw, 0o600))
+
+	h.start(t)
+	a := h.send(t, http.MethodPost, h.listen, "/webhook/alertmanager", "am-secret", duty(fires("A1")), nil)
+	require.Equal(t, 202, a.code, a.body)
+	require.Eventually(t, func() bool { return strings.Contains(slackTexts(h), "TocsinStoreDamaged") }, 20*time.Second, 10*time.Millisecond)
+	require.Len(t, h.pagerduty.Ledger().Incidents, 40, "open pages are known as such")
+	aside, err := filepath.Glob(path + ".damaged-*")
+	require.NoError(t, err)
+	require.Len(t, aside, 1)
+	kept, err := os.ReadFile(aside[0])
+	require.NoError(t, err)
+	require.Equal(t, raw, kept)
 }

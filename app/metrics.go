@@ -25,6 +25,7 @@ type metrics struct {
 	reloadAt prometheus.Gauge
 	failing  prometheus.Gauge
 	reread   *prometheus.CounterVec
+	salvaged prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -53,6 +54,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "tocsin_reread_total",
 			Help: "How often the open alerts of a cluster were to be read from its Alertmanager, by outcome: read, failed.",
 		}, []string{"cluster", "outcome"}),
+		salvaged: f.NewCounter(prometheus.CounterOpts{
+			Name: "tocsin_store_salvaged_total",
+			Help: "Damaged stores that were moved aside at the start.",
+		}),
 	}
 	m.reloadOK.Set(1)
 	m.reloadAt.SetToCurrentTime()

@@ -16,7 +16,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tocsin/tocsin/store"
-	"github.com/tocsin/tocsin/store/bolt"
 	"github.com/tocsin/tocsin/webhook"
 )
 
@@ -47,8 +46,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	var st store.Store
-	st, err = bolt.Open(p.Store.Bolt, o.Log, time.Now, reg)
+	st, saved, err := openStore(p.Store, o.Log, reg)
 	if err != nil {
 		return err
 	}
@@ -67,6 +65,7 @@ func Run(ctx context.Context, o Options) error {
 	for _, work := range []func(context.Context){h.vigil.Run, h.roll.run, h.rereads} {
 		h.running.Go(func() { work(watching) })
 	}
+	h.tellDamage(ctx, saved)
 	h.reread()
 	err = h.serve(ctx, p, reg)
 	stop()

@@ -99,6 +99,13 @@ receivers:
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "pd.key"), []byte(fakepagerduty.DefaultKey), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "eve.token"), []byte("eve-secret"), 0o600))
 	require.NoError(t, os.WriteFile(h.config, []byte(text), 0o600))
+	h.start(t, options...)
+	return h
+}
+
+// start starts it, or starts it again.
+func (h *house) start(t *testing.T, options ...func(*app.Options)) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
@@ -115,7 +122,6 @@ receivers:
 	t.Cleanup(h.stop)
 	require.Eventually(t, func() bool { return h.ask(t, http.MethodGet, h.listen, "/-/ready", "", nil).code == http.StatusOK },
 		20*time.Second, 10*time.Millisecond)
-	return h
 }
 
 func free(t *testing.T) string {
