@@ -125,9 +125,12 @@ func TestOpenAlertsAreReadAtTheStart(t *testing.T) {
 			}})
 			return
 		}
+		one := func(receiver string, by, labels map[string]string) any {
+			return map[string]any{"receiver": map[string]string{"name": receiver}, "labels": by, "alerts": []any{map[string]any{"labels": labels, "startsAt": time.Now().Add(-time.Hour)}}}
+		}
 		_ = json.NewEncoder(w).Encode([]any{
-			map[string]any{"labels": map[string]string{"alertname": "Missed", "service": "checkout", "severity": "critical"}, "startsAt": time.Now().Add(-time.Hour)},
-			map[string]any{"labels": map[string]string{"alertname": "NotOurs"}, "startsAt": time.Now().Add(-time.Hour)},
+			one("duty", map[string]string{"alertname": "Missed"}, map[string]string{"alertname": "Missed", "service": "checkout", "severity": "critical"}),
+			one("other", map[string]string{}, map[string]string{"alertname": "NotOurs"}),
 		})
 	}))
 	defer am.Close()

@@ -2,7 +2,6 @@ package alertmanager
 
 import (
 	"context"
-	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -27,8 +26,9 @@ type Group struct {
 }
 
 // Groups returns every group that fires and has been, or should have been, sent
-// by now. Keys come from the cluster's own routing tree, by Alertmanager's own
-// package (dispatch), so that they are those of its webhooks. Left out are
+// by now. Alertmanager says which groups there are (/api/v2/alerts/groups), but
+// not their keys: those follow from its routing tree (/api/v2/status), by its
+// own package (dispatch), so that they are those of its webhooks. Left out are
 // groups younger than their route's group_wait, and routes with time intervals:
 // whether those are muted now is Alertmanager's to say, and it will send them.
 func (c *Client) Groups(ctx context.Context, now time.Time) ([]Group, error) {
@@ -36,60 +36,62 @@ func (c *Client) Groups(ctx context.Context, now time.Time) ([]Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	alerts, err := c.Alerts(ctx, nil)
-	if err != nil {
+	var held []struct {
+		Labels   page.Labels `json:"labels"`
+		Receiver struct {
+			Name string `json:"name"`
+		} `json:"receiver"`
+		Alerts []Alert `json:"alerts"`
+	}
+	q := active()
+	q.Del("unprocessed") // not a parameter of groups
+	if err := c.get(ctx, "list groups", "/api/v2/alerts/groups?"+q.Encode(), &held); err != nil {
 		return nil, err
 	}
-	found := map[string]*grouped{}
-	for _, a := range alerts {
-		set := make(model.LabelSet, len(a.Labels))
-		for name, value := range a.Labels {
-			set[model.LabelName(name)] = model.LabelValue(value)
-		}
-		for _, r := range root.Match(set) {
-			if o := r.RouteOpts; len(o.MuteTimeIntervals)+len(o.ActiveTimeIntervals) > 0 {
-				continue
-			}
-			g := group(found, r, set)
-			g.sent = g.sent || now.Sub(a.StartsAt) >= r.RouteOpts.GroupWait
-			if id := a.Labels.ID(); !g.holds[id] { // two routes may lead to one group
-				g.holds[id] = true
-				g.Alerts = append(g.Alerts, a)
-			}
-		}
-	}
 	var out []Group
-	for _, id := range slices.Sorted(maps.Keys(found)) {
-		if g := found[id]; g.sent {
-			out = append(out, g.Group)
+	for _, g := range held {
+		if len(g.Alerts) == 0 {
+			continue
 		}
+		r := routeOf(root, g.Receiver.Name, g.Labels, g.Alerts[0])
+		if r == nil || len(r.RouteOpts.MuteTimeIntervals)+len(r.RouteOpts.ActiveTimeIntervals) > 0 {
+			continue
+		}
+		if !slices.ContainsFunc(g.Alerts, func(a Alert) bool { return now.Sub(a.StartsAt) >= r.RouteOpts.GroupWait }) {
+			continue
+		}
+		out = append(out, Group{
+			Receiver: regexp.QuoteMeta(g.Receiver.Name), Labels: g.Labels, Alerts: g.Alerts,
+			Key: r.Key() + ":" + labelSet(g.Labels).String(), // as dispatch's aggrGroup.GroupKey
+		})
 	}
 	return out, nil
 }
 
-// grouped is a group being put together.
-type grouped struct {
-	Group
-	sent  bool            // it waited for longer than group_wait
-	holds map[string]bool // alerts, by the ID of their labels
+// routeOf returns the route by which an alert came to a group; nil: none that is
+// known leads there. Of several to one receiver it is the one that groups by the
+// group's labels. Only where there is but one its group_by is not looked at: the
+// status leaves out an empty one, which then reads as its parent's.
+func routeOf(root *dispatch.Route, receiver string, group page.Labels, a Alert) *dispatch.Route {
+	set := labelSet(a.Labels)
+	routes := slices.DeleteFunc(root.Match(set), func(r *dispatch.Route) bool { return r.RouteOpts.Receiver != receiver })
+	for _, r := range routes {
+		if groupLabels(set, r.RouteOpts).Equal(labelSet(group)) {
+			return r
+		}
+	}
+	if len(routes) == 1 {
+		return routes[0]
+	}
+	return nil
 }
 
-// group finds the group of a route to which an alert with these labels belongs.
-func group(found map[string]*grouped, r *dispatch.Route, set model.LabelSet) *grouped {
-	by := groupLabels(set, r.RouteOpts)
-	key := r.Key() + ":" + by.String() // as dispatch's aggrGroup.GroupKey
-	id := r.RouteOpts.Receiver + "\x00" + key
-	g := found[id]
-	if g == nil {
-		g = &grouped{holds: map[string]bool{}, Group: Group{
-			Receiver: regexp.QuoteMeta(r.RouteOpts.Receiver), Key: key, Labels: page.Labels{},
-		}}
-		for name, value := range by {
-			g.Labels[string(name)] = string(value)
-		}
-		found[id] = g
+func labelSet(l page.Labels) model.LabelSet {
+	set := make(model.LabelSet, len(l))
+	for name, value := range l {
+		set[model.LabelName(name)] = model.LabelValue(value)
 	}
-	return g
+	return set
 }
 
 // groupLabels are those of an alert's labels that its route groups by
