@@ -38,6 +38,7 @@ type Cluster struct {
 type Member struct {
 	Name    string
 	URL     string // for clients
+	Dir     string // its data
 	process *world.Process
 	link    string // the host's end of its cable; empty: it has none
 }
@@ -86,7 +87,8 @@ func (c *Cluster) plan(ctx context.Context, o Options, path string) error {
 	var initial []string
 	peers := make([]string, o.Members)
 	for i := range o.Members {
-		m := &Member{Name: fmt.Sprintf("m%d", i+1), URL: "http://" + ports[2*i]}
+		name := fmt.Sprintf("m%d", i+1)
+		m := &Member{Name: name, URL: "http://" + ports[2*i], Dir: filepath.Join(o.Dir, name)}
 		peers[i] = "http://" + ports[2*i+1]
 		run := []string{path}
 		if c.network != nil {
@@ -106,7 +108,7 @@ func (c *Cluster) plan(ctx context.Context, o Options, path string) error {
 	}
 	for i, m := range c.Members {
 		m.process.Args = append(m.process.Args,
-			"--name", m.Name, "--data-dir", filepath.Join(o.Dir, m.Name), "--log-level", "warn",
+			"--name", m.Name, "--data-dir", m.Dir, "--log-level", "warn",
 			"--listen-client-urls", m.URL, "--advertise-client-urls", m.URL,
 			"--listen-peer-urls", peers[i], "--initial-advertise-peer-urls", peers[i],
 			"--initial-cluster", strings.Join(initial, ","), "--initial-cluster-token", filepath.Base(o.Dir))
@@ -153,6 +155,9 @@ func (m *Member) leads(ctx context.Context) (bool, error) {
 
 // Kill ends the member with SIGKILL.
 func (m *Member) Kill() { m.process.Kill() }
+
+// Stop ends it in order: all it holds is in its file then.
+func (m *Member) Stop() { m.process.Stop(10 * time.Second) }
 
 // Start starts it again on its data.
 func (m *Member) Start() error { return m.process.Start() }

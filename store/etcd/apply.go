@@ -132,7 +132,7 @@ func (s *Store) commit(ctx context.Context, b *batch) error {
 	if !res.Succeeded {
 		return s.judge(b, p, res)
 	}
-	s.wroteAt(res.Header.Revision)
+	s.wroteAt(res)
 	for _, op := range b.ops {
 		if op.Kind == store.OpExtend {
 			s.index.extend(op.Lease, op.At)

@@ -124,7 +124,7 @@ func (m *members) grant(ctx context.Context, seconds int64) (clientv3.LeaseID, <
 	}
 	lost := make(chan struct{})
 	go func() {
-		for range alive { //nolint:revive // what counts is its end
+		for range alive { // what counts is its end
 		}
 		close(lost)
 	}()

@@ -103,6 +103,9 @@ func (s *Store) put(key string, kv *mvccpb.KeyValue) (told, bool) {
 		}
 		if err != nil {
 			s.spoilt(key, err)
+			if known := x.find(lane, id); known != nil {
+				x.dropItem(known)
+			}
 			x.damage(lane, err)
 			return told{}, false
 		}

@@ -95,6 +95,22 @@ func (x *index) behind(rev int64) <-chan struct{} {
 	if rev <= x.applied {
 		return nil
 	}
+	return x.next()
+}
+
+// same returns what is closed when the index has moved on, nil if a claimed item
+// is no longer what it was when it was chosen.
+func (x *index) same(c *claim) <-chan struct{} {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if it := x.find(c.laneName, c.id); it != c.item || it.version != c.version || it.leased != c.leased {
+		return nil
+	}
+	return x.next()
+}
+
+// next is closed when the index moves on. The caller holds the lock.
+func (x *index) next() <-chan struct{} {
 	if x.moved == nil {
 		x.moved = make(chan struct{})
 	}
@@ -248,6 +264,7 @@ func (x *index) won(c *claim, token int64, until time.Time, s stored) {
 		it.hold = &hold{token: token, until: until.UnixNano(), stored: s}
 	}
 	x.settle(it)
+	x.wake(it.lane)
 }
 
 // lost notes that the claim was refused, or that nobody knows. Then its lease may
@@ -263,6 +280,7 @@ func (x *index) lost(c *claim) {
 	it.claim = 0
 	x.orphan(it)
 	x.settle(it)
+	x.wake(it.lane)
 }
 
 // orphan gives back a lease of ours that no Take knows of. The caller holds the lock.

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/tocsin/tocsin/store"
 )
@@ -109,29 +112,32 @@ func (s *Store) enter(ctx context.Context) (done func(), err error) {
 	return s.calls.Done, nil
 }
 
-// wroteAt notes the revision of a batch that was done.
-func (s *Store) wroteAt(rev int64) {
-	for {
-		last := s.wrote.Load()
-		if rev <= last || s.wrote.CompareAndSwap(last, rev) {
-			return
-		}
+// wroteAt notes the revision of a batch that changed something. One that changed
+// nothing has the revision of others, of which our watch may never hear.
+func (s *Store) wroteAt(res *clientv3.TxnResponse) {
+	if !changed(res.Responses) {
+		return
+	}
+	rev := res.Header.Revision
+	for last := s.wrote.Load(); rev > last && !s.wrote.CompareAndSwap(last, rev); last = s.wrote.Load() {
 	}
 }
 
-// reach waits until the index knows all up to a revision.
+func changed(responses []*pb.ResponseOp) bool {
+	return slices.ContainsFunc(responses, func(r *pb.ResponseOp) bool {
+		return r.GetResponsePut() != nil || r.GetResponseDeleteRange().GetDeleted() > 0 || changed(r.GetResponseTxn().GetResponses())
+	})
+}
+
+// reach waits until the index knows all up to a revision of ours.
 func (s *Store) reach(ctx context.Context, rev int64) error {
 	for {
 		moved := s.index.behind(rev)
 		if moved == nil {
 			return nil
 		}
-		select {
-		case <-moved:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-s.ctx.Done():
-			return store.ErrClosed
+		if err := s.wait(ctx, moved); err != nil {
+			return err
 		}
 	}
 }

@@ -87,7 +87,7 @@ func (s *Store) lease(ctx context.Context, c *claim, ttl time.Duration) (store.L
 			clientv3.OpGet(s.at(item)),
 		}, nil)
 	if err == nil && !res.Succeeded {
-		err = s.reach(ctx, res.Header.Revision) // or it would be chosen again
+		err = s.news(ctx, c) // or it would be chosen again
 		s.index.lost(c)
 		if err == nil {
 			err = errTaken
@@ -104,6 +104,19 @@ func (s *Store) lease(ctx context.Context, c *claim, ttl time.Duration) (store.L
 		return store.Lease{}, fmt.Errorf("take from lane %q: %w", c.laneName, err)
 	}
 	return s.taken(ctx, c, res, until)
+}
+
+// news waits until the index knows why a claim was refused.
+func (s *Store) news(ctx context.Context, c *claim) error {
+	for {
+		moved := s.index.same(c)
+		if moved == nil {
+			return nil
+		}
+		if err := s.wait(ctx, moved); err != nil {
+			return err
+		}
+	}
 }
 
 // taken reads the item of a lease that was written.
