@@ -16,7 +16,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tocsin/tocsin/store"
-	"github.com/tocsin/tocsin/store/bolt"
 )
 
 // Options are what Run is given beside the config file.
@@ -44,7 +43,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	st, err := bolt.Open(p.Store.Bolt, o.Log, time.Now, reg)
+	st, err := p.openStore(ctx, o.Log, reg)
 	if err != nil {
 		return err
 	}
@@ -122,7 +121,7 @@ func (h *house) sameFrame(p *plan) error {
 	for _, f := range []struct{ key, was, is string }{
 		{"listen", old.Listen, p.Listen},
 		{"operators.listen", old.Operators.Listen, p.Operators.Listen},
-		{"store.bolt.path", old.Store.Bolt.Path, p.Store.Bolt.Path},
+		{"store", old.storeName(), p.storeName()},
 		{"web_config_file", string(old.WebConfigFile), string(p.WebConfigFile)},
 		{"tracing.otlp_endpoint", old.Tracing.OTLPEndpoint, p.Tracing.OTLPEndpoint},
 		{"tracing.sample_ratio", fmt.Sprint(old.Tracing.SampleRatio), fmt.Sprint(p.Tracing.SampleRatio)},
