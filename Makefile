@@ -32,7 +32,8 @@ demo: build ## a bad deploy strikes in a world in a box; ARGS=--once, ARGS=--tha
 e2e: build ## every fault on real Prometheus x2, Thanos, Alertmanager x2
 	$(BIN)/tocsin-lab e2e $(ARGS)
 
-faults: build ## SIGKILL under load, hostile sources and targets; seed and ledger printed
+faults: build ## SIGKILL under load, hostile sources and targets, a hurt etcd; seed and ledger printed
+	go test -count=1 -timeout 10m -tags faults -run Fault -v ./store/etcd
 	tools/with-strace go test -count=1 -timeout 20m -tags faults -run Fault -v ./cmd/tocsin/...
 	$(BIN)/tocsin-lab kill $(ARGS)
 
