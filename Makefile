@@ -32,7 +32,8 @@ demo: build ## a bad deploy strikes in a world in a box; ARGS=--once, ARGS=--tha
 e2e: build ## every fault on real Prometheus x2, Thanos, Alertmanager x2
 	$(BIN)/tocsin-lab e2e $(ARGS)
 
-faults: build ## SIGKILL under load, hostile sources and targets; seed and ledger printed
+faults: build ## SIGKILL under load, hostile sources and targets, a hurt etcd; seed and ledger printed
+	go test -count=1 -timeout 10m -tags faults -run Fault -v ./store/etcd
 	tools/with-strace go test -count=1 -timeout 20m -tags faults -run Fault -v ./cmd/tocsin/...
 	$(BIN)/tocsin-lab kill $(ARGS)
 
@@ -72,7 +73,7 @@ rules: $(BIN)/tocsin-lab $(CACHE)/promtool ## check the rules and the Prometheus
 dashboards: ## check the shipped dashboards
 	@echo "no dashboards are shipped yet"
 
-tools: $(CACHE)/prometheus $(CACHE)/alertmanager $(CACHE)/thanos ## build the pinned Prometheus, Alertmanager and Thanos (the lab builds what is not on PATH)
+tools: $(CACHE)/prometheus $(CACHE)/alertmanager $(CACHE)/thanos $(CACHE)/etcd ## build the pinned Prometheus, Alertmanager, Thanos and etcd (lab and tests build what is not on PATH)
 
 $(CACHE)/prometheus $(CACHE)/promtool &: tools/prometheus/go.mod
 	tools/build prometheus "about 4 minutes on 2 cores" -tags remove_all_sd
@@ -82,6 +83,9 @@ $(CACHE)/alertmanager: tools/alertmanager/go.mod
 
 $(CACHE)/thanos: tools/thanos/go.mod
 	tools/build thanos "about 4 minutes on 2 cores" -tags slicelabels
+
+$(CACHE)/etcd: tools/etcd/go.mod
+	tools/build etcd "about 1 minute on 2 cores"
 
 $(CACHE)/golangci-lint: tools/golangci-lint/go.mod
 	tools/build golangci-lint "about 6 minutes on 2 cores"

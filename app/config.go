@@ -7,6 +7,7 @@ import (
 
 	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/store/bolt"
+	"github.com/tocsin/tocsin/store/etcd"
 )
 
 // Config is the whole file. Its doc tags are the reference (docs/reference/config.md)
@@ -52,7 +53,8 @@ type Operator struct {
 
 // Store chooses the engine; exactly one is set.
 type Store struct {
-	Bolt bolt.Config `yaml:"bolt" doc:"One bbolt file: nothing else to run."`
+	Bolt bolt.Config `yaml:"bolt" doc:"One bbolt file: nothing else to run. This is what is used if nothing is written."`
+	Etcd etcd.Config `yaml:"etcd" doc:"An etcd cluster that is there already: two or more replicas of Tocsin share it."`
 }
 
 // Part names a kind, gives it a name, and holds its own section.
@@ -112,7 +114,7 @@ func DefaultConfig() *Config {
 	return &Config{
 		Listen:    "127.0.0.1:9095",
 		Operators: Operators{Listen: "127.0.0.1:9096"},
-		Store:     Store{Bolt: bolt.Config{Path: "data/tocsin.db"}},
+		Store:     Store{Bolt: bolt.Config{Path: "data/tocsin.db"}, Etcd: etcd.Config{Prefix: etcd.DefaultPrefix}},
 		Traits: Traits{Roles: Roles{
 			"host":       {"host", "node", "instance"},
 			"deploy":     {"deploy", "deploy_id", "version"},

@@ -2,35 +2,12 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
-	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tocsin/tocsin/page"
-	"github.com/tocsin/tocsin/store"
 	"github.com/tocsin/tocsin/store/bolt"
 	"github.com/tocsin/tocsin/webhook"
 )
-
-// openStore opens the state. One that is damaged must not keep the pager silent:
-// it is moved aside, and what can be read of it goes on. Salvaged is nil where
-// all was well.
-func openStore(c Store, log *slog.Logger, reg prometheus.Registerer) (store.Store, *bolt.Salvaged, error) {
-	s, err := bolt.Open(c.Bolt, log, time.Now, reg)
-	if !errors.Is(err, store.ErrDamaged) {
-		return s, nil, err
-	}
-	log.Error("store is damaged: it is moved aside, and what can be read of it goes on", "err", err)
-	s, saved, err := bolt.Recover(c.Bolt, log, time.Now, reg)
-	if err != nil {
-		return nil, nil, err
-	}
-	log.Warn("store was salvaged", "aside", saved.Aside, "records", saved.Records, "items", saved.Items, "lost", saved.Lost)
-	return s, &saved, nil
-}
 
 // tellDamage raises the alarm about a store that was moved aside.
 func (h *house) tellDamage(ctx context.Context, saved *bolt.Salvaged) {

@@ -68,6 +68,7 @@ func load(path string) (*plan, error) {
 		p.last = append(p.last, t)
 		errs = append(errs, err)
 	}
+	errs = append(errs, p.oneStore())
 	errs = append(errs, p.sameTargets())
 	errs = append(errs, p.doorkeeper())
 	errs = append(errs, p.reachable())

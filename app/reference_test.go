@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/store/bolt"
+	"github.com/tocsin/tocsin/store/etcd"
 )
 
 // The reference is generated from the code. UPDATE=1 (make golden) writes it.
@@ -91,6 +93,10 @@ func metricsReference(t *testing.T) string {
 	st, err := bolt.Open(bolt.Config{Path: filepath.Join(t.TempDir(), "x.db")}, slog.New(slog.DiscardHandler), time.Now, reg)
 	require.NoError(t, err)
 	require.NoError(t, st.Close())
+	ended, cancel := context.WithCancel(t.Context())
+	cancel() // no cluster is there, and none is needed for its metrics
+	_, err = etcd.Open(ended, etcd.Config{Endpoints: []string{"http://127.0.0.1:1"}, Prefix: etcd.DefaultPrefix}, slog.New(slog.DiscardHandler), time.Now, reg)
+	require.ErrorIs(t, err, context.Canceled)
 	for _, c := range processCollectors("v") {
 		require.NoError(t, reg.Register(c))
 	}

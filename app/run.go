@@ -46,7 +46,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	st, saved, err := openStore(p.Store, o.Log, reg)
+	st, saved, err := p.openStore(ctx, o.Log, reg)
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func (h *house) sameFrame(p *plan) error {
 	for _, f := range []struct{ key, was, is string }{
 		{"listen", old.Listen, p.Listen},
 		{"operators.listen", old.Operators.Listen, p.Operators.Listen},
-		{"store.bolt.path", old.Store.Bolt.Path, p.Store.Bolt.Path},
+		{"store", old.storeName(), p.storeName()},
 		{"web_config_file", string(old.WebConfigFile), string(p.WebConfigFile)},
 		{"tracing.otlp_endpoint", old.Tracing.OTLPEndpoint, p.Tracing.OTLPEndpoint},
 		{"tracing.sample_ratio", fmt.Sprint(old.Tracing.SampleRatio), fmt.Sprint(p.Tracing.SampleRatio)},

@@ -119,6 +119,21 @@ func (s Section) Line() int {
 	return s.node.Line
 }
 
+// Has reports whether the key of a path is written: store.etcd.
+func (s Section) Has(path string) bool {
+	for step := range strings.SplitSeq(path, ".") {
+		if s.node == nil {
+			return false
+		}
+		next := child(s.node, step)
+		if next == nil {
+			return false
+		}
+		s.node = next.value
+	}
+	return true
+}
+
 // Decode reads the section strictly into v, which points to a struct with its
 // defaults set: an unknown key is a mistake, and so is what v's own Validate
 // finds. All mistakes are returned together, joined, as *Mistake in line order.

@@ -59,7 +59,7 @@ func policy() map[string]string {
 func testPolicy() map[string]string {
 	return map[string]string{
 		"store":          "store/* page",
-		"store/*":        "store/*",
+		"store/*":        "store/* lab/*",
 		"webhook":        "store/*",
 		"pipeline":       "store/* notify notify/* enrich",
 		"enrich":         "enrich/*",

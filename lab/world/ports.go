@@ -9,10 +9,10 @@ import (
 	"strconv"
 )
 
-// ports returns n loopback addresses nobody listens on. They lie below the
+// Ports returns n loopback addresses nobody listens on. They lie below the
 // range from which the kernel takes the ports of outgoing connections, so that
 // none of ours is gone by the time the child listens.
-func ports(ctx context.Context, n int) ([]string, error) {
+func Ports(ctx context.Context, n int) ([]string, error) {
 	const low, high, tries = 20000, 32000, 200
 	var addrs []string
 	var lc net.ListenConfig

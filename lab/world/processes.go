@@ -20,7 +20,7 @@ func (w *World) plan(ctx context.Context, o Options) error {
 	if o.Thanos {
 		n += 2*o.Replicas + 2
 	}
-	free, err := ports(ctx, n)
+	free, err := Ports(ctx, n)
 	if err != nil {
 		return err
 	}

@@ -47,6 +47,12 @@ func Tools() []Tool {
 			Takes: "downloads up to 300 MB of modules, then about 6 CPU minutes, once",
 		},
 		{
+			Name: "etcd", OnPath: []string{"etcd"}, Module: "tools/etcd",
+			Package: "go.etcd.io/etcd/server/v3",
+			Takes:   "downloads up to 60 MB of modules, then about 1 CPU minute, once",
+			Oldest:  [2]int{3, 5}, // what is supported
+		},
+		{
 			Name: "tocsin", OnPath: []string{"tocsin"}, Module: ".",
 			Package: "./cmd/tocsin", Tags: "remove_all_sd",
 			Takes: "about 2 CPU minutes the first time",
@@ -132,7 +138,7 @@ func (t Tool) fits(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("ask its version: %w", err)
 	}
-	m := regexp.MustCompile(`version (\d+)\.(\d+)`).FindSubmatch(out)
+	m := regexp.MustCompile(`(?i)version:? (\d+)\.(\d+)`).FindSubmatch(out)
 	if m == nil {
 		return nil
 	}

@@ -2,7 +2,6 @@ package bolt
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -18,9 +17,6 @@ const (
 	maxGroupBytes = 16 << 20
 )
 
-// maxName is the longest key, lane, ID or order key, in bytes.
-const maxName = 4096
-
 // request is one batch on its way to the writer.
 type request struct {
 	ops   []store.Op
@@ -32,7 +28,7 @@ type request struct {
 
 // Apply is the contract's.
 func (s *Store) Apply(ctx context.Context, ops ...store.Op) error {
-	if err := check(ops); err != nil {
+	if err := store.Check(ops); err != nil {
 		return err
 	}
 	if len(ops) == 0 {
@@ -60,54 +56,6 @@ func (s *Store) submit(ctx context.Context, r *request) error {
 	case <-ctx.Done():
 		return fmt.Errorf("wait for commit: %w", ctx.Err())
 	}
-}
-
-// check refuses a batch that no engine could do.
-func check(ops []store.Op) error {
-	if len(ops) > store.MaxOps {
-		return fmt.Errorf("a batch of %d operations: at most %d", len(ops), store.MaxOps)
-	}
-	for i, op := range ops {
-		names := []string{op.Key}
-		switch op.Kind {
-		case store.OpPut, store.OpDelete:
-			if op.Key == "" {
-				return errors.New("a record without a key")
-			}
-		case store.OpEnqueue:
-			names = []string{op.Item.Lane, op.Item.ID, op.Item.Key}
-			if op.Item.Lane == "" || op.Item.ID == "" {
-				return errors.New("an item without a lane or an ID")
-			}
-		case store.OpDone, store.OpRetry, store.OpExtend:
-		default:
-			return fmt.Errorf("operation %d is unknown", op.Kind)
-		}
-		for _, n := range names {
-			if len(n) > maxName {
-				return fmt.Errorf("a name of %d bytes: at most %d", len(n), maxName)
-			}
-		}
-		for _, other := range ops[:i] {
-			if subject(op) != "" && subject(op) == subject(other) {
-				return fmt.Errorf("a batch with two operations on %q", subject(op))
-			}
-		}
-	}
-	return nil
-}
-
-// subject names the record or the lease an operation is about: two in one batch
-// would have no order that every engine could keep.
-func subject(op store.Op) string {
-	switch op.Kind {
-	case store.OpPut, store.OpDelete:
-		return "record " + op.Key
-	case store.OpDone, store.OpRetry, store.OpExtend:
-		return "lease " + op.Lease.Lane + " " + op.Lease.ID
-	case store.OpEnqueue:
-	}
-	return ""
 }
 
 // write is the one writer. Callers whose batches come while a commit runs wait

@@ -1,0 +1,60 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tocsin/tocsin/config"
+	"github.com/tocsin/tocsin/store"
+	"github.com/tocsin/tocsin/store/bolt"
+	"github.com/tocsin/tocsin/store/etcd"
+)
+
+// shared reports whether the state lies in an etcd cluster.
+func (p *plan) shared() bool { return p.root.Has("store.etcd") }
+
+// oneStore refuses two engines, and what is wrong with the one that is chosen.
+func (p *plan) oneStore() error {
+	switch {
+	case p.shared() && p.root.Has("store.bolt"):
+		return config.Bad("store.etcd", "store.bolt is written too: write one of them")
+	case p.shared():
+		return config.Under("store.etcd", p.Store.Etcd.Validate())
+	default:
+		return config.Under("store.bolt", p.Store.Bolt.Validate())
+	}
+}
+
+// openStore opens the engine that the config chooses. A file that is damaged must
+// not keep the pager silent: it is moved aside, and what can be read of it goes
+// on. Salvaged is nil where all was well.
+func (p *plan) openStore(ctx context.Context, log *slog.Logger, reg prometheus.Registerer) (store.Store, *bolt.Salvaged, error) {
+	if p.shared() {
+		s, err := etcd.Open(ctx, p.Store.Etcd, log, time.Now, reg)
+		return s, nil, err
+	}
+	s, err := bolt.Open(p.Store.Bolt, log, time.Now, reg)
+	if !errors.Is(err, store.ErrDamaged) {
+		return s, nil, err
+	}
+	log.Error("store is damaged: it is moved aside, and what can be read of it goes on", "err", err)
+	s, saved, err := bolt.Recover(p.Store.Bolt, log, time.Now, reg)
+	if err != nil {
+		return nil, nil, err
+	}
+	log.Warn("store was salvaged", "aside", saved.Aside, "records", saved.Records, "items", saved.Items, "lost", saved.Lost)
+	return s, &saved, nil
+}
+
+// storeName says which state it is: only a restart can change that.
+func (p *plan) storeName() string {
+	if p.shared() {
+		return fmt.Sprintf("etcd %+v", p.Store.Etcd)
+	}
+	return "bolt " + p.Store.Bolt.Path
+}
