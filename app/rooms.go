@@ -18,11 +18,13 @@ type rooms struct {
 	pipeline *pipeline.Worker
 	notify   *notify.Worker
 	stop     context.CancelFunc
+	done     chan struct{} // closed when run has ended
 }
 
 // run works until ctx ends and what is under way is done; then nobody asks this
 // generation's sources any more.
 func (r *rooms) run(ctx context.Context) {
+	defer close(r.done)
 	var workers sync.WaitGroup
 	workers.Go(func() { r.pipeline.Run(ctx) })
 	workers.Go(func() { r.notify.Run(ctx) })
@@ -52,7 +54,7 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 	}
 	door := &webhook.Door{Store: h.store}
 	return &rooms{
-		parts: b,
+		parts: b, done: make(chan struct{}),
 		door: &webhook.Handler{
 			Clusters: b.clusters, Users: users, Anonymous: p.anonymous(), Limits: webhook.DefaultLimits(), Door: door,
 			Log: h.options.Log, Now: h.lent.now, Tracer: h.tracer, Metrics: h.metrics.webhook,

@@ -92,6 +92,13 @@ receivers:
 %s`, h.listen, h.operators, dir, h.metrics.URL, slackAt.URL, more)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "eve.token"), []byte("eve-secret"), 0o600))
 	require.NoError(t, os.WriteFile(h.config, []byte(text), 0o600))
+	h.start(t)
+	return h
+}
+
+// start runs the house until its stop.
+func (h *house) start(t *testing.T) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
@@ -104,7 +111,6 @@ receivers:
 	t.Cleanup(h.stop)
 	require.Eventually(t, func() bool { return h.ask(t, http.MethodGet, h.listen, "/-/ready", "", nil).code == http.StatusOK },
 		20*time.Second, 10*time.Millisecond)
-	return h
 }
 
 func free(t *testing.T) string {

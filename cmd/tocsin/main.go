@@ -93,6 +93,7 @@ type cli struct {
 	Check   checkCmd         `cmd:"" help:"Read a config and say what is wrong with it."`
 	Preview previewCmd       `cmd:"" help:"Show the page a webhook body would become; nothing is sent."`
 	Page    pageCmd          `cmd:"" help:"Act on pages."`
+	Shadow  shadowCmd        `cmd:"" help:"Look at what receivers in shadow would have sent."`
 	Traits  traitsCmd        `cmd:"" help:"Explain tables offline: what do the failing members share?"`
 	Version kong.VersionFlag `help:"Print the version."`
 }
