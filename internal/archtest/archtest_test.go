@@ -46,6 +46,7 @@ func policy() map[string]string {
 		"notify/*":          "page config remote remote/* notify",
 		"notify/notifytest": "page config remote notify lab/fault",
 		"app":               "*",
+		"app/*":             "config",
 		"lab/*":             "page config remote remote/* lab/*",
 		"cmd/tocsin":        "app config",
 		"cmd/tocsin-lab":    "app config lab lab/*",
