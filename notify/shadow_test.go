@@ -81,7 +81,7 @@ func TestNothingLeavesTheShadow(t *testing.T) {
 	h.stop()
 	h.put(over)
 	h.start()
-	over = h.tells(resolve(over))
+	h.tells(resolve(over))
 	require.Zero(t, requests.Load())
 	require.Zero(t, observed.Load(), "no page was delivered")
 	for _, target := range []string{slackTeam, pdTeam} {

@@ -259,7 +259,7 @@ func secretsOf(v reflect.Value) map[string]bool {
 		if strings.HasPrefix(v.Type().Name(), "Secret") { // Secret, SecretURL, SecretTemplateURL of several packages
 			if v.Kind() == reflect.String {
 				out[v.String()] = true
-			} else if u, ok := v.Field(0).Interface().(*url.URL); ok && u != nil {
+			} else if u, ok := reflect.TypeAssert[*url.URL](v.Field(0)); ok && u != nil {
 				out[u.String()] = true
 			}
 			return
