@@ -64,7 +64,10 @@ golden: ## rewrite every golden and generated reference, then show what changed
 	UPDATE=1 go test ./... > /dev/null || true
 	git diff --stat
 
-rules: $(BIN)/tocsin-lab $(CACHE)/promtool ## check the rules and the Prometheus config the lab ships, fast and stock
+rules: $(BIN)/tocsin-lab $(CACHE)/promtool ## check and test the alerts on Tocsin, and check the rules and configs that are shipped
+	$(CACHE)/promtool check rules deploy/alerts/tocsin.rules.yml
+	$(CACHE)/promtool test rules deploy/alerts/tests/*.yml
+	$(CACHE)/promtool check config --syntax-only deploy/examples/prometheus.yml
 	@for settings in fast stock; do \
 	  $(BIN)/tocsin-lab configs --settings $$settings .lab/configs-$$settings > /dev/null; \
 	  $(CACHE)/promtool check rules .lab/configs-$$settings/rules.yml; \

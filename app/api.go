@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/tocsin/tocsin/notify"
 	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/pipeline"
 	"github.com/tocsin/tocsin/store"
@@ -86,6 +87,9 @@ func (a *api) view(ctx context.Context, p page.Problem) (page.Page, error) {
 			return v, err
 		}
 		v.Receipts = append(v.Receipts, r)
+		if _, unsent := notify.ShadowOf(r.Target); unsent {
+			continue
+		}
 		if !r.First.IsZero() && (v.Clock.Sent.IsZero() || r.First.Before(v.Clock.Sent)) {
 			v.Clock.Sent = r.First
 		}

@@ -45,11 +45,14 @@ func build(p *plan, l lent, m *enrich.Metrics, tracer trace.Tracer) (*parts, err
 		b.sources = append(b.sources, enrich.Named{Name: s.part.Name, Source: src})
 	}
 	made := map[string]notify.Target{} // a target that stands in two receivers is one
-	b.router = &notify.Router{Receivers: map[string][]notify.Target{}, First: p.Receivers[0].Name}
+	b.router = &notify.Router{Receivers: map[string][]notify.Target{}, First: p.first()}
 	for _, r := range p.Receivers {
 		for _, t := range p.targets[r.Name] {
 			target, err := buildTarget(t, made, l)
 			errs = append(errs, err)
+			if r.Shadow {
+				target = target.Shadowed()
+			}
 			b.router.Receivers[r.Name] = append(b.router.Receivers[r.Name], target)
 		}
 	}

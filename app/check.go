@@ -97,6 +97,9 @@ func (b *parts) connect(ctx context.Context) []Finding {
 		}
 	}
 	for _, t := range b.router.Targets() {
+		if t.InShadow() {
+			continue // the target itself is asked
+		}
 		if c, ok := t.Notifier.(notify.Checker); ok {
 			try("target "+t.String(), c.Check)
 		} else {

@@ -93,6 +93,7 @@ type Deadline struct {
 // Receiver is one of Alertmanager's receivers.
 type Receiver struct {
 	Name   string `yaml:"name" need:"true" doc:"Alertmanager's receiver name."`
+	Shadow bool   `yaml:"shadow" doc:"true: everything is done but the sending, to run beside today's receiver; tocsin shadow report tells what would have been sent. An episode that was sent before goes on being sent to its end; when the receiver leaves the shadow, what is open is sent."`
 	Notify []Part `yaml:"notify" need:"true" doc:"Its targets; each is told once."`
 }
 

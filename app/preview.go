@@ -107,6 +107,10 @@ func (b *parts) render(out io.Writer, v page.Page, o PreviewOptions) error {
 	}
 	var names []string
 	for _, t := range told {
+		t = t.Real()
+		if slices.Contains(names, t.String()) {
+			continue
+		}
 		names = append(names, t.String())
 		if t.Kind != o.Output || o.Target != "" && t.String() != o.Target {
 			continue

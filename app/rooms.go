@@ -19,11 +19,13 @@ type rooms struct {
 	notify   *notify.Worker
 	rereader *rereader
 	stop     context.CancelFunc
+	done     chan struct{} // closed when run has ended
 }
 
 // run works until ctx ends and what is under way is done; then nobody asks this
 // generation's sources any more.
 func (r *rooms) run(ctx context.Context) {
+	defer close(r.done)
 	var workers sync.WaitGroup
 	workers.Go(func() { r.pipeline.Run(ctx) })
 	workers.Go(func() { r.notify.Run(ctx) })
@@ -53,7 +55,7 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 	}
 	door := &webhook.Door{Store: h.store}
 	return &rooms{
-		parts: b,
+		parts: b, done: make(chan struct{}),
 		door: &webhook.Handler{
 			Clusters: b.clusters, Users: users, Anonymous: p.anonymous(), Limits: webhook.DefaultLimits(), Door: door,
 			Log: h.options.Log, Now: h.lent.now, Tracer: h.tracer, Metrics: h.metrics.webhook,

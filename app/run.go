@@ -134,9 +134,11 @@ func (h *house) furnish(p *plan) error {
 	ctx, stop := context.WithCancel(context.Background())
 	next.stop = stop
 	h.running.Go(func() { next.run(ctx) })
-	if old := h.rooms.Swap(next); old != nil {
+	old := h.rooms.Swap(next)
+	if old != nil {
 		old.stop()
 	}
+	h.running.Go(func() { h.surface(ctx, old, next) })
 	return nil
 }
 

@@ -101,6 +101,7 @@ func (h *house) backDoor(reg *prometheus.Registry) http.Handler {
 	mux.Handle("POST /-/reload", h.operated(true, h.serveReload))
 	a := &api{store: h.store, log: h.options.Log, redact: func() []string { return h.rooms.Load().parts.plan.redacted() }}
 	mux.Handle("GET /api/v1/pages", h.operated(false, a.list))
+	mux.Handle("GET /api/v1/shadow", h.operated(false, a.shadow))
 	mux.Handle("GET /api/v1/pages/{id}", h.operated(false, a.show))
 	mux.Handle("GET /api/v1/pages/{id}/traits", h.operated(false, a.traits))
 	return mux

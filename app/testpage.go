@@ -48,6 +48,10 @@ func TestPage(ctx context.Context, w io.Writer, o TestPageOptions) error {
 	p := testProblem(o, time.Now())
 	var errs []error
 	for _, t := range targets {
+		if t.InShadow() && !o.DryRun {
+			return fmt.Errorf("receiver %q is in shadow in %s: nothing of it is sent; --dry-run shows what would be", o.Receiver, o.ConfigFile)
+		}
+		t = t.Real()
 		if o.DryRun {
 			fmt.Fprintf(w, "would send to %s:\n", t)
 			err := b.render(w, p.View(), PreviewOptions{ConfigFile: o.ConfigFile, Output: t.Kind, Target: t.String()})

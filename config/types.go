@@ -34,6 +34,10 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 // SecretFile is the path of a file that holds one secret.
 type SecretFile string
 
+// Unfilled is how a secret file begins that was laid out for somebody to fill
+// in; what to write into it follows.
+const Unfilled = "to be filled in: "
+
 // Read returns the file's content without white space around it. A secret goes
 // into a header, so it is one line.
 func (f SecretFile) Read() (Secret, error) {
@@ -47,6 +51,9 @@ func (f SecretFile) Read() (Secret, error) {
 	s := strings.TrimSpace(string(b))
 	if s == "" {
 		return "", fmt.Errorf("%s is empty: write the secret into it", f)
+	}
+	if cure, waits := strings.CutPrefix(s, Unfilled); waits {
+		return "", fmt.Errorf("%s still is to be filled in: %s", f, cure)
 	}
 	if strings.ContainsFunc(s, unicode.IsControl) {
 		return "", fmt.Errorf("%s holds more than one line, or control characters: write only the secret into it", f)

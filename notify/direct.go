@@ -75,10 +75,11 @@ func (d *Direct) choose(p page.Page) ([]Target, string) {
 		_, ok := t.Notifier.(Keyed)
 		return !ok
 	})
+	inShadow := func(t Target) bool { return t.InShadow() }
 	switch {
 	case len(keyed) > 0:
 		return keyed, note
-	case len(d.Router.LastResort) > 0:
+	case len(d.Router.LastResort) > 0 && !slices.ContainsFunc(all, inShadow):
 		return d.Router.LastResort, note
 	}
 	return all, note

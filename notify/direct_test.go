@@ -72,6 +72,11 @@ func TestDirectTellsThoseWhoKnowARepeat(t *testing.T) {
 	require.Empty(t, slack.got)
 	require.Len(t, last.got, 1)
 
+	d.Router.Receivers["quiet"] = []notify.Target{at("pd", pd).Shadowed()}
+	_, err = tell("quiet")
+	require.NoError(t, err)
+	require.Empty(t, append(pd.got, last.got...), "a receiver in shadow tells nobody, nor does the last resort for it")
+
 	pd.answers = []error{&remote.Error{Op: "enqueue event", Class: remote.Content, Status: 400}}
 	_, err = tell("both")
 	require.NoError(t, err)

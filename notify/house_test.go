@@ -219,10 +219,15 @@ func (h *house) shows(p page.Problem, target string) {
 // count reads tocsin_notify_deliveries_total, 0 where nothing was counted yet.
 func (h *house) count(kind, verb, outcome string) float64 {
 	h.t.Helper()
+	return h.counted("tocsin_notify_deliveries_total", kind, verb, outcome)
+}
+
+func (h *house) counted(name, kind, verb, outcome string) float64 {
+	h.t.Helper()
 	families, err := h.reg.Gather()
 	require.NoError(h.t, err)
 	for _, f := range families {
-		if f.GetName() != "tocsin_notify_deliveries_total" {
+		if f.GetName() != name {
 			continue
 		}
 		for _, m := range f.GetMetric() {

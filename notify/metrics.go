@@ -10,6 +10,7 @@ import (
 // Metrics are the room's own counters. They outlive a reload of the targets.
 type Metrics struct {
 	deliveries  *prometheus.CounterVec
+	shadow      *prometheus.CounterVec
 	seconds     *prometheus.HistogramVec
 	states      *prometheus.CounterVec
 	pending     *prometheus.GaugeVec
@@ -25,6 +26,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		deliveries: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "tocsin_notify_deliveries_total",
 			Help: "Requests to targets by verb (open, update, resolve) and outcome (sent, not_sent, unknown, content, config, gone).",
+		}, []string{"kind", "name", "verb", "outcome"}),
+		shadow: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "tocsin_notify_shadow_total",
+			Help: "Messages of receivers in shadow that were rendered and not sent, by the target's kind and name, verb and outcome (sent: it would have been; content: it could not be rendered).",
 		}, []string{"kind", "name", "verb", "outcome"}),
 		seconds: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "tocsin_notify_send_duration_seconds",
@@ -51,6 +56,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 }
 
 func (m *Metrics) sent(t Target, verb Verb, outcome string, took time.Duration) {
+	if t.InShadow() {
+		real := t.Real()
+		m.shadow.WithLabelValues(real.Kind, real.Name, string(verb), outcome).Inc()
+		return
+	}
 	m.deliveries.WithLabelValues(t.Kind, t.Name, string(verb), outcome).Inc()
 	m.seconds.WithLabelValues(t.Kind, t.Name).Observe(took.Seconds())
 }

@@ -58,6 +58,9 @@ func (d *delivery) opened(r page.Receipt, now time.Time) {
 	if r.Link != "" {
 		d.receipt.Link = r.Link
 	}
+	if r.Said != "" {
+		d.receipt.Said = r.Said
+	}
 	if d.receipt.Ref == "" || !d.receipt.First.IsZero() {
 		return
 	}
@@ -65,7 +68,7 @@ func (d *delivery) opened(r page.Receipt, now time.Time) {
 	for _, t := range d.page.Traits {
 		d.receipt.Traits = append(d.receipt.Traits, t.Labels)
 	}
-	if started := d.page.Clock.Started; d.Observe != nil && !started.IsZero() {
+	if started := d.page.Clock.Started; d.Observe != nil && !started.IsZero() && !d.target.InShadow() {
 		d.Observe("delivered", max(0, now.Sub(started)))
 	}
 }
@@ -80,6 +83,11 @@ func (d *delivery) succeed(ctx context.Context, answer page.Receipt) error {
 	r.Attempt, r.Error = 0, ""
 	if err := d.settle(ctx, r, store.Done(d.lease)); err != nil {
 		return err
+	}
+	if d.target.InShadow() {
+		d.log.Info("page rendered in shadow: nothing was sent", "page", d.work.Problem, "episode", d.work.Episode,
+			"revision", r.Revision, "receiver", d.work.Receiver, "verb", r.Verb)
+		return nil
 	}
 	d.log.Info("page delivered", "page", d.work.Problem, "episode", d.work.Episode, "revision", r.Revision,
 		"receiver", d.work.Receiver, "verb", r.Verb, "attempt", attempt)
@@ -131,7 +139,7 @@ func (d *delivery) fail(ctx context.Context, err error, state page.DeliveryState
 // or it is critical and late.
 func (d *delivery) alarm(ctx context.Context, state page.DeliveryState, err error) {
 	late := d.page.Severity == page.Critical && d.Now().Sub(time.UnixMilli(d.work.At)) >= d.timing.RepeatAfter
-	if d.Alarm == nil || d.page.Self || (state != page.Failed && !late) || !d.first(d.lease.ID) {
+	if d.Alarm == nil || d.page.Self || d.target.InShadow() || (state != page.Failed && !late) || !d.first(d.lease.ID) {
 		return
 	}
 	d.Alarm(ctx, d.target.String(), d.page, err)

@@ -43,7 +43,7 @@ type work struct {
 // revision, so applying them again changes nothing.
 func (r *Router) Ops(p page.Problem) []store.Op {
 	targets, note := r.Route(p.Receiver, p.Self)
-	targets = r.alsoTold(targets, p.Told)
+	targets = r.alsoTold(emerged(targets, p.Told), p.Told)
 	// strings and numbers always encode
 	value, _ := json.Marshal(work{Problem: p.ID, Episode: p.Episode, Receiver: p.Receiver, Note: note, At: p.Updated.UnixMilli(), Trace: p.Trace})
 	ops := make([]store.Op, 0, len(targets))
@@ -119,11 +119,14 @@ func unquoteMeta(s string) string {
 	return b.String()
 }
 
-// Targets returns every target once, in the order of their names.
+// Targets returns every target once, in the order of their names. With a shadow
+// comes the target it is of, to which earlier episodes may have been sent.
 func (r *Router) Targets() []Target {
 	all := slices.Clone(r.LastResort)
 	for _, targets := range r.Receivers {
-		all = append(all, targets...)
+		for _, t := range targets {
+			all = append(all, t, t.Real())
+		}
 	}
 	slices.SortStableFunc(all, func(a, b Target) int { return strings.Compare(a.String(), b.String()) })
 	return slices.CompactFunc(all, func(a, b Target) bool { return a.String() == b.String() })

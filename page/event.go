@@ -13,6 +13,9 @@ const (
 	Dated    EventKind = "dated"    // it was found out when the badness began, and after what
 	Recheck  EventKind = "recheck"  // a held late firing is due: ask Alertmanager whether it is real
 	Alarmed  EventKind = "alarmed"  // Tocsin has something to say about itself
+	// Unshadowed says that the problem's receiver left the shadow while it was
+	// open: nobody was told of it yet.
+	Unshadowed EventKind = "unshadowed"
 )
 
 // Event is the one way in: a webhook, late context, a self-alert, and
@@ -26,7 +29,7 @@ type Event struct {
 
 	Notification *Notification `json:"notification,omitempty"` // Notified, Recheck, Alarmed
 	Context      *Context      `json:"context,omitempty"`      // Enriched, Dated
-	Episode      int           `json:"episode,omitempty"`      // Enriched, Dated, Recheck: the episode it is about
 	Receipts     []Receipt     `json:"receipts,omitempty"`     // Notified: who was told of it already, past a store that was unusable
+	Episode      int           `json:"episode,omitempty"`      // Enriched, Dated, Recheck, Unshadowed: the episode it is about
 	Trace        string        `json:"trace,omitempty"`        // W3C traceparent, so that a trace survives the store
 }

@@ -36,5 +36,6 @@ type Receipt struct {
 	At       time.Time `json:"at"`                 // last change of this receipt
 	First    time.Time `json:"first,omitzero"`     // when the first message was accepted
 	Error    string    `json:"error,omitempty"`    // of the last attempt, secrets removed
+	Said     string    `json:"said,omitempty"`     // in shadow: the first line of the message that was not sent
 	Traits   []Labels  `json:"traits,omitempty"`   // traits the first message carried: a strong one that comes later is said aloud
 }

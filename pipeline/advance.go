@@ -36,6 +36,8 @@ func Advance(p page.Problem, e page.Event) Step {
 		return advanceContext(p, e)
 	case page.Dated:
 		return advanceSince(p, e)
+	case page.Unshadowed:
+		return advanceUnshadowed(p, e)
 	default:
 		return Step{Problem: p, Why: "an event of unknown kind " + string(e.Kind)}
 	}

@@ -68,9 +68,10 @@ func ChangesSince(at time.Time) string {
 // ChangeIDKey marks a change that is known, whatever its time. Writer: webhook.
 func ChangeIDKey(sum string) string { return prefixChangeID + sum }
 
-// ProblemPrefix, QuarantinePrefix and ChangePrefix are for scans.
+// ProblemPrefix, LedgerPrefix (all receipts), QuarantinePrefix and ChangePrefix are for scans.
 const (
 	ChangePrefix     = prefixChange
 	ProblemPrefix    = prefixProblem
+	LedgerPrefix     = prefixReceipt
 	QuarantinePrefix = prefixQuarantine
 )

@@ -90,9 +90,11 @@ type cli struct {
 	LogFormat string     `name:"log.format" default:"logfmt" enum:"logfmt,json" help:"logfmt or json."`
 
 	Serve   serveCmd         `cmd:"" help:"Run the gateway."`
+	Init    initCmd          `cmd:"" help:"Write a first config, from an alertmanager.yml or a minimal one."`
 	Check   checkCmd         `cmd:"" help:"Read a config and say what is wrong with it."`
 	Preview previewCmd       `cmd:"" help:"Show the page a webhook body would become; nothing is sent."`
 	Page    pageCmd          `cmd:"" help:"Act on pages."`
+	Shadow  shadowCmd        `cmd:"" help:"Look at what receivers in shadow would have sent."`
 	Traits  traitsCmd        `cmd:"" help:"Explain tables offline: what do the failing members share?"`
 	Version kong.VersionFlag `help:"Print the version."`
 }
