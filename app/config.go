@@ -6,6 +6,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/tocsin/tocsin/config"
+	"github.com/tocsin/tocsin/enrich"
 	"github.com/tocsin/tocsin/store/bolt"
 )
 
@@ -66,6 +67,8 @@ type Part struct {
 type Traits struct {
 	Roles  Roles    `yaml:"roles" doc:"Role to the labels that play it, best first: host, deploy, user, datacentre, or your own. What is written replaces all of the default."`
 	Redact []string `yaml:"redact" doc:"Roles whose values never leave Tocsin."`
+
+	Exemplars enrich.Traces `yaml:"exemplars" doc:"Single events that sources over Prometheus keep beside their counts: links to their traces, and what only they carry."`
 }
 
 // Roles are labels by the role they play.
@@ -118,7 +121,7 @@ func DefaultConfig() *Config {
 			"deploy":     {"deploy", "deploy_id", "version"},
 			"user":       {"user", "tenant"},
 			"datacentre": {"datacentre", "dc", "zone"},
-		}},
+		}, Exemplars: enrich.DefaultTraces()},
 		Deadline: Deadline{Critical: config.Duration(5 * time.Second), Other: config.Duration(10 * time.Second)},
 		Tracing:  Tracing{SampleRatio: 1},
 	}

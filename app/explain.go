@@ -26,8 +26,11 @@ type explanation struct {
 	Onset    *page.Onset   `json:"onset,omitempty"`
 	Changes  []page.Change `json:"changes"`
 	Impact   *page.Impact  `json:"impact,omitempty"`
-	Queries  []page.Query  `json:"queries"`
-	Notes    []page.Note   `json:"notes"`
+
+	Exemplars *page.Exemplars `json:"exemplars,omitempty"`
+
+	Queries []page.Query `json:"queries"`
+	Notes   []page.Note  `json:"notes"`
 }
 
 // traits explains a page.
@@ -50,7 +53,7 @@ func explain(p page.Problem, hidden []string) explanation {
 		Headline: v.Headline, Alone: page.Context{Traits: v.Traits, Onset: v.Onset}.Alone(), Reach: v.Impact.Words(),
 		None: c.None, Pending: c.Pending, Failing: c.Failing, Healthy: c.Healthy,
 		Traits: v.Traits, Scope: v.Scope, Course: c.Course, Onset: v.Onset, Changes: orEmpty(v.Changes),
-		Impact: v.Impact, Queries: orEmpty(v.Queries), Notes: v.Notes,
+		Impact: v.Impact, Exemplars: v.Exemplars, Queries: orEmpty(v.Queries), Notes: v.Notes,
 	}
 }
 

@@ -171,7 +171,7 @@ func (m *merger) finish() page.Context {
 	if counted != nil {
 		finding := counted.finding
 		c.Failing, c.Healthy, c.Scope = finding.Failing, finding.Healthy, m.redact.labels(finding.Scope)
-		c.Impact = m.impact(counted.impact)
+		c.Impact, c.Exemplars = m.impact(counted.impact), m.exemplars(counted.events)
 	}
 	if c.None && m.none.course != nil {
 		c.Course, c.Source = m.course(m.none.course("", nil)), m.noneOf

@@ -54,6 +54,10 @@ type Table struct {
 	// Course asks how bad the members with these labels were over time, and
 	// since when each value of by is there ("": not asked).
 	Course func(by string, labels page.Labels) page.Course
+
+	// Exemplars asks for single events: failing ones of the members with these
+	// labels, and healthy ones; nil where the source keeps none.
+	Exemplars func(ctx context.Context, labels page.Labels) (Exemplars, error)
 }
 
 // Past is what the members of a table did in an earlier window: row for row the

@@ -76,6 +76,8 @@ type Context struct {
 	Source  string   `json:"source,omitempty"`  // whom Course is for
 	Onset   *Onset   `json:"onset,omitempty"`   // comes after the traits
 	Changes []Change `json:"changes,omitempty"` // around the onset, in order of time
+
+	Exemplars *Exemplars `json:"exemplars,omitempty"` // of the leading trait, or of all members where they have nothing in common; come after the traits
 }
 
 // Known reports whether the context answers "what do they share?", be it with "nothing".

@@ -120,6 +120,9 @@ func links(p Problem, alerts []Alert) []Link {
 	if len(p.Context.Traits) > 0 {
 		add("trait query", p.Context.Traits[0].Link)
 	}
+	for _, l := range p.Context.Exemplars.links() {
+		add(l.Text, l.URL)
+	}
 	if len(alerts) > 0 {
 		add("source", alerts[0].GeneratorURL)
 	}

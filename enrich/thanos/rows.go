@@ -130,7 +130,7 @@ func (c *inquiry) table(rows []member) *enrich.Table {
 		Failing: make([]float64, len(rows)), Weight: make([]float64, len(rows)),
 		Value: make([]float64, len(rows)), Bad: make([]bool, len(rows)),
 		Query:  func(ls page.Labels) string { return c.alert.Show(who, ls) },
-		Course: c.course,
+		Course: c.course, Exemplars: c.exemplars(),
 	}
 	c.measure(t, rows)
 	c.columns(t, rows)

@@ -119,6 +119,7 @@ type Source struct {
 	rules *recordings
 	sizes sizes
 	plans plans
+	mute  silence      // of exemplars
 	link  *url.URL     // nil where nothing is
 	close func() error // nil where nothing is held open
 }

@@ -83,7 +83,7 @@ func TestWaysAgree(t *testing.T) {
 			for i := range table.Queries {
 				table.Queries[i].Took, table.Queries[i].Bytes = 0, 0
 			}
-			table.Query, table.Before, table.Course = nil, nil, nil
+			table.Query, table.Before, table.Course, table.Exemplars = nil, nil, nil, nil
 			got = append(got, table)
 		}
 		require.Equal(t, got[0], got[1], text)
