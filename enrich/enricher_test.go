@@ -308,8 +308,40 @@ func TestRulesOfAProblem(t *testing.T) {
 	require.Len(t, got.Traits, 3)
 	require.Equal(t, page.Labels{"host": "h3"}, got.Traits[0].Labels)
 	require.Equal(t, "Two", got.Traits[0].Alert, "of two that say the same the more evident one stays")
+	require.Equal(t, []string{"Two", "Many"}, got.Traits[0].Rules)
+	require.Equal(t, []string{"Many"}, got.Traits[1].Rules)
+	require.Equal(t, "3 of 4 failing share host=h3 (0 % of healthy do) · two rules agree", page.Headline(got))
+	require.Equal(t, "Many: 3 of 4 failing share dc=dc1 (0 % of healthy do)", page.Headline(page.Context{Traits: got.Traits[1:]}))
 	require.Equal(t, 2, got.Failing, "the page counts what its first trait is about")
 	require.False(t, got.None)
+}
+
+// One rule is not named, and neither is it when several have its name; a trait
+// goes by either of its names.
+func TestRulesThatAgree(t *testing.T) {
+	host, instance := trait(9, "host", "h3"), trait(7, "instance", "h3:1")
+	host.Also = []page.Label{{Name: "instance", Value: "h3:1"}}
+	e := enrich.New(enrich.Options{
+		Sources: []enrich.Named{{Name: "main", Source: &source{table: prompt}}},
+		Explainer: explainer{
+			"A": {Traits: []page.Trait{host}}, "B": {Traits: []page.Trait{instance}}, "C": {None: true, Failing: 3},
+			"D": {Traits: []page.Trait{trait(20, "host", "h3", "dc", "d")}},
+		},
+	})
+	ask := func(alerts ...page.Alert) page.Context { return e.Context(t.Context(), problem(alerts...)) }
+	a, b := alert("A", "critical", "a > 5"), alert("B", "critical", "b > 5")
+	for _, c := range []struct {
+		want   string
+		alerts []page.Alert
+	}{
+		{"3 of 4 failing share host=h3 (0 % of healthy do)", []page.Alert{a, alert("A", "critical", "a > 6")}},
+		{"3 of 4 failing share host=h3 (0 % of healthy do) · two rules agree", []page.Alert{a, b}},
+		{"A: 3 of 4 failing share host=h3 (0 % of healthy do)", []page.Alert{a, alert("C", "critical", "c > 5")}},
+		{"D: 3 of 4 failing share dc=d AND host=h3 (0 % of healthy do)", []page.Alert{a, alert("D", "critical", "d > 5")}},
+	} {
+		require.Equal(t, c.want, page.Headline(ask(c.alerts...)))
+	}
+	require.Len(t, ask(a, b).Traits, 1, "two names of the same members are one trait")
 }
 
 func TestRedaction(t *testing.T) {

@@ -72,8 +72,8 @@ func (e *Enricher) exemplars(ctx context.Context, s Named, q Question, a answer)
 // told says what exemplars show; nil where there are none. members are the
 // labels that a member's own series has: what those tell is told by the table.
 func (e *Enricher) told(x Exemplars, members []string) *page.Exemplars {
-	failing, seen := e.distinct(x.Failing, nil)
-	healthy, _ := e.distinct(x.Healthy, seen)
+	failing, seen := e.traced(x.Failing, nil)
+	healthy, _ := e.traced(x.Healthy, seen)
 	if inside := slices.DeleteFunc(slices.Clone(healthy), func(v Exemplar) bool { return !v.Inside }); len(inside) >= minEvents {
 		healthy = inside // then the trait itself is no difference between the two
 	}
@@ -101,9 +101,9 @@ func (e *Enricher) told(x Exemplars, members []string) *page.Exemplars {
 	return out
 }
 
-// distinct returns the events, the latest first, each trace once and none that
+// traced returns the events, the latest first, each trace once and none that
 // was seen.
-func (e *Enricher) distinct(events []Exemplar, seen map[string]bool) ([]Exemplar, map[string]bool) {
+func (e *Enricher) traced(events []Exemplar, seen map[string]bool) ([]Exemplar, map[string]bool) {
 	all := maps.Clone(seen)
 	if all == nil {
 		all = map[string]bool{}

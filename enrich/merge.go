@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -19,7 +20,7 @@ const maxTraits = 3
 
 // merge makes one context of the answers that are there.
 func (e *Enricher) merge(rules []rule, asked []inquiry, rest []string, allowed time.Duration) page.Context {
-	m := merger{e: e, redact: redactor{hides: e.hides, any: len(e.Redact) > 0}, known: map[string]bool{}}
+	m := merger{e: e, redact: redactor{hides: e.hides, any: len(e.Redact) > 0}, known: map[string]bool{}, several: several(rules, rest)}
 	for _, i := range asked {
 		if !i.flight.done() {
 			m.waiting = true
@@ -53,6 +54,7 @@ type merger struct {
 	some   *answer
 	known  map[string]bool // notes
 
+	several   bool // the problem has rules of more than one name
 	waiting   bool // somebody has not answered yet
 	unsettled bool // somebody has not looked at the past yet
 }
@@ -96,6 +98,12 @@ func (m *merger) add(i inquiry) {
 	}
 }
 
+// several reports whether rules have more than one name.
+func several(rules []rule, rest []string) bool {
+	return slices.ContainsFunc(rules, func(r rule) bool { return r.name != rules[0].name }) ||
+		slices.ContainsFunc(rest, func(name string) bool { return name != rules[0].name })
+}
+
 // trait adds one trait with its query and link; of two that say the same the
 // more evident one stays.
 func (m *merger) trait(t page.Trait, i inquiry, at time.Time, a answer) {
@@ -119,16 +127,44 @@ func (m *merger) trait(t page.Trait, i inquiry, at time.Time, a answer) {
 	for j, l := range t.Also {
 		t.Also[j].Value = m.redact.value(l.Name, l.Value)
 	}
-	id := t.Labels.ID()
+	if m.several {
+		t.Rules = []string{t.Alert}
+	}
 	for j, have := range m.out.Traits {
-		if have.Labels.ID() == id {
-			if t.Score > have.Score {
-				m.out.Traits[j] = t
-			}
-			return
+		if !same(t, have) {
+			continue
 		}
+		rules := slices.Concat(have.Rules, t.Rules)
+		if t.Score > have.Score {
+			m.out.Traits[j], rules = t, slices.Concat(t.Rules, have.Rules)
+		}
+		m.out.Traits[j].Rules = distinct(rules)
+		return
 	}
 	m.out.Traits = append(m.out.Traits, t)
+}
+
+// same reports whether two traits name the same, be it by another label for the
+// same members.
+func same(a, b page.Trait) bool {
+	alias := func(x, y page.Trait) bool {
+		for name, v := range x.Labels {
+			return len(x.Labels) == 1 && slices.Contains(y.Also, page.Label{Name: name, Value: v})
+		}
+		return false
+	}
+	return maps.Equal(a.Labels, b.Labels) || (len(a.Labels) == len(b.Labels) && (alias(a, b) || alias(b, a)))
+}
+
+// distinct keeps the first of equals.
+func distinct(names []string) []string {
+	var out []string
+	for _, n := range names {
+		if !slices.Contains(out, n) {
+			out = append(out, n)
+		}
+	}
+	return out
 }
 
 // course hides values in the questions; such a question is not asked.

@@ -33,6 +33,8 @@ type Trait struct {
 	Also    []Label `json:"also,omitempty"`  // labels that say the same: "also node=n12"
 	Alert   string  `json:"alert,omitempty"` // alertname of the rule it explains
 
+	Rules []string `json:"rules,omitempty"` // where a problem has several: all that show it, the one its counts are of first
+
 	Course   *Course `json:"course,omitempty"`   // asks when it began
 	Versions []Share `json:"versions,omitempty"` // of a deploy: its own value first, then the others by their size
 	Strength string  `json:"strength,omitempty"` // strong, likely or weak; docs/traits.md says of what

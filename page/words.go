@@ -31,6 +31,15 @@ func sentence(t Trait) string {
 	if t.Healthy.Total > 0 {
 		s += fmt.Sprintf(" (%s of healthy do)", Percent(t.Healthy.Share()))
 	}
+	switch n := len(t.Rules); n {
+	case 0:
+	case 1: // the others say something else
+		s = short(t.Rules[0]) + ": " + s
+	case 2:
+		s += " · two rules agree"
+	default:
+		s += fmt.Sprintf(" · %d rules agree", n)
+	}
 	return s
 }
 
