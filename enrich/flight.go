@@ -210,7 +210,7 @@ func (e *Enricher) contained(s Named, q Question, ask func() (*Table, error)) (a
 func (a *answer) measureImpact(t *Table) {
 	var inside page.Labels
 	for i, trait := range a.finding.Traits {
-		a.finding.Traits[i].Versions = versionsOf(t, trait.Labels)
+		a.finding.Traits[i].Versions = versionsOf(t, trait)
 		if i == 0 {
 			inside = trait.Labels
 		}

@@ -117,7 +117,7 @@ func (m *merger) trait(t page.Trait, i inquiry, at time.Time, a answer) {
 		}
 	}
 	if a.course != nil {
-		t.Course = m.course(a.course(m.e.version(visible), visible))
+		t.Course = m.course(a.course(m.version(a, visible), visible))
 	}
 	if m.e.hides(m.e.version(t.Labels)) {
 		t.Versions = nil
@@ -167,6 +167,20 @@ func distinct(names []string) []string {
 	return out
 }
 
+// version is the label whose new values are deploys: the trait's, or else one
+// that the members have. Values that are hidden are not asked for.
+func (m *merger) version(a answer, visible page.Labels) string {
+	if own := m.e.version(visible); own != "" {
+		return own
+	}
+	for _, name := range a.labels {
+		if m.e.Roles.Of(name) == roleDeploy && !m.e.hides(name) {
+			return name
+		}
+	}
+	return ""
+}
+
 // course hides values in the questions; such a question is not asked.
 func (m *merger) course(c page.Course) *page.Course {
 	if c.Query == "" {
@@ -210,7 +224,7 @@ func (m *merger) finish() page.Context {
 		c.Impact, c.Exemplars = m.impact(counted.impact), m.exemplars(counted.events)
 	}
 	if c.None && m.none.course != nil {
-		c.Course, c.Source = m.course(m.none.course("", nil)), m.noneOf
+		c.Course, c.Source = m.course(m.none.course(m.version(*m.none, nil), nil)), m.noneOf
 	}
 	if !c.Pending {
 		c.At = m.e.Now()

@@ -20,8 +20,9 @@ type Exemplars struct {
 }
 
 // Exemplars returns the questions for single events of the members with all of
-// ls, and whether the rule counts events at all.
-func (a *Alert) Exemplars(p Population, ls map[string]string) (Exemplars, bool) {
+// ls, and whether the rule counts events at all. carriers are the members
+// themselves, where an info metric has the label that tells them apart.
+func (a *Alert) Exemplars(p Population, ls map[string]string, carriers ...Only) (Exemplars, bool) {
 	var failing, healthy []*parser.VectorSelector
 	out := Exemplars{Window: reach(a.lhs)}
 	switch a.Shape {
@@ -50,15 +51,15 @@ func (a *Alert) Exemplars(p Population, ls map[string]string) (Exemplars, bool) 
 		return Exemplars{}, false
 	}
 	r := a.rewrite(p)
-	out.Failing = r.united(failing, ls)
+	out.Failing = r.united(failing, ls, carriers)
 	if len(healthy) > 0 {
-		out.Healthy = r.united(healthy, nil)
+		out.Healthy = r.united(healthy, nil, nil)
 	}
 	return out, true
 }
 
 // united writes selectors, narrowed by ls, as one expression.
-func (r *rewrite) united(list []*parser.VectorSelector, ls map[string]string) string {
+func (r *rewrite) united(list []*parser.VectorSelector, ls map[string]string, carriers []Only) string {
 	var all parser.Expr
 	for _, s := range list {
 		bare := *s
@@ -68,6 +69,9 @@ func (r *rewrite) united(list []*parser.VectorSelector, ls map[string]string) st
 			if !slices.Contains(r.made, name) {
 				one = narrowed(one, equal(name, ls[name]))
 			}
+		}
+		for _, o := range carriers {
+			one = narrowed(one, oneOf(o.Label, o.Values))
 		}
 		if all == nil {
 			all = one

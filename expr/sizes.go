@@ -72,6 +72,17 @@ func (a *Alert) source(p Population) parser.Expr {
 	return out
 }
 
+// InfoSeen returns a query with one series per value of a label of an info
+// metric, for as long as series with it are there.
+func InfoSeen(metric, by string, narrow []Only) string {
+	s := &parser.VectorSelector{LabelMatchers: []*labels.Matcher{equal(model.MetricNameLabel, metric)}}
+	for _, o := range narrow {
+		s.LabelMatchers = append(s.LabelMatchers, oneOf(o.Label, o.Values))
+	}
+	s.LabelMatchers = append(s.LabelMatchers, labels.MustNewMatcher(labels.MatchNotEqual, by, ""))
+	return (&parser.AggregateExpr{Op: parser.COUNT, Grouping: []string{by}, Expr: s}).String()
+}
+
 // Info returns a query for the series of info metrics, their names given as
 // regular expressions, that have one of the values of each label.
 func Info(metrics []string, narrow []Only) string {

@@ -30,6 +30,10 @@ type Fleet struct {
 	Seed  uint64
 	Fault Fault
 
+	// Rollout brings a version that info metrics alone know; nil for none, and
+	// then the series have a label deploy.
+	Rollout *Rollout
+
 	// Traced keeps exemplars of the durations, with the user that no series has.
 	Traced bool
 }
@@ -53,6 +57,9 @@ func (f Fleet) Series() []Series {
 			out = append(out, f.requests(r, request, rate)...)
 		}
 		out = append(out, f.durations(r, target)...)
+		if f.Rollout != nil {
+			out = append(out, f.built(target)...)
+		}
 	}
 	return out
 }
@@ -66,11 +73,15 @@ func (f Fleet) targets() [][]string {
 			if (h*2+k)%5 == 0 {
 				deploy = "v42"
 			}
-			out = append(out, []string{
+			target := []string{
 				"job", "api", "service", "checkout", "cluster", "dc1-prod",
 				"dc", fmt.Sprintf("dc%d", h%3), "host", fmt.Sprintf("h%d", h),
-				"instance", fmt.Sprintf("h%d:%d", h, 8080+k), "deploy", deploy,
-			})
+				"instance", fmt.Sprintf("h%d:%d", h, 8080+k),
+			}
+			if f.Rollout == nil {
+				target = append(target, "deploy", deploy)
+			}
+			out = append(out, target)
 		}
 	}
 	return out

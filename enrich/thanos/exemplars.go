@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tocsin/tocsin/enrich"
+	"github.com/tocsin/tocsin/expr"
 	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/remote"
 	"github.com/tocsin/tocsin/remote/prometheus"
@@ -41,24 +42,25 @@ func (c *inquiry) exemplars() func(context.Context, page.Labels) (enrich.Exempla
 		return nil
 	}
 	return func(ctx context.Context, ls page.Labels) (enrich.Exemplars, error) {
-		for _, g := range c.gains {
-			if _, joined := ls[g.Label]; joined { // it is on no series: nothing can be narrowed by it
-				return enrich.Exemplars{}, nil
-			}
+		own := c.own(ls)
+		carriers := c.carriers(ls)
+		if len(own) < len(ls) && carriers == nil { // what is on no series can narrow none
+			return enrich.Exemplars{}, nil
 		}
-		ask, ok := c.alert.Exemplars(c.who, ls)
+		ask, ok := c.alert.Exemplars(c.who, own, carriers...)
 		if !ok || !c.source.mute.over(c.source.now()) {
 			return enrich.Exemplars{}, nil
 		}
 		ctx, stop := context.WithTimeout(ctx, min(exemplarsWithin, c.source.cfg.Timeout.D()))
 		defer stop()
+		inside := func(series []page.Label) bool { return carries(series, own, carriers) }
 		back := min(max(ask.Window, exemplarsBack), exemplarsMost)
 		var in, all sampled
 		var both sync.WaitGroup
 		if ask.Healthy != "" {
-			both.Go(func() { all = c.source.sample(ctx, ask.Healthy, c.at.Add(-back), c.at, ls) })
+			both.Go(func() { all = c.source.sample(ctx, ask.Healthy, c.at.Add(-back), c.at, inside) })
 		}
-		in = c.source.sample(ctx, ask.Failing, c.at.Add(-back), c.at, ls)
+		in = c.source.sample(ctx, ask.Failing, c.at.Add(-back), c.at, inside)
 		both.Wait()
 		return told(in, all, ask.Over)
 	}
@@ -90,12 +92,12 @@ type sampled struct {
 }
 
 // sample asks for the exemplars of some series.
-func (s *Source) sample(ctx context.Context, text string, from, to time.Time, inside page.Labels) sampled {
+func (s *Source) sample(ctx context.Context, text string, from, to time.Time, inside func([]page.Label) bool) sampled {
 	out := sampled{asked: page.Query{Source: s.name, Text: text, At: to}}
 	limits := prometheus.Limits{Series: min(exemplarsSeries, s.cfg.MaxSeries), Bytes: min(exemplarsBytes, s.cfg.MaxBytes)}
 	began := s.now()
 	a, err := s.web.Exemplars(ctx, text, from, to, limits, func(series []page.Label, e prometheus.Exemplar) {
-		out.events = append(out.events, enrich.Exemplar{At: e.At, Value: e.Value, Labels: e.Labels, Inside: carries(series, inside)})
+		out.events = append(out.events, enrich.Exemplar{At: e.At, Value: e.Value, Labels: e.Labels, Inside: inside(series)})
 	})
 	out.asked.Took, out.asked.Series, out.asked.Bytes = s.now().Sub(began), a.Series, a.Bytes
 	out.asked.Partial = a.Cut || len(a.Warnings) > 0
@@ -109,11 +111,11 @@ func (s *Source) sample(ctx context.Context, text string, from, to time.Time, in
 	return out
 }
 
-func carries(series []page.Label, ls page.Labels) bool {
+func carries(series []page.Label, ls page.Labels, carriers []expr.Only) bool {
 	for name, v := range ls {
 		if value(series, name) != v {
 			return false
 		}
 	}
-	return true
+	return !slices.ContainsFunc(carriers, func(o expr.Only) bool { return !slices.Contains(o.Values, value(series, o.Label)) })
 }

@@ -121,10 +121,9 @@ func key(ls []page.Label) string {
 // table encodes rows as columns.
 func (c *inquiry) table(rows []member) *enrich.Table {
 	rows = c.kept(rows)
+	c.rows = rows
 	who := c.who
-	for _, g := range c.gains {
-		who.Joined = append(who.Joined, g.Joined)
-	}
+	who.Joined = c.joined()
 	t := &enrich.Table{
 		Partial: c.partial, Cut: c.cut, Notes: c.notes, Queries: c.queries, Source: c.source.name,
 		Failing: make([]float64, len(rows)), Weight: make([]float64, len(rows)),

@@ -98,7 +98,8 @@ type inquiry struct {
 	cut     bool
 	seen    []string // labels of what was read
 	gains   []gained
-	patched bool // rows of more than one question stand side by side
+	rows    []member // of the table
+	patched bool     // rows of more than one question stand side by side
 	notes   []string
 }
 
