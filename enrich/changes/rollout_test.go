@@ -37,12 +37,14 @@ func TestRolloutByInfoMetric(t *testing.T) {
 	}{
 		{
 			"the new version alone fails", canary, canary, 70 * time.Second, 75 * time.Second,
-			page.Labels{"version": "v42"}, "s after deploy v42 of checkout", `^only the new version: v42 \d\d %, v41 0\.\d %$`, false,
+			page.Labels{"version": "v42"},
+			"s after deploy v42 of checkout", `^only the new version: v42 \d\d %, v41 0\.\d %$`, false,
 		},
 		{"all have the new version", everybody, everybody, 70 * time.Second, 105 * time.Second, nil, "s after deploy v42 of checkout", "^$", false},
 		{
 			"a host got the new version", has("host", "h3"), has("host", "h3"), 70 * time.Second, 95 * time.Second,
-			page.Labels{"host": "h3"}, "deploy v42 of checkout", `^only the new version: v42 \d\d %, v41 0\.\d %$`, false,
+			page.Labels{"host": "h3"},
+			"deploy v42 of checkout", `^only the new version: v42 \d\d %, v41 0\.\d %$`, false,
 		},
 		{"another host got it", has("host", "h3"), has("host", "h4"), 70 * time.Second, 105 * time.Second, page.Labels{"host": "h3"}, "", "^$", true},
 	} {

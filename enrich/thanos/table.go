@@ -309,7 +309,7 @@ func (s *Source) Key(q enrich.Question) string {
 		return q.Expr
 	}
 	own := []string{q.Expr}
-	if len(expr.Recorded(q.Expr)) > 0 { // what is behind them may be narrowed by any label
+	if s.rules.about(q.Expr) { // what is behind them may be narrowed by any label
 		own = append(own, q.Labels.ID(), q.Group.ID())
 	}
 	for _, arm := range append([]*expr.Alert{alert}, alert.Or...) {
