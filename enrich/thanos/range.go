@@ -2,7 +2,6 @@ package thanos
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -15,20 +14,14 @@ import (
 
 var _ enrich.Ranger = (*Source)(nil)
 
-// errNoRange is the answer where only gRPC is configured.
-var errNoRange = errors.New("ranges are asked for over http, which is not configured")
-
 // Range evaluates a query over a span of time, within the source's limits.
 func (s *Source) Range(ctx context.Context, query string, from, to time.Time, step time.Duration) ([]enrich.Series, page.Query, error) {
 	asked := page.Query{Source: s.name, Text: query, At: to}
-	if s.web == nil {
-		return nil, asked, errNoRange
-	}
 	ctx, stop := context.WithTimeout(ctx, s.cfg.Timeout.D())
 	defer stop()
 	began := s.now()
 	var out []enrich.Series
-	a, err := s.web.Range(ctx, query, from, to, step, s.limits(), func(ls []page.Label, points []prometheus.Point) {
+	a, err := s.ask.Range(ctx, query, from, to, step, s.limits(), func(ls []page.Label, points []prometheus.Point) {
 		one := enrich.Series{Labels: slices.Clone(ls), Points: make([]enrich.Point, len(points))}
 		for i, p := range points {
 			one.Points[i] = enrich.Point(p)

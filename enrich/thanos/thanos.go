@@ -132,11 +132,13 @@ var (
 	_ enrich.Keyer   = (*Source)(nil)
 )
 
-// transport evaluates instant queries.
+// transport evaluates queries, at one time and over a span of time.
 type transport interface {
 	// Query calls each with every sample; the labels are sorted and reused. An
 	// error comes with what was read before it.
 	Query(ctx context.Context, text string, at time.Time, limits prometheus.Limits, each func([]page.Label, float64)) (prometheus.Answer, error)
+	// Range does the same with every series and its points.
+	Range(ctx context.Context, text string, from, to time.Time, step time.Duration, limits prometheus.Limits, each func([]page.Label, []prometheus.Point)) (prometheus.Answer, error)
 }
 
 func open(section any, d enrich.Deps) (enrich.Source, error) {
