@@ -43,6 +43,8 @@ type answer struct {
 	sample  func(ctx context.Context, labels page.Labels) (Exemplars, error)
 	labels  []string // of the members
 	events  *page.Exemplars
+	rows    int
+	gone    time.Time // when the last of the failing was there, where they are not
 	impact  *page.Impact
 	partial bool
 	cut     bool
@@ -193,7 +195,7 @@ func (e *Enricher) contained(s Named, q Question, ask func() (*Table, error)) (a
 	t, err := ask()
 	if t != nil {
 		a.queries, a.partial, a.cut, a.show, a.course, a.before = t.Queries, t.Partial, t.Cut, t.Query, t.Course, t.Before
-		a.sample = t.Exemplars
+		a.sample, a.gone, a.rows = t.Exemplars, t.LastSeen, t.Rows()
 		for _, c := range t.Cols {
 			a.labels = append(a.labels, c.Name)
 		}

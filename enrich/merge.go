@@ -222,6 +222,9 @@ func (m *merger) finish() page.Context {
 		finding := counted.finding
 		c.Failing, c.Healthy, c.Scope = finding.Failing, finding.Healthy, m.redact.labels(finding.Scope)
 		c.Impact, c.Exemplars = m.impact(counted.impact), m.exemplars(counted.events)
+		if c.LastSeen = counted.gone; !c.LastSeen.IsZero() && c.Failing+c.Healthy == 0 {
+			c.Failing = counted.rows // one alone has nothing to be compared with, and is gone all the same
+		}
 	}
 	if c.None && m.none.course != nil {
 		c.Course, c.Source = m.course(m.none.course(m.version(*m.none, nil), nil)), m.noneOf

@@ -2,6 +2,7 @@ package enrich
 
 import (
 	"context"
+	"time"
 
 	"github.com/tocsin/tocsin/page"
 )
@@ -50,6 +51,8 @@ type Table struct {
 	Notes   []string                        // what was left out, in words for the page; they name no label value
 	Source  string
 	Alert   string
+
+	LastSeen time.Time // where the failing members are gone: when the last of them was there; zero where it is not known
 
 	// Course asks how bad the members with these labels were over time, and
 	// since when each value of by is there ("": not asked).

@@ -57,6 +57,12 @@ func TestCourseOfCarriers(t *testing.T) {
 	require.Equal(t, `avg((up{instance=~"a:1|b\\.c:1"}) == bool 0)`, got.Query)
 }
 
+func TestLastSeen(t *testing.T) {
+	a, err := expr.Parse(`absent(up{job="x"} offset 1m)`)
+	require.NoError(t, err)
+	require.Equal(t, `max(max_over_time(timestamp(up{job="x"})[10m:30s]) unless up{job="x"})`, a.LastSeen(expr.Population{}, 10*time.Minute, 30*time.Second))
+}
+
 func TestInfoSeen(t *testing.T) {
 	require.Equal(t, `count by (version) ({__name__="api_build_info",job=~"a\\.b|c",version!=""})`,
 		expr.InfoSeen("api_build_info", "version", []expr.Only{{Label: "job", Values: []string{"a.b", "c"}}}))

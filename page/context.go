@@ -79,6 +79,8 @@ type Context struct {
 	Onset   *Onset   `json:"onset,omitempty"`   // comes after the traits
 	Changes []Change `json:"changes,omitempty"` // around the onset, in order of time
 
+	LastSeen time.Time `json:"last_seen,omitzero"` // where the failing are gone: when the last of them was there
+
 	Exemplars *Exemplars `json:"exemplars,omitempty"` // of the leading trait, or of all members where they have nothing in common; come after the traits
 }
 

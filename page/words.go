@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Headline is the first line of every page: what the failing share, in one
@@ -14,7 +15,9 @@ import (
 func Headline(c Context) string {
 	switch {
 	case len(c.Traits) > 0:
-		return sentence(c.Traits[0]) + began(c.Onset)
+		return sentence(c.Traits[0]) + began(c.Onset) + seen(c.LastSeen, " · last seen ")
+	case c.Healthy == 0 && c.Failing > 0 && !c.LastSeen.IsZero():
+		return gone(c.Failing) + seen(c.LastSeen, ", last seen ")
 	case c.None && c.Healthy == 0 && c.Failing > 0:
 		return fmt.Sprintf("nothing in common: all %d members fail", c.Failing) + began(c.Onset)
 	case c.None:
@@ -24,6 +27,20 @@ func Headline(c Context) string {
 	default:
 		return "what they share is not known"
 	}
+}
+
+func gone(n int) string {
+	if n == 1 {
+		return "the only series is gone"
+	}
+	return fmt.Sprintf("all %d series are gone", n)
+}
+
+func seen(at time.Time, words string) string {
+	if at.IsZero() {
+		return ""
+	}
+	return words + at.UTC().Format("15:04")
 }
 
 func sentence(t Trait) string {

@@ -128,8 +128,9 @@ func (c *inquiry) table(rows []member) *enrich.Table {
 		Partial: c.partial, Cut: c.cut, Notes: c.notes, Queries: c.queries, Source: c.source.name,
 		Failing: make([]float64, len(rows)), Weight: make([]float64, len(rows)),
 		Value: make([]float64, len(rows)), Bad: make([]bool, len(rows)),
-		Query:  func(ls page.Labels) string { return c.alert.Show(who, ls) },
-		Course: c.course, Exemplars: c.exemplars(),
+		Query:    func(ls page.Labels) string { return c.alert.Show(who, ls) },
+		LastSeen: c.lastSeen,
+		Course:   c.course, Exemplars: c.exemplars(),
 	}
 	c.measure(t, rows)
 	c.columns(t, rows)

@@ -92,15 +92,16 @@ type inquiry struct {
 	answer *enrich.Table
 	err    error
 
-	mu      sync.Mutex
-	queries []page.Query
-	partial bool
-	cut     bool
-	seen    []string // labels of what was read
-	gains   []gained
-	rows    []member // of the table
-	patched bool     // rows of more than one question stand side by side
-	notes   []string
+	mu       sync.Mutex
+	queries  []page.Query
+	partial  bool
+	cut      bool
+	seen     []string // labels of what was read
+	gains    []gained
+	rows     []member  // of the table
+	lastSeen time.Time // of those who are gone
+	patched  bool      // rows of more than one question stand side by side
+	notes    []string
 }
 
 // member is one row to be. Of an additive rule bad is its part of the sum, all
