@@ -19,6 +19,7 @@ type Config struct {
 	PublicURL            string            `yaml:"public_url" doc:"Address people reach Tocsin at. Nothing links there yet: the page of its own comes with the web room."`
 	Alertmanagers        []Alertmanager    `yaml:"alertmanagers" need:"true" doc:"The clusters that send webhooks."`
 	Operators            Operators         `yaml:"operators" doc:"The operators' listener: API, reload. Webhook tokens change nothing there."`
+	Changes              Changes           `yaml:"changes" doc:"Who may report changes at /webhook/changes, beside those who may send webhooks."`
 	Store                Store             `yaml:"store" doc:"Where state is kept."`
 	Sources              []Part            `yaml:"sources" doc:"Who is asked what the failing share."`
 	Traits               Traits            `yaml:"traits" doc:"What labels mean here."`
@@ -49,6 +50,11 @@ type Operator struct {
 	Name      string            `yaml:"name" need:"true" doc:"Who it is, for the log."`
 	Role      string            `yaml:"role" enum:"viewer,operator" doc:"viewer reads; operator also acts."`
 	TokenFile config.SecretFile `yaml:"token_file" need:"true" doc:"File with the token."`
+}
+
+// Changes says who may report changes.
+type Changes struct {
+	GitHubSecretFiles []config.SecretFile `yaml:"github_secret_files" doc:"Secrets of webhooks at GitHub (content type application/json, events deployment and deployment_status): what they signed needs no other credentials. Two while one is rotated."`
 }
 
 // Store chooses the engine; exactly one is set.

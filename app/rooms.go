@@ -54,7 +54,7 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 	return &rooms{
 		parts: b,
 		door: &webhook.Handler{
-			Clusters: b.clusters, Users: users, Anonymous: p.anonymous(), Limits: webhook.DefaultLimits(), Door: door,
+			Clusters: b.clusters, Users: users, Anonymous: p.anonymous(), GitHubSecrets: b.github, Limits: webhook.DefaultLimits(), Door: door,
 			Log: h.options.Log, Now: h.lent.now, Tracer: h.tracer, Metrics: h.metrics.webhook,
 		},
 		pipeline: &pipeline.Worker{
