@@ -229,11 +229,11 @@ func TestWhatIsMissingIsNoted(t *testing.T) {
 		{"malformed", fails(&remote.Error{Op: "query", Class: remote.Unknown, Err: errors.New("x")}), alert("A", "critical", ratio), "main gave no readable answer"},
 		{"absent", fails(fmt.Errorf("%w: absent()", expr.ErrNoPopulation)), alert("A", "critical", ratio), "A: no population to compare with: absent()"},
 		{"not PromQL", fails(fmt.Errorf("%w: 1:3", expr.ErrSyntax)), alert("A", "critical", ratio), "A: its expression cannot be read"},
-		{"no rule", fails(enrich.ErrNoRule), alert("A", "critical", ratio), "no expression: the generator URL of A names none, and main knows no rule that is surely its"},
+		{"no rule", fails(enrich.ErrNoRule), alert("A", "critical", ratio), "A: not asked what they share: the alert links to no query, and main has no rule of its name, or several"},
 		{"something else", fails(errors.New(`user="u7"`)), alert("A", "critical", ratio), "main has no answer about A"},
 		{"source panics", func(context.Context, enrich.Question) (*enrich.Table, error) { panic("boom") }, alert("A", "critical", ratio), "main could not be asked: an error of ours, see the log"},
 		{"explainer panics", prompt, alert("Unknown", "critical", ratio), "main could not be asked: an error of ours, see the log"},
-		{"no expression", prompt, alert("A", "critical", ""), "no expression: the alert's generator URL names none, and no source lists rules"},
+		{"no expression", prompt, alert("A", "critical", ""), "not asked what they share: the alert links to no query, and no source lists rules"},
 		{"partial", func(_ context.Context, q enrich.Question) (*enrich.Table, error) {
 			t := at(q)
 			t.Partial = true

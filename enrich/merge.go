@@ -35,7 +35,7 @@ func (e *Enricher) merge(rules []rule, asked []inquiry, rest []string, allowed t
 	case len(e.Sources) == 0:
 		m.note("no source is configured: what they share is not asked")
 	default:
-		m.note("no expression: the alert's generator URL names none, and no source lists rules")
+		m.note("not asked what they share: the alert links to no query, and no source lists rules")
 	}
 	if len(rest) > 0 {
 		m.note("of %d rules %d were asked about, not: %s", maxRules+len(rest), maxRules, strings.Join(rest, ", "))
@@ -254,7 +254,7 @@ func words(source, alert string, err error) string {
 	case errors.Is(err, expr.ErrSyntax):
 		return fmt.Sprintf("%s: its expression cannot be read", alert)
 	case errors.Is(err, ErrNoRule):
-		return fmt.Sprintf("no expression: the generator URL of %s names none, and %s knows no rule that is surely its", alert, source)
+		return fmt.Sprintf("%s: not asked what they share: the alert links to no query, and %s has no rule of its name, or several", alert, source)
 	case passed(err):
 		return source + " did not answer in time"
 	case errors.Is(err, errPanic):
