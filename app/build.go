@@ -29,6 +29,7 @@ type parts struct {
 	asker     asker
 	clusters  []webhook.Cluster
 	operators []operator
+	github    []config.Secret
 }
 
 // build makes every part of a plan. What can be wrong with a config is found
@@ -64,10 +65,11 @@ func build(p *plan, l lent, m *enrich.Metrics, tracer trace.Tracer) (*parts, err
 	for _, am := range p.Alertmanagers {
 		b.asker[am.Name] = &alertmanager.Client{Base: am.URL, Remote: remote.New(l.transport, alertmanager.MaxAnswer)}
 	}
-	var unread, unknown error
+	var unread, unknown, unsigned error
 	b.clusters, unread = readClusters(p.Alertmanagers)
+	b.github, unsigned = readGitHub(p.Changes.GitHubSecretFiles)
 	b.operators, unknown = readOperators(p.Operators.Tokens)
-	errs = append(errs, unread, unknown)
+	errs = append(errs, unread, unknown, unsigned)
 	if unread == nil && unknown == nil {
 		errs = append(errs, ambiguous(b.clusters, b.operators))
 	}
@@ -75,7 +77,7 @@ func build(p *plan, l lent, m *enrich.Metrics, tracer trace.Tracer) (*parts, err
 		return nil, err
 	}
 	b.enricher = enrich.New(enrich.Options{
-		Sources: b.sources, Explainer: traits.New(enrich.Roles(p.Traits.Roles)), Dater: changes.New(), Roles: enrich.Roles(p.Traits.Roles), Redact: p.Traits.Redact,
+		Sources: b.sources, Explainer: traits.New(enrich.Roles(p.Traits.Roles)), Dater: changes.New(), Roles: enrich.Roles(p.Traits.Roles), Redact: p.Traits.Redact, Traces: p.Traits.Exemplars,
 		Log: l.log, Now: l.now, Metrics: m, Tracer: tracer,
 	})
 	return b, nil

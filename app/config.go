@@ -6,6 +6,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/tocsin/tocsin/config"
+	"github.com/tocsin/tocsin/enrich"
 	"github.com/tocsin/tocsin/store/bolt"
 	"github.com/tocsin/tocsin/store/etcd"
 )
@@ -19,6 +20,7 @@ type Config struct {
 	PublicURL            string            `yaml:"public_url" doc:"Address people reach Tocsin at. Nothing links there yet: the page of its own comes with the web room."`
 	Alertmanagers        []Alertmanager    `yaml:"alertmanagers" need:"true" doc:"The clusters that send webhooks."`
 	Operators            Operators         `yaml:"operators" doc:"The operators' listener: API, reload. Webhook tokens change nothing there."`
+	Changes              Changes           `yaml:"changes" doc:"Who may report changes at /webhook/changes, beside those who may send webhooks."`
 	Store                Store             `yaml:"store" doc:"Where state is kept."`
 	Sources              []Part            `yaml:"sources" doc:"Who is asked what the failing share."`
 	Traits               Traits            `yaml:"traits" doc:"What labels mean here."`
@@ -51,6 +53,11 @@ type Operator struct {
 	TokenFile config.SecretFile `yaml:"token_file" need:"true" doc:"File with the token."`
 }
 
+// Changes says who may report changes.
+type Changes struct {
+	GitHubSecretFiles []config.SecretFile `yaml:"github_secret_files" doc:"Secrets of webhooks at GitHub (content type application/json, events deployment and deployment_status): what they signed needs no other credentials. Two while one is rotated."`
+}
+
 // Store chooses the engine; exactly one is set.
 type Store struct {
 	Bolt bolt.Config `yaml:"bolt" doc:"One bbolt file: nothing else to run. This is what is used if nothing is written."`
@@ -68,6 +75,8 @@ type Part struct {
 type Traits struct {
 	Roles  Roles    `yaml:"roles" doc:"Role to the labels that play it, best first: host, deploy, user, datacentre, or your own. What is written replaces all of the default."`
 	Redact []string `yaml:"redact" doc:"Roles whose values never leave Tocsin."`
+
+	Exemplars enrich.Traces `yaml:"exemplars" doc:"Single events that sources over Prometheus keep beside their counts: links to their traces, and what only they carry."`
 }
 
 // Roles are labels by the role they play.
@@ -121,7 +130,7 @@ func DefaultConfig() *Config {
 			"deploy":     {"deploy", "deploy_id", "version"},
 			"user":       {"user", "tenant"},
 			"datacentre": {"datacentre", "dc", "zone"},
-		}},
+		}, Exemplars: enrich.DefaultTraces()},
 		Deadline: Deadline{Critical: config.Duration(5 * time.Second), Other: config.Duration(10 * time.Second)},
 		Tracing:  Tracing{SampleRatio: 1},
 	}

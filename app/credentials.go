@@ -26,6 +26,18 @@ func readClusters(ams []Alertmanager) ([]webhook.Cluster, error) {
 	return out, errors.Join(errs...)
 }
 
+// readGitHub returns the secrets of webhooks at GitHub.
+func readGitHub(files []config.SecretFile) ([]config.Secret, error) {
+	var out []config.Secret
+	var errs []error
+	for i, f := range files {
+		secret, err := f.Read()
+		errs = append(errs, config.Under(index("changes.github_secret_files", i), err))
+		out = append(out, secret)
+	}
+	return out, errors.Join(errs...)
+}
+
 // ambiguous refuses a credential that would name two: it is what tells clusters,
 // and operators, apart.
 func ambiguous(clusters []webhook.Cluster, ops []operator) error {

@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/pipeline"
@@ -26,8 +27,12 @@ type explanation struct {
 	Onset    *page.Onset   `json:"onset,omitempty"`
 	Changes  []page.Change `json:"changes"`
 	Impact   *page.Impact  `json:"impact,omitempty"`
-	Queries  []page.Query  `json:"queries"`
-	Notes    []page.Note   `json:"notes"`
+
+	LastSeen  time.Time       `json:"last_seen,omitzero"`
+	Exemplars *page.Exemplars `json:"exemplars,omitempty"`
+
+	Queries []page.Query `json:"queries"`
+	Notes   []page.Note  `json:"notes"`
 }
 
 // traits explains a page.
@@ -50,7 +55,7 @@ func explain(p page.Problem, hidden []string) explanation {
 		Headline: v.Headline, Alone: page.Context{Traits: v.Traits, Onset: v.Onset}.Alone(), Reach: v.Impact.Words(),
 		None: c.None, Pending: c.Pending, Failing: c.Failing, Healthy: c.Healthy,
 		Traits: v.Traits, Scope: v.Scope, Course: c.Course, Onset: v.Onset, Changes: orEmpty(v.Changes),
-		Impact: v.Impact, Queries: orEmpty(v.Queries), Notes: v.Notes,
+		Impact: v.Impact, Exemplars: v.Exemplars, LastSeen: c.LastSeen, Queries: orEmpty(v.Queries), Notes: v.Notes,
 	}
 }
 

@@ -91,7 +91,10 @@ func (b *parts) walk(ctx context.Context, n page.Notification) page.Problem {
 	ctx, cancel := context.WithDeadline(ctx, p.Clock.Deadline)
 	defer cancel()
 	p.Context = b.enricher.Context(ctx, p)
-	p.Context, _ = b.enricher.Since(ctx, p, nil) // in a page's life this is its first edit
+	if p.Context.Known() { // what follows are a page's first edits: the past and its exemplars, then the onset
+		p.Context = b.enricher.Context(ctx, p)
+	}
+	p.Context, _ = b.enricher.Since(ctx, p, nil)
 	p.Clock.Durable, p.Clock.Decided = now, time.Now()
 	if p.Context.Known() {
 		p.Clock.Enriched = p.Clock.Decided

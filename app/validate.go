@@ -28,6 +28,7 @@ func (c *Config) Validate() error {
 	if c.Tracing.SampleRatio < 0 || c.Tracing.SampleRatio > 1 {
 		errs = append(errs, config.Bad("tracing.sample_ratio", "must be between 0 and 1"))
 	}
+	errs = append(errs, config.Under("traits.exemplars", c.Traits.Exemplars.Validate()))
 	errs = append(errs, uniqueParts("sources", c.Sources)...)
 	if c.LastResort != nil {
 		errs = append(errs, nameless("last_resort", *c.LastResort))

@@ -26,6 +26,7 @@ type Options struct {
 	Dater     Dater // nil: nobody asks since when
 	Roles     Roles
 	Redact    []string      // roles whose values never leave the house
+	Traces    Traces        // where the traces of single events are shown
 	CacheFor  time.Duration // how long an answer serves further questions; 0 is 10 s
 	Log       *slog.Logger
 	Now       func() time.Time

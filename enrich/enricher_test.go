@@ -229,11 +229,11 @@ func TestWhatIsMissingIsNoted(t *testing.T) {
 		{"malformed", fails(&remote.Error{Op: "query", Class: remote.Unknown, Err: errors.New("x")}), alert("A", "critical", ratio), "main gave no readable answer"},
 		{"absent", fails(fmt.Errorf("%w: absent()", expr.ErrNoPopulation)), alert("A", "critical", ratio), "A: no population to compare with: absent()"},
 		{"not PromQL", fails(fmt.Errorf("%w: 1:3", expr.ErrSyntax)), alert("A", "critical", ratio), "A: its expression cannot be read"},
-		{"no rule", fails(enrich.ErrNoRule), alert("A", "critical", ratio), "no expression: the generator URL of A names none, and main knows no rule that is surely its"},
+		{"no rule", fails(enrich.ErrNoRule), alert("A", "critical", ratio), "A: not asked what they share: the alert links to no query, and main has no rule of its name, or several"},
 		{"something else", fails(errors.New(`user="u7"`)), alert("A", "critical", ratio), "main has no answer about A"},
 		{"source panics", func(context.Context, enrich.Question) (*enrich.Table, error) { panic("boom") }, alert("A", "critical", ratio), "main could not be asked: an error of ours, see the log"},
 		{"explainer panics", prompt, alert("Unknown", "critical", ratio), "main could not be asked: an error of ours, see the log"},
-		{"no expression", prompt, alert("A", "critical", ""), "no expression: the alert's generator URL names none, and no source lists rules"},
+		{"no expression", prompt, alert("A", "critical", ""), "not asked what they share: the alert links to no query, and no source lists rules"},
 		{"partial", func(_ context.Context, q enrich.Question) (*enrich.Table, error) {
 			t := at(q)
 			t.Partial = true
@@ -308,8 +308,40 @@ func TestRulesOfAProblem(t *testing.T) {
 	require.Len(t, got.Traits, 3)
 	require.Equal(t, page.Labels{"host": "h3"}, got.Traits[0].Labels)
 	require.Equal(t, "Two", got.Traits[0].Alert, "of two that say the same the more evident one stays")
+	require.Equal(t, []string{"Two", "Many"}, got.Traits[0].Rules)
+	require.Equal(t, []string{"Many"}, got.Traits[1].Rules)
+	require.Equal(t, "3 of 4 failing share host=h3 (0 % of healthy do) · two rules agree", page.Headline(got))
+	require.Equal(t, "Many: 3 of 4 failing share dc=dc1 (0 % of healthy do)", page.Headline(page.Context{Traits: got.Traits[1:]}))
 	require.Equal(t, 2, got.Failing, "the page counts what its first trait is about")
 	require.False(t, got.None)
+}
+
+// One rule is not named, and neither is it when several have its name; a trait
+// goes by either of its names.
+func TestRulesThatAgree(t *testing.T) {
+	host, instance := trait(9, "host", "h3"), trait(7, "instance", "h3:1")
+	host.Also = []page.Label{{Name: "instance", Value: "h3:1"}}
+	e := enrich.New(enrich.Options{
+		Sources: []enrich.Named{{Name: "main", Source: &source{table: prompt}}},
+		Explainer: explainer{
+			"A": {Traits: []page.Trait{host}}, "B": {Traits: []page.Trait{instance}}, "C": {None: true, Failing: 3},
+			"D": {Traits: []page.Trait{trait(20, "host", "h3", "dc", "d")}},
+		},
+	})
+	ask := func(alerts ...page.Alert) page.Context { return e.Context(t.Context(), problem(alerts...)) }
+	a, b := alert("A", "critical", "a > 5"), alert("B", "critical", "b > 5")
+	for _, c := range []struct {
+		want   string
+		alerts []page.Alert
+	}{
+		{"3 of 4 failing share host=h3 (0 % of healthy do)", []page.Alert{a, alert("A", "critical", "a > 6")}},
+		{"3 of 4 failing share host=h3 (0 % of healthy do) · two rules agree", []page.Alert{a, b}},
+		{"A: 3 of 4 failing share host=h3 (0 % of healthy do)", []page.Alert{a, alert("C", "critical", "c > 5")}},
+		{"D: 3 of 4 failing share dc=d AND host=h3 (0 % of healthy do)", []page.Alert{a, alert("D", "critical", "d > 5")}},
+	} {
+		require.Equal(t, c.want, page.Headline(ask(c.alerts...)))
+	}
+	require.Len(t, ask(a, b).Traits, 1, "two names of the same members are one trait")
 }
 
 func TestRedaction(t *testing.T) {

@@ -115,7 +115,8 @@ func TestWalk(t *testing.T) {
 			require.False(t, late.Pending)
 			require.Equal(t, now, late.At)
 			require.Equal(t, got.Traits[0].Labels, late.Traits[0].Labels)
-			require.Len(t, late.Queries, 2+1+3*2, "an hour, a day and a week before")
+			exemplars := map[string]int{"http": 2}[name]
+			require.Len(t, late.Queries, 2+1+3*2+exemplars, "an hour, a day and a week before, and single events")
 			p.Context = page.Context{}
 			require.Equal(t, "api", got.Scope["job"])
 			raw, err := json.Marshal(got)

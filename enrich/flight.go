@@ -40,6 +40,11 @@ type answer struct {
 	queries []page.Query
 	show    func(page.Labels) string
 	course  func(by string, labels page.Labels) page.Course
+	sample  func(ctx context.Context, labels page.Labels) (Exemplars, error)
+	labels  []string // of the members
+	events  *page.Exemplars
+	rows    int
+	gone    time.Time // when the last of the failing was there, where they are not
 	impact  *page.Impact
 	partial bool
 	cut     bool
@@ -121,7 +126,7 @@ func (e *Enricher) fly(ctx context.Context, s Named, q Question, f *flight) {
 	}
 	span.SetAttributes(attribute.Int("queries", len(f.first.queries)), attribute.Bool("failed", f.first.err != nil))
 	close(f.landed)
-	f.last = e.before(ctx, s, q, f.first)
+	f.last = e.later(ctx, s, q, f.first)
 	f.until = e.Now().Add(e.CacheFor)
 	if f.first.err != nil {
 		f.until = e.Now().Add(min(e.CacheFor, failedFor))
@@ -133,10 +138,10 @@ func (e *Enricher) fly(ctx context.Context, s Named, q Question, f *flight) {
 // errPanic stands for a panic of a source or of the explainer.
 var errPanic = errors.New("panic")
 
-// before holds an answer against the past, in a turn that takes none from first
-// answers. Where that fails the first answer stands.
-func (e *Enricher) before(ctx context.Context, s Named, q Question, first answer) answer {
-	if first.before == nil {
+// later asks what no page waits for, in a turn that takes none from first
+// answers: what was before, and what single events carry.
+func (e *Enricher) later(ctx context.Context, s Named, q Question, first answer) answer {
+	if first.before == nil && first.sample == nil {
 		return first
 	}
 	select {
@@ -145,11 +150,20 @@ func (e *Enricher) before(ctx context.Context, s Named, q Question, first answer
 	case <-ctx.Done():
 		return first
 	}
+	out := e.exemplars(ctx, s, q, e.before(ctx, s, q, first))
+	e.count(s, out.queries[min(len(first.queries), len(out.queries)):])
+	return out
+}
+
+// before holds an answer against the past. Where that fails the first answer stands.
+func (e *Enricher) before(ctx context.Context, s Named, q Question, first answer) answer {
+	if first.before == nil {
+		return first
+	}
 	a := e.contained(s, q, func() (*Table, error) { return first.before(ctx), nil })
 	if a.err != nil {
 		return first
 	}
-	e.count(s, a.queries[min(len(first.queries), len(a.queries)):])
 	return a
 }
 
@@ -181,6 +195,10 @@ func (e *Enricher) contained(s Named, q Question, ask func() (*Table, error)) (a
 	t, err := ask()
 	if t != nil {
 		a.queries, a.partial, a.cut, a.show, a.course, a.before = t.Queries, t.Partial, t.Cut, t.Query, t.Course, t.Before
+		a.sample, a.gone, a.rows = t.Exemplars, t.LastSeen, t.Rows()
+		for _, c := range t.Cols {
+			a.labels = append(a.labels, c.Name)
+		}
 	}
 	if a.err = err; err == nil {
 		a.finding = e.Explainer.Explain(t)
@@ -194,7 +212,7 @@ func (e *Enricher) contained(s Named, q Question, ask func() (*Table, error)) (a
 func (a *answer) measureImpact(t *Table) {
 	var inside page.Labels
 	for i, trait := range a.finding.Traits {
-		a.finding.Traits[i].Versions = versionsOf(t, trait.Labels)
+		a.finding.Traits[i].Versions = versionsOf(t, trait)
 		if i == 0 {
 			inside = trait.Labels
 		}

@@ -30,11 +30,12 @@ func (t tally) share() float64 {
 	return min(max(t.bad/t.all, 0), 1)
 }
 
-// tallies sums a column by value; code 0, no such label, stays empty.
-func tallies(t *Table, c Column) []tally {
+// tallies sums a column by value, of the rows with some labels; code 0, no such
+// label, stays empty.
+func tallies(t *Table, c Column, among page.Labels) []tally {
 	out := make([]tally, len(c.Dict))
 	for i, code := range c.Codes {
-		if w := t.Weight[i]; code != 0 && w > 0 {
+		if w := t.Weight[i]; code != 0 && w > 0 && (len(among) == 0 || t.matches(i, among)) {
 			out[code].bad += t.Failing[i]
 			out[code].all += w
 		}
@@ -79,7 +80,7 @@ func impactOf(t *Table, inside page.Labels) *page.Impact {
 	}
 	out.Inside = in / out.All
 	if c, ok := t.role(roleDatacentre, false); ok {
-		for code, v := range tallies(t, c) {
+		for code, v := range tallies(t, c, nil) {
 			if v.all > 0 {
 				out.InDC.Total++
 			}
@@ -92,7 +93,7 @@ func impactOf(t *Table, inside page.Labels) *page.Impact {
 		out.Datacentres = out.Datacentres[:min(len(out.Datacentres), maxDatacentres)]
 	}
 	if c, ok := t.role(roleUser, true); ok {
-		for _, v := range tallies(t, c) {
+		for _, v := range tallies(t, c, nil) {
 			if v.all > 0 {
 				out.Users.Total++
 			}
@@ -133,18 +134,30 @@ func (t *Table) matches(row int, ls page.Labels) bool {
 	return found == len(ls)
 }
 
-// versionsOf says how bad each version is where the trait is one, its own
-// first, then the largest; nil where it is none or is the only one.
-func versionsOf(t *Table, trait page.Labels) []page.Share {
-	if t == nil || !t.judged() || len(trait) != 1 {
+// versionsOf says how bad each version is where the trait is one, or has one by
+// another name: its own first, then the largest; nil where it is none or is the
+// only one. Of a conjunction the other labels say among whom.
+func versionsOf(t *Table, trait page.Trait) []page.Share {
+	if t == nil || !t.judged() {
 		return nil
 	}
+	named := trait.Labels.Clone()
+	for _, l := range trait.Also {
+		if len(trait.Labels) == 1 {
+			named[l.Name] = l.Value
+		}
+	}
 	for _, c := range t.Cols {
-		own, ok := trait[c.Name]
+		own, ok := named[c.Name]
 		if !ok || c.Role != roleDeploy {
 			continue
 		}
-		sums := tallies(t, c)
+		among := page.Labels{}
+		if len(trait.Labels) > 1 {
+			among = trait.Labels.Clone()
+			delete(among, c.Name)
+		}
+		sums := tallies(t, c, among)
 		var at []int
 		for code, v := range sums {
 			if v.all > 0 {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -19,7 +20,7 @@ const maxTraits = 3
 
 // merge makes one context of the answers that are there.
 func (e *Enricher) merge(rules []rule, asked []inquiry, rest []string, allowed time.Duration) page.Context {
-	m := merger{e: e, redact: redactor{hides: e.hides, any: len(e.Redact) > 0}, known: map[string]bool{}}
+	m := merger{e: e, redact: redactor{hides: e.hides, any: len(e.Redact) > 0}, known: map[string]bool{}, several: several(rules, rest)}
 	for _, i := range asked {
 		if !i.flight.done() {
 			m.waiting = true
@@ -34,7 +35,7 @@ func (e *Enricher) merge(rules []rule, asked []inquiry, rest []string, allowed t
 	case len(e.Sources) == 0:
 		m.note("no source is configured: what they share is not asked")
 	default:
-		m.note("no expression: the alert's generator URL names none, and no source lists rules")
+		m.note("not asked what they share: the alert links to no query, and no source lists rules")
 	}
 	if len(rest) > 0 {
 		m.note("of %d rules %d were asked about, not: %s", maxRules+len(rest), maxRules, strings.Join(rest, ", "))
@@ -53,6 +54,7 @@ type merger struct {
 	some   *answer
 	known  map[string]bool // notes
 
+	several   bool // the problem has rules of more than one name
 	waiting   bool // somebody has not answered yet
 	unsettled bool // somebody has not looked at the past yet
 }
@@ -96,6 +98,12 @@ func (m *merger) add(i inquiry) {
 	}
 }
 
+// several reports whether rules have more than one name.
+func several(rules []rule, rest []string) bool {
+	return slices.ContainsFunc(rules, func(r rule) bool { return r.name != rules[0].name }) ||
+		slices.ContainsFunc(rest, func(name string) bool { return name != rules[0].name })
+}
+
 // trait adds one trait with its query and link; of two that say the same the
 // more evident one stays.
 func (m *merger) trait(t page.Trait, i inquiry, at time.Time, a answer) {
@@ -109,7 +117,7 @@ func (m *merger) trait(t page.Trait, i inquiry, at time.Time, a answer) {
 		}
 	}
 	if a.course != nil {
-		t.Course = m.course(a.course(m.e.version(visible), visible))
+		t.Course = m.course(a.course(m.version(a, visible), visible))
 	}
 	if m.e.hides(m.e.version(t.Labels)) {
 		t.Versions = nil
@@ -119,16 +127,58 @@ func (m *merger) trait(t page.Trait, i inquiry, at time.Time, a answer) {
 	for j, l := range t.Also {
 		t.Also[j].Value = m.redact.value(l.Name, l.Value)
 	}
-	id := t.Labels.ID()
+	if m.several {
+		t.Rules = []string{t.Alert}
+	}
 	for j, have := range m.out.Traits {
-		if have.Labels.ID() == id {
-			if t.Score > have.Score {
-				m.out.Traits[j] = t
-			}
-			return
+		if !same(t, have) {
+			continue
 		}
+		rules := slices.Concat(have.Rules, t.Rules)
+		if t.Score > have.Score {
+			m.out.Traits[j], rules = t, slices.Concat(t.Rules, have.Rules)
+		}
+		m.out.Traits[j].Rules = distinct(rules)
+		return
 	}
 	m.out.Traits = append(m.out.Traits, t)
+}
+
+// same reports whether two traits name the same, be it by another label for the
+// same members.
+func same(a, b page.Trait) bool {
+	alias := func(x, y page.Trait) bool {
+		for name, v := range x.Labels {
+			return len(x.Labels) == 1 && slices.Contains(y.Also, page.Label{Name: name, Value: v})
+		}
+		return false
+	}
+	return maps.Equal(a.Labels, b.Labels) || (len(a.Labels) == len(b.Labels) && (alias(a, b) || alias(b, a)))
+}
+
+// distinct keeps the first of equals.
+func distinct(names []string) []string {
+	var out []string
+	for _, n := range names {
+		if !slices.Contains(out, n) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// version is the label whose new values are deploys: the trait's, or else one
+// that the members have. Values that are hidden are not asked for.
+func (m *merger) version(a answer, visible page.Labels) string {
+	if own := m.e.version(visible); own != "" {
+		return own
+	}
+	for _, name := range a.labels {
+		if m.e.Roles.Of(name) == roleDeploy && !m.e.hides(name) {
+			return name
+		}
+	}
+	return ""
 }
 
 // course hides values in the questions; such a question is not asked.
@@ -171,10 +221,13 @@ func (m *merger) finish() page.Context {
 	if counted != nil {
 		finding := counted.finding
 		c.Failing, c.Healthy, c.Scope = finding.Failing, finding.Healthy, m.redact.labels(finding.Scope)
-		c.Impact = m.impact(counted.impact)
+		c.Impact, c.Exemplars = m.impact(counted.impact), m.exemplars(counted.events)
+		if c.LastSeen = counted.gone; !c.LastSeen.IsZero() && c.Failing+c.Healthy == 0 {
+			c.Failing = counted.rows // one alone has nothing to be compared with, and is gone all the same
+		}
 	}
 	if c.None && m.none.course != nil {
-		c.Course, c.Source = m.course(m.none.course("", nil)), m.noneOf
+		c.Course, c.Source = m.course(m.none.course(m.version(*m.none, nil), nil)), m.noneOf
 	}
 	if !c.Pending {
 		c.At = m.e.Now()
@@ -201,7 +254,7 @@ func words(source, alert string, err error) string {
 	case errors.Is(err, expr.ErrSyntax):
 		return fmt.Sprintf("%s: its expression cannot be read", alert)
 	case errors.Is(err, ErrNoRule):
-		return fmt.Sprintf("no expression: the generator URL of %s names none, and %s knows no rule that is surely its", alert, source)
+		return fmt.Sprintf("%s: not asked what they share: the alert links to no query, and %s has no rule of its name, or several", alert, source)
 	case passed(err):
 		return source + " did not answer in time"
 	case errors.Is(err, errPanic):

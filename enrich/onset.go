@@ -73,6 +73,12 @@ func (e *Enricher) Since(ctx context.Context, p page.Problem, known []page.Chang
 		to: e.Now().Truncate(time.Second), known: slices.Clone(known),
 	}
 	d.course.Step = Step(course.Window)
+	d.where = p.Group.CommonLabels.Clone()
+	if d.where == nil {
+		d.where = page.Labels{}
+	}
+	maps.Copy(d.where, p.Group.GroupLabels)
+	maps.Copy(d.where, out.Scope)
 	if len(out.Traits) > 0 {
 		d.own = out.Traits[0].Labels[course.By]
 	}
@@ -81,13 +87,7 @@ func (e *Enricher) Since(ctx context.Context, p page.Problem, known []page.Chang
 	if !found {
 		return out, false
 	}
-	where := p.Group.CommonLabels.Clone()
-	if where == nil {
-		where = page.Labels{}
-	}
-	maps.Copy(where, p.Group.GroupLabels)
-	maps.Copy(where, out.Scope)
-	out.Changes, d.onset.After = e.Dater.Follows(d.onset, out, where, d.known)
+	out.Changes, d.onset.After = e.Dater.Follows(d.onset, out, d.where, d.known)
 	out.Onset = &d.onset
 	return out, true
 }
@@ -109,6 +109,7 @@ type dating struct {
 	course   page.Course
 	to       time.Time
 	own      string // the trait's value of the course's By
+	where    page.Labels
 	known    []page.Change
 	queries  []page.Query
 	onset    page.Onset
@@ -131,11 +132,29 @@ func (d *dating) run(ctx context.Context) bool {
 	if d.onset, appeared, ok = d.enricher.Dater.Date(d.course, points, seen, d.own); !ok {
 		return false
 	}
-	for i := range appeared {
-		appeared[i].Source = d.name
-	}
-	d.known = append(d.known, appeared...)
+	d.known = append(d.known, d.ours(appeared)...)
 	return true
+}
+
+// ours says of values that appeared whose data showed them, and whose they are:
+// they were looked for among the members. What none of the members runs any more
+// had no part in it.
+func (d *dating) ours(appeared []page.Change) []page.Change {
+	var out []page.Change
+	for _, c := range appeared {
+		if now, ok := d.where[d.course.By]; ok && now != c.Title && d.own == "" {
+			continue
+		}
+		c.Source, c.Labels = d.name, c.Labels.Clone()
+		for _, name := range []string{"service", "app", "job"} {
+			if v := d.where[name]; v != "" {
+				c.Labels[name] = v
+				break
+			}
+		}
+		out = append(out, c)
+	}
+	return out
 }
 
 // minSeen is the finest step at which labels are looked at: they change rarely.

@@ -35,7 +35,7 @@ func (o *oracle) Date(_ page.Course, points []enrich.Point, seen []enrich.Series
 	if len(points) == 0 {
 		return page.Onset{}, nil, false
 	}
-	return page.Onset{At: points[0].At}, []page.Change{{ID: own, Title: own}}, len(seen) == 1
+	return page.Onset{At: points[0].At}, []page.Change{{ID: own, Title: own, Labels: page.Labels{}}}, len(seen) == 1
 }
 
 func (o *oracle) Follows(_ page.Onset, _ page.Context, where page.Labels, known []page.Change) ([]page.Change, *page.Change) {
@@ -65,7 +65,7 @@ func TestSince(t *testing.T) {
 	require.Equal(t, []string{"course", "seen"}, r.ranges)
 	require.Equal(t, now, c.Onset.At)
 	require.Equal(t, "checkout", c.Onset.After.Title)
-	require.Equal(t, []page.Change{{ID: "reported"}, {ID: "v42", Title: "v42", Source: "main"}}, c.Changes)
+	require.Equal(t, []page.Change{{ID: "reported"}, {ID: "v42", Title: "v42", Source: "main", Labels: page.Labels{"service": "checkout"}}}, c.Changes)
 	require.Len(t, c.Queries, 3)
 	require.Nil(t, p.Context.Onset)
 	require.Len(t, p.Context.Queries, 1, "the argument is left as it was")
@@ -118,6 +118,15 @@ func TestImpactAndVersionsComeFromTheTableAlone(t *testing.T) {
 	}, c.Impact)
 	require.Equal(t, []page.Share{{Value: "v42", Bad: .4}, {Value: "v41", Bad: 1.0 / 800}}, c.Traits[0].Versions)
 	require.Equal(t, "deploy", c.Traits[0].Course.By)
+	also := trait(9, "user", "bob")
+	also.Also = []page.Label{{Name: "deploy", Value: "v42"}}
+	finding.Traits = []page.Trait{also}
+	require.Equal(t, []page.Share{{Value: "v42", Bad: .4}, {Value: "v41", Bad: 1.0 / 800}}, ask().Traits[0].Versions, "a version by another name")
+	finding.Traits = []page.Trait{trait(9, "deploy", "v42", "dc", "a")}
+	require.Equal(t, []page.Share{{Value: "v42", Bad: .4}, {Value: "v41"}}, ask().Traits[0].Versions, "among those in dc a")
+	finding.Traits = []page.Trait{trait(9, "user", "bob", "dc", "a")}
+	require.Nil(t, ask().Traits[0].Versions)
+	finding.Traits = []page.Trait{trait(9, "deploy", "v42")}
 	c = ask("datacentre", "deploy")
 	require.Empty(t, c.Impact.Datacentres)
 	require.Equal(t, 1, c.Impact.InDC.Matched)

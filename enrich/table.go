@@ -2,6 +2,7 @@ package enrich
 
 import (
 	"context"
+	"time"
 
 	"github.com/tocsin/tocsin/page"
 )
@@ -51,9 +52,15 @@ type Table struct {
 	Source  string
 	Alert   string
 
+	LastSeen time.Time // where the failing members are gone: when the last of them was there; zero where it is not known
+
 	// Course asks how bad the members with these labels were over time, and
 	// since when each value of by is there ("": not asked).
 	Course func(by string, labels page.Labels) page.Course
+
+	// Exemplars asks for single events: failing ones of the members with these
+	// labels, and healthy ones; nil where the source keeps none.
+	Exemplars func(ctx context.Context, labels page.Labels) (Exemplars, error)
 }
 
 // Past is what the members of a table did in an earlier window: row for row the

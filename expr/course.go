@@ -18,15 +18,32 @@ type Course struct {
 }
 
 // Course returns the question how bad the members with all of ls were over
-// time. ask is what the members were asked for. It answers with one series, so
-// that a range of it is cheap to send.
-func (a *Alert) Course(ask Ask, ls map[string]string) (Course, error) {
+// time. ask is what the members were asked for, joined the labels that they have
+// by an info metric, carriers whom to look at in place of a join where those are
+// few. It answers with one series, so that a range of it is cheap to send.
+func (a *Alert) Course(ask Ask, joined []Joined, ls map[string]string, carriers ...Only) (Course, error) {
+	if len(carriers) > 0 {
+		ls = maps.Clone(ls)
+		maps.DeleteFunc(ls, func(name, _ string) bool {
+			return slices.ContainsFunc(joined, func(j Joined) bool { return j.Label == name })
+		})
+	}
+	for _, question := range []*string{&ask.Member, &ask.Bad, &ask.All} {
+		if *question == "" {
+			continue
+		}
+		e, err := parser.NewParser(parser.Options{}).ParseExpr(*question)
+		if err != nil {
+			return Course{}, fmt.Errorf("%w: %w", ErrSyntax, err)
+		}
+		for _, o := range carriers {
+			e = narrowed(e, oneOf(o.Label, o.Values))
+		}
+		*question = having(e, joined, ls).String()
+	}
 	e, err := parser.NewParser(parser.Options{}).ParseExpr(a.course(ask))
 	if err != nil {
 		return Course{}, fmt.Errorf("%w: %w", ErrSyntax, err)
-	}
-	for _, name := range slices.Sorted(maps.Keys(ls)) {
-		e = narrowed(e, equal(name, ls[name]))
 	}
 	counts := ask.Bad != "" && ask.All != "" || a.Shape == State
 	return Course{Query: e.String(), Falling: !counts && a.Op.Falling(), Window: reach(e)}, nil

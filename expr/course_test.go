@@ -24,12 +24,48 @@ func TestCourse(t *testing.T) {
 	} {
 		a, err := expr.Parse(text)
 		require.NoError(t, err)
-		got, err := a.Course(a.Ask(expr.Population{}), map[string]string{"deploy": "v42"})
+		got, err := a.Course(a.Ask(expr.Population{}), nil, map[string]string{"deploy": "v42"})
 		require.NoError(t, err)
 		_, err = parser.NewParser(parser.Options{}).ParseExpr(got.Query)
 		require.NoError(t, err)
 		require.Equal(t, want, got, text)
 	}
+}
+
+// A label that an info metric has narrows by a join, in each question.
+func TestCourseOfAJoinedLabel(t *testing.T) {
+	joined := []expr.Joined{{Metric: "api_build_info", Label: "version", On: []string{"job", "instance"}}}
+	for text, want := range map[string]string{
+		`sum(rate(e_total{code="5"}[1m])) / sum(rate(e_total[1m])) > 0.05`: `(sum(sum without (code) (rate(e_total{code="5",dc="a"}[1m])) and on (job, instance) {__name__="api_build_info",version="v42"}) or vector(0)) / sum(sum without (code) (rate(e_total{dc="a"}[1m])) and on (job, instance) {__name__="api_build_info",version="v42"})`,
+		`up == 0`: `avg((up{dc="a"} and on (job, instance) {__name__="api_build_info",version="v42"}) == bool 0)`,
+	} {
+		a, err := expr.Parse(text)
+		require.NoError(t, err)
+		got, err := a.Course(a.Ask(expr.Population{}), joined, map[string]string{"version": "v42", "dc": "a"})
+		require.NoError(t, err)
+		require.Equal(t, want, got.Query)
+	}
+}
+
+// Where its carriers are few they are followed by their own names.
+func TestCourseOfCarriers(t *testing.T) {
+	a, err := expr.Parse(`up == 0`)
+	require.NoError(t, err)
+	joined := []expr.Joined{{Metric: "api_build_info", Label: "version", On: []string{"job", "instance"}}}
+	got, err := a.Course(a.Ask(expr.Population{}), joined, map[string]string{"version": "v42"}, expr.Only{Label: "instance", Values: []string{"a:1", "b.c:1"}})
+	require.NoError(t, err)
+	require.Equal(t, `avg((up{instance=~"a:1|b\\.c:1"}) == bool 0)`, got.Query)
+}
+
+func TestLastSeen(t *testing.T) {
+	a, err := expr.Parse(`absent(up{job="x"} offset 1m)`)
+	require.NoError(t, err)
+	require.Equal(t, `max(max_over_time(timestamp(up{job="x"})[10m:30s]) unless up{job="x"})`, a.LastSeen(expr.Population{}, 10*time.Minute, 30*time.Second))
+}
+
+func TestInfoSeen(t *testing.T) {
+	require.Equal(t, `count by (version) ({__name__="api_build_info",job=~"a\\.b|c",version!=""})`,
+		expr.InfoSeen("api_build_info", "version", []expr.Only{{Label: "job", Values: []string{"a.b", "c"}}}))
 }
 
 func TestSeen(t *testing.T) {

@@ -200,10 +200,13 @@ func (a *Alert) sides(r *rewrite) (bad, all parser.Expr) {
 
 // Show returns PromQL that shows the members which carry all of ls.
 func (a *Alert) Show(p Population, ls map[string]string) string {
-	e := a.member(a.rewrite(p))
-	joined := func(name string) int {
-		return slices.IndexFunc(p.Joined, func(j Joined) bool { return j.Label == name })
-	}
+	return a.eligible(having(a.member(a.rewrite(p)), p.Joined, ls)).String()
+}
+
+// having keeps the members under e that have all of ls, on their own series or
+// by an info metric.
+func having(e parser.Expr, list []Joined, ls map[string]string) parser.Expr {
+	joined := func(name string) int { return slices.IndexFunc(list, func(j Joined) bool { return j.Label == name }) }
 	for _, name := range slices.Sorted(maps.Keys(ls)) {
 		if joined(name) < 0 {
 			e = narrowed(e, equal(name, ls[name]))
@@ -211,14 +214,14 @@ func (a *Alert) Show(p Population, ls map[string]string) string {
 	}
 	for _, name := range slices.Sorted(maps.Keys(ls)) {
 		if at := joined(name); at >= 0 {
-			info := &parser.VectorSelector{LabelMatchers: []*labels.Matcher{equal(model.MetricNameLabel, p.Joined[at].Metric), equal(name, ls[name])}}
+			info := &parser.VectorSelector{LabelMatchers: []*labels.Matcher{equal(model.MetricNameLabel, list[at].Metric), equal(name, ls[name])}}
 			e = &parser.BinaryExpr{
 				Op: parser.LAND, LHS: wrapped(e), RHS: info,
-				VectorMatching: &parser.VectorMatching{Card: parser.CardManyToMany, On: true, MatchingLabels: p.Joined[at].On},
+				VectorMatching: &parser.VectorMatching{Card: parser.CardManyToMany, On: true, MatchingLabels: list[at].On},
 			}
 		}
 	}
-	return a.eligible(e).String()
+	return e
 }
 
 // Keeps reports whether a member with these labels belongs to the population:

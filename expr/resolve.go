@@ -20,14 +20,14 @@ type Recording struct {
 	Interval time.Duration     // between its evaluations; 0 when not known
 }
 
-// Recorded returns the names under text that look like those of recorded
-// series: level:metric:operations, as Prometheus' naming practices have it.
-func Recorded(text string) []string {
+// Metrics returns the names of the metrics that text reads, sorted; nil where it
+// cannot be read.
+func Metrics(text string) []string {
 	e, err := parser.NewParser(parser.Options{}).ParseExpr(text)
 	if err != nil {
 		return nil
 	}
-	return slices.DeleteFunc(metrics(e), func(name string) bool { return !slices.Contains([]rune(name), ':') })
+	return metrics(e)
 }
 
 // Resolve replaces recorded series by the expressions that record them, level

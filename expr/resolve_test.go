@@ -51,8 +51,8 @@ func TestResolve(t *testing.T) {
 		}
 		require.Equal(t, want, got, text)
 	}
-	require.Equal(t, []string{"a:b", "c:d"}, expr.Recorded(`a:b{x="y"} / on (z) rate(c:d[5m]) + e`))
-	require.Empty(t, expr.Recorded(`sum(`))
+	require.Equal(t, []string{"a:b", "c:d", "e"}, expr.Metrics(`a:b{x="y"} / on (z) rate(c:d[5m]) + e`))
+	require.Empty(t, expr.Metrics(`sum(`))
 }
 
 // A level that doubles what it reads ends at the limits, not in our memory.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
@@ -70,6 +71,30 @@ func (a *Alert) source(p Population) parser.Expr {
 		out = narrowed(out, equal(labels.BucketLabel, "+Inf"))
 	}
 	return out
+}
+
+// LastSeen returns a query for the time of the last sample, in Unix seconds, of
+// series behind the members that are there no more: looked for in the time back
+// from now, at every step.
+func (a *Alert) LastSeen(p Population, back, step time.Duration) string {
+	s := a.source(p)
+	when := call("timestamp", s)
+	over := call("max_over_time", &parser.SubqueryExpr{Expr: when, Range: back, Step: step})
+	gone := &parser.BinaryExpr{
+		Op: parser.LUNLESS, LHS: over, RHS: s, VectorMatching: &parser.VectorMatching{Card: parser.CardManyToMany},
+	}
+	return (&parser.AggregateExpr{Op: parser.MAX, Expr: gone}).String()
+}
+
+// InfoSeen returns a query with one series per value of a label of an info
+// metric, for as long as series with it are there.
+func InfoSeen(metric, by string, narrow []Only) string {
+	s := &parser.VectorSelector{LabelMatchers: []*labels.Matcher{equal(model.MetricNameLabel, metric)}}
+	for _, o := range narrow {
+		s.LabelMatchers = append(s.LabelMatchers, oneOf(o.Label, o.Values))
+	}
+	s.LabelMatchers = append(s.LabelMatchers, labels.MustNewMatcher(labels.MatchNotEqual, by, ""))
+	return (&parser.AggregateExpr{Op: parser.COUNT, Grouping: []string{by}, Expr: s}).String()
 }
 
 // Info returns a query for the series of info metrics, their names given as

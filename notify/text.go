@@ -19,6 +19,7 @@ type Text struct {
 	Status   string      // "firing · critical · 12 alerts"
 	Since    string      // "since 2026-03-01 12:03:10 UTC (35 s ago)"
 	Alone    string      // "only the new version: v42 41 %, v41 0.2 %", "" where that is not so
+	Events   string      // "exemplars: 9 of 10 failing carry user=u5 (1 of 12 healthy)", "" where nothing sets them apart
 	Impact   string      // how much is hit: "12 % of events fail · 1 of 3 datacentres (dc1)"
 	Owner    string      // whose it is, as a label or the config says; never a mention
 	Summary  string      //
@@ -43,7 +44,7 @@ const (
 	maxMembers  = 10
 	maxTraits   = 3
 	maxNotes    = 6
-	maxLinks    = 6
+	maxLinks    = 8
 	maxLinkURL  = 2000 // bytes; a longer address is left out, for half an address leads elsewhere
 )
 
@@ -57,6 +58,7 @@ func Compose(m Message, now time.Time) Text {
 		Status:   status(p),
 		Since:    since(p, began, ended, now),
 		Alone:    Clean(page.Context{Traits: p.Traits, Onset: p.Onset}.Alone(), maxLine),
+		Events:   Clean(p.Exemplars.Words(), maxLine),
 		Impact:   Clean(p.Impact.Words(), maxLine),
 		Owner:    Clean(m.Owner.Name, maxValue),
 		Summary:  Clean(p.Summary, maxSummary),

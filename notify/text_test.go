@@ -30,6 +30,7 @@ func TestComposeFiring(t *testing.T) {
 		Status:   "firing · critical · 3 alerts",
 		Since:    "since 2026-03-01 12:03:10 UTC (12 s ago)",
 		Alone:    "only the new version: v42 41 %, v41 0.2 %",
+		Events:   "exemplars: 9 of 10 failing carry user=u5 (1 of 12 healthy)",
 		Impact:   "12 % of events fail · 25 % of events are inside the trait · 1 of 3 datacentres (dc1) · 8 of 120 users",
 		Summary:  "Checkout answers 12 % of requests with 5xx",
 		Details:  "The error ratio of checkout is over 5 %.\nCustomers cannot pay.",

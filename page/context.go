@@ -33,6 +33,8 @@ type Trait struct {
 	Also    []Label `json:"also,omitempty"`  // labels that say the same: "also node=n12"
 	Alert   string  `json:"alert,omitempty"` // alertname of the rule it explains
 
+	Rules []string `json:"rules,omitempty"` // where a problem has several: all that show it, the one its counts are of first
+
 	Course   *Course `json:"course,omitempty"`   // asks when it began
 	Versions []Share `json:"versions,omitempty"` // of a deploy: its own value first, then the others by their size
 	Strength string  `json:"strength,omitempty"` // strong, likely or weak; docs/traits.md says of what
@@ -76,6 +78,10 @@ type Context struct {
 	Source  string   `json:"source,omitempty"`  // whom Course is for
 	Onset   *Onset   `json:"onset,omitempty"`   // comes after the traits
 	Changes []Change `json:"changes,omitempty"` // around the onset, in order of time
+
+	LastSeen time.Time `json:"last_seen,omitzero"` // where the failing are gone: when the last of them was there
+
+	Exemplars *Exemplars `json:"exemplars,omitempty"` // of the leading trait, or of all members where they have nothing in common; come after the traits
 }
 
 // Known reports whether the context answers "what do they share?", be it with "nothing".

@@ -33,6 +33,8 @@ type Page struct {
 	Onset    *Onset    `json:"onset,omitempty"`
 	Changes  []Change  `json:"changes,omitempty"`
 	Impact   *Impact   `json:"impact,omitempty"`
+
+	Exemplars *Exemplars `json:"exemplars,omitempty"`
 }
 
 // Link is a http or https address with a word for it.
@@ -52,6 +54,7 @@ func (p Problem) View() Page {
 		Traits: nonNil(p.Context.Traits), Scope: p.Context.Scope, Queries: p.Context.Queries,
 		Notes: nonNil(p.Context.Notes), Clock: p.Clock, Test: p.Test, Self: p.Self, Pending: p.Context.Pending,
 		Onset: p.Context.Onset, Changes: p.Context.Changes, Impact: p.Context.Impact,
+		Exemplars: p.Context.Exemplars,
 	}
 	if len(firing) == 0 {
 		v.Alerts, v.Resolved = ceased, nil

@@ -36,6 +36,7 @@ func (v Page) Redact(labels ...string) Page {
 		v.Traits[i] = t
 	}
 	v.hideSince(labels, hide)
+	v.Exemplars = v.Exemplars.hidden(labels, hide)
 	v.Scope = hideLabels(v.Scope, labels, hide)
 	v.Title, v.Headline, v.Summary, v.Details = hide(v.Title), hide(v.Headline), hide(v.Summary), hide(v.Details)
 	v.Links, v.Notes, v.Queries = slices.Clone(v.Links), slices.Clone(v.Notes), slices.Clone(v.Queries)
@@ -74,6 +75,11 @@ func (v Page) valuesOf(labels []string) []string {
 	add(v.Scope)
 	for _, c := range v.Changes {
 		add(c.Labels)
+	}
+	if v.Exemplars != nil {
+		for _, c := range v.Exemplars.Carried {
+			add(Labels{c.Label.Name: c.Label.Value})
+		}
 	}
 	slices.SortFunc(out, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
 	return slices.Compact(out)

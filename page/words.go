@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Headline is the first line of every page: what the failing share, in one
@@ -14,7 +15,9 @@ import (
 func Headline(c Context) string {
 	switch {
 	case len(c.Traits) > 0:
-		return sentence(c.Traits[0]) + began(c.Onset)
+		return sentence(c.Traits[0]) + began(c.Onset) + seen(c.LastSeen, " · last seen ")
+	case c.Healthy == 0 && c.Failing > 0 && !c.LastSeen.IsZero():
+		return gone(c.Failing) + seen(c.LastSeen, ", last seen ")
 	case c.None && c.Healthy == 0 && c.Failing > 0:
 		return fmt.Sprintf("nothing in common: all %d members fail", c.Failing) + began(c.Onset)
 	case c.None:
@@ -26,10 +29,33 @@ func Headline(c Context) string {
 	}
 }
 
+func gone(n int) string {
+	if n == 1 {
+		return "the only series is gone"
+	}
+	return fmt.Sprintf("all %d series are gone", n)
+}
+
+func seen(at time.Time, words string) string {
+	if at.IsZero() {
+		return ""
+	}
+	return words + at.UTC().Format("15:04")
+}
+
 func sentence(t Trait) string {
 	s := fmt.Sprintf("%d of %d failing share %s", t.Failing.Matched, t.Failing.Total, t.Labels)
 	if t.Healthy.Total > 0 {
 		s += fmt.Sprintf(" (%s of healthy do)", Percent(t.Healthy.Share()))
+	}
+	switch n := len(t.Rules); n {
+	case 0:
+	case 1: // the others say something else
+		s = short(t.Rules[0]) + ": " + s
+	case 2:
+		s += " · two rules agree"
+	default:
+		s += fmt.Sprintf(" · %d rules agree", n)
 	}
 	return s
 }
@@ -119,6 +145,9 @@ func links(p Problem, alerts []Alert) []Link {
 	}
 	if len(p.Context.Traits) > 0 {
 		add("trait query", p.Context.Traits[0].Link)
+	}
+	for _, l := range p.Context.Exemplars.links() {
+		add(l.Text, l.URL)
 	}
 	if len(alerts) > 0 {
 		add("source", alerts[0].GeneratorURL)

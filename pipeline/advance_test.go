@@ -144,6 +144,8 @@ func TestContextIsTakenBackForBetterOnly(t *testing.T) {
 	v42 := page.Context{Traits: []page.Trait{{Labels: page.Labels{"deploy": "v42"}, Failing: page.Count{Matched: 3, Total: 4}}}}
 	web3 := page.Context{Traits: []page.Trait{{Labels: page.Labels{"host": "web-3"}}}}
 	none := page.Context{None: true}
+	sampled, none2 := v42, none
+	sampled.Exemplars, none2.Exemplars = &page.Exemplars{Failing: 9}, &page.Exemplars{Failing: 9}
 	unknown := page.Context{Notes: []page.Note{{Text: "no answer from main"}}}
 
 	for _, tc := range []struct {
@@ -155,6 +157,9 @@ func TestContextIsTakenBackForBetterOnly(t *testing.T) {
 		{"a trait for nothing in common", none, v42, true},
 		{"another trait", v42, web3, true},
 		{"the same trait again", v42, v42, false},
+		{"what its events carry", v42, sampled, true},
+		{"what the events of nothing in common carry", none, none2, true},
+		{"no events any more", sampled, v42, false},
 		{"nothing in common does not take back a trait", v42, none, false},
 		{"silence does not take back a trait", v42, unknown, false},
 		{"silence does not take back an answer", none, unknown, false},

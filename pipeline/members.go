@@ -112,13 +112,14 @@ func advanceContext(p page.Problem, e page.Event) Step {
 // is taken back for another trait only: a fault that fades looks like "nothing
 // in common", and so does a source that has gone.
 func better(old, now page.Context) bool {
+	sampled := old.Exemplars == nil && now.Exemplars != nil
 	switch {
 	case len(now.Traits) > 0:
-		return !sameTraits(old.Traits, now.Traits) || old.Pending || old.Onset == nil && now.Onset != nil
+		return !sameTraits(old.Traits, now.Traits) || old.Pending || old.Onset == nil && now.Onset != nil || sampled
 	case len(old.Traits) > 0:
 		return false
 	case now.None:
-		return !old.None
+		return !old.None || sampled
 	case old.None:
 		return false
 	default: // neither knows: only the reasons may differ

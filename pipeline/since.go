@@ -111,8 +111,12 @@ func advanceSince(p page.Problem, e page.Event) Step {
 	return s
 }
 
-// keepDate carries the onset over to a context that says the same.
+// keepDate carries the onset, and what single events told, over to a context
+// that says the same.
 func keepDate(old page.Context, now *page.Context) {
+	if now.Exemplars == nil && now.SameCause(old) {
+		now.Exemplars = old.Exemplars
+	}
 	if now.Onset == nil && old.Onset != nil && now.SameCause(old) {
 		now.Onset, now.Changes = old.Onset, old.Changes
 	}

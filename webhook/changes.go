@@ -49,11 +49,14 @@ func (h *Handler) ServeChange(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) change(w http.ResponseWriter, r *http.Request) answer {
-	cluster, ok := h.authenticate(r)
+	cluster, ok := github, true
+	if !h.signed(r) {
+		cluster, ok = h.authenticate(r)
+	}
 	switch {
 	case !ok:
 		h.Log.Warn("change with wrong credentials", "remote", r.RemoteAddr)
-		return answer{code: http.StatusUnauthorized, Status: "denied", Error: "no cluster has these credentials: send a bearer token of its inbound_token_files"}
+		return answer{code: http.StatusUnauthorized, Status: "denied", Error: "no cluster has these credentials: send a bearer token of its inbound_token_files, or from GitHub a body signed with a secret of changes.github_secret_files"}
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", http.MethodPost)
 		return answer{code: http.StatusMethodNotAllowed, Status: "refused", Error: "send changes by POST"}
@@ -68,6 +71,11 @@ func (h *Handler) change(w http.ResponseWriter, r *http.Request) answer {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxChange+1))
 	if err != nil {
 		return answer{code: http.StatusServiceUnavailable, Status: "torn", Error: "the body did not arrive whole: send it again"}
+	}
+	if h.signed(r) {
+		if a, ok := h.vouched(r, body); !ok {
+			return a
+		}
 	}
 	c, err := DecodeChange(body, h.Now())
 	switch {

@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/store"
 )
@@ -39,17 +40,18 @@ const (
 // 503 for all that may pass: Alertmanager sends again what got a 5xx, and
 // nothing that got a 4xx.
 type Handler struct {
-	Clusters  []Cluster
-	Users     []string // whose passwords the listener checks (WebUsers); no other user name is believed
-	Anonymous string   // cluster of requests without credentials; "": they are refused
-	Limits    Limits
-	Door      *Door
-	Log       *slog.Logger
-	Now       func() time.Time
-	Tracer    trace.Tracer // nil: no traces
-	Vigil     *Vigil       // nil: the door never fails open
-	Teller    Teller       // tells past the store, when Vigil says so
-	Metrics   *Metrics
+	Clusters      []Cluster
+	Users         []string        // whose passwords the listener checks (WebUsers); no other user name is believed
+	GitHubSecrets []config.Secret // whose signature lets changes in that GitHub sends
+	Anonymous     string          // cluster of requests without credentials; "": they are refused
+	Limits        Limits
+	Door          *Door
+	Log           *slog.Logger
+	Now           func() time.Time
+	Tracer        trace.Tracer // nil: no traces
+	Vigil         *Vigil       // nil: the door never fails open
+	Teller        Teller       // tells past the store, when Vigil says so
+	Metrics       *Metrics
 
 	inFlight atomic.Int64
 	ration   ration

@@ -206,7 +206,8 @@ func setSource(ts *testscript.TestScript, _ bool, args []string) {
 		fault := enrichtest.Fault{Errors: func(ls labels.Labels) bool {
 			return word == "everything" || labelled && ls.Get(name) == value
 		}}
-		f.Set(enrichtest.Fleet{Now: time.Now(), Since: 50 * time.Second, Seed: 7, Fault: fault}.Series()...)
+		fault.Slow = fault.Errors
+		f.Set(enrichtest.Fleet{Now: time.Now(), Since: 50 * time.Second, Seed: 7, Fault: fault, Traced: true}.Series()...)
 	}
 }
 

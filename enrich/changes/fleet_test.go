@@ -21,7 +21,7 @@ import (
 func dated(t *testing.T, expr string, f enrichtest.Fleet) page.Context {
 	t.Helper()
 	fake := enrichtest.New(t, f.Series()...)
-	roles := enrich.Roles{"deploy": {"deploy"}, "host": {"host"}, "datacentre": {"dc"}, "user": {"user"}}
+	roles := enrich.Roles{"deploy": {"deploy", "version"}, "host": {"host"}, "datacentre": {"dc"}, "user": {"user"}}
 	cfg := thanos.Kind().Config().(*thanos.Config)
 	cfg.HTTP = fake.URL
 	clock := func() time.Time { return f.Now }

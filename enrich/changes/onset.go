@@ -32,7 +32,7 @@ const (
 func (Dater) Date(c page.Course, course []enrich.Point, seen []enrich.Series, own string) (page.Onset, []page.Change, bool) {
 	appeared, first := appearances(c, seen, own)
 	s := newSeries(c, course)
-	if !first.IsZero() {
+	if before := first.Add(-minBefore * c.Step); !first.IsZero() && (len(s.t) == 0 || s.start.After(before)) {
 		// The trait itself is as young as its first series. Unless it was well
 		// for longer than its rates look back, it is bad since it is there.
 		o, ok := s.onset()

@@ -65,6 +65,7 @@ func New(t testing.TB, series ...Series) *Fake {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/api/v1/query", f.query)
 	mux.HandleFunc("/api/v1/query_range", f.queryRange)
+	mux.HandleFunc("/api/v1/query_exemplars", f.queryExemplars)
 	mux.HandleFunc("/api/v1/rules", f.listRules)
 	web := httptest.NewServer(mux)
 	f.URL = web.URL
@@ -177,8 +178,9 @@ func (f *Fake) pause(ctx context.Context, how Trouble) bool {
 
 // Series is one time series.
 type Series struct {
-	Labels  labels.Labels
-	Samples []Sample
+	Labels    labels.Labels
+	Samples   []Sample
+	Exemplars []Exemplar
 }
 
 // Sample is one value, or one native histogram, at one time.

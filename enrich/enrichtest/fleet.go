@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -12,7 +13,7 @@ import (
 // Fault says which requests and targets a fault hits; nil hits none.
 type Fault struct {
 	Errors func(labels.Labels) bool // of a request's labels: 40 % fail
-	Slow   func(labels.Labels) bool // of a request's labels: they take ten times as long
+	Slow   func(labels.Labels) bool // of a request's labels, those of its user among them: they take ten times as long
 	Down   func(labels.Labels) bool // of a target's labels: it cannot be scraped
 	Busy   func(labels.Labels) bool // of a request's labels: fifty times as many
 	Full   func(labels.Labels) bool // of a target's labels: queues and disks are, work stands still, it restarts
@@ -28,12 +29,20 @@ type Fleet struct {
 	Since time.Duration // for how long the fault has been there
 	Seed  uint64
 	Fault Fault
+
+	// Rollout brings a version that info metrics alone know; nil for none, and
+	// then the series have a label deploy.
+	Rollout *Rollout
+
+	// Traced keeps exemplars of the durations, with the user that no series has.
+	Traced bool
 }
 
 // The fleet's clock.
 const (
 	Scrape = 5 * time.Second
 	Span   = 6 * time.Minute
+	users  = 8
 )
 
 // Series scrapes the fleet.
@@ -42,12 +51,15 @@ func (f Fleet) Series() []Series {
 	var out []Series
 	for _, target := range f.targets() {
 		out = append(out, f.up(target))
-		for u := range 8 {
+		for u := range users {
 			rate := 1 + 6*r.Float64() // requests per second
 			request := append(append([]string{}, target...), "user", fmt.Sprintf("u%d", u))
 			out = append(out, f.requests(r, request, rate)...)
 		}
 		out = append(out, f.durations(r, target)...)
+		if f.Rollout != nil {
+			out = append(out, f.built(target)...)
+		}
 	}
 	return out
 }
@@ -61,11 +73,15 @@ func (f Fleet) targets() [][]string {
 			if (h*2+k)%5 == 0 {
 				deploy = "v42"
 			}
-			out = append(out, []string{
+			target := []string{
 				"job", "api", "service", "checkout", "cluster", "dc1-prod",
 				"dc", fmt.Sprintf("dc%d", h%3), "host", fmt.Sprintf("h%d", h),
-				"instance", fmt.Sprintf("h%d:%d", h, 8080+k), "deploy", deploy,
-			})
+				"instance", fmt.Sprintf("h%d:%d", h, 8080+k),
+			}
+			if f.Rollout == nil {
+				target = append(target, "deploy", deploy)
+			}
+			out = append(out, target)
 		}
 	}
 	return out
@@ -137,12 +153,16 @@ func (f Fleet) durations(r *rand.Rand, target []string) []Series {
 	sum := Series{Labels: named(target, "__name__", "http_request_duration_seconds_sum")}
 	all := Series{Labels: named(target, "__name__", "http_request_duration_seconds_count")}
 	total := 0.0
+	if f.Traced {
+		f.traced(target, edges, out)
+	}
 	for _, at := range f.scrapes() {
-		middle := .06
-		if f.hit(f.Fault.Slow, target, at) {
-			middle = .6
-		}
-		for range int(poisson(r, 60)) {
+		slow := f.slow(target, at)
+		for n := range int(poisson(r, 60)) {
+			middle := .06
+			if slow[n%len(slow)] {
+				middle = .6
+			}
 			took := middle * math.Exp(.6*r.NormFloat64())
 			total += took
 			for i, e := range edges {
@@ -158,6 +178,14 @@ func (f Fleet) durations(r *rand.Rand, target []string) []Series {
 		all.Samples = append(all.Samples, Sample{At: at, Value: counts[len(edges)-1]})
 	}
 	return append(out, sum, all)
+}
+
+// slow says of each user whether their requests to a target are.
+func (f Fleet) slow(target []string, at time.Time) (out [users]bool) {
+	for u := range out {
+		out[u] = f.hit(f.Fault.Slow, append(slices.Clone(target), "user", fmt.Sprintf("u%d", u)), at)
+	}
+	return out
 }
 
 func poisson(r *rand.Rand, mean float64) float64 {

@@ -5,10 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/prometheus/promql"
+	"github.com/thanos-io/thanos/pkg/api/query/querypb"
+	"github.com/thanos-io/thanos/pkg/store/storepb/prompb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // maxPoints is how many points of one series Prometheus evaluates.
@@ -51,7 +56,7 @@ func (f *Fake) queryRange(w http.ResponseWriter, r *http.Request) {
 		} `json:"data"`
 		Warnings []string `json:"warnings,omitempty"`
 	}
-	answer.Status, answer.Data.ResultType, answer.Data.Result = "success", "matrix", m
+	answer.Status, answer.Data.ResultType, answer.Data.Result = "success", "matrix", matrixJSON(m)
 	if how.Warning != "" {
 		answer.Warnings = []string{how.Warning}
 	}
@@ -59,7 +64,7 @@ func (f *Fake) queryRange(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(answer) // the client may be gone
 }
 
-func (f *Fake) evaluateRange(ctx context.Context, query string, span [3]float64) ([]map[string]any, error) {
+func (f *Fake) evaluateRange(ctx context.Context, query string, span [3]float64) (promql.Matrix, error) {
 	f.mu.Lock()
 	s := storageOf(f.series)
 	f.mu.Unlock()
@@ -73,6 +78,14 @@ func (f *Fake) evaluateRange(ctx context.Context, query string, span [3]float64)
 	if err != nil {
 		return nil, err
 	}
+	out := make(promql.Matrix, len(m))
+	for i, one := range m { // the engine takes its own back
+		out[i] = promql.Series{Metric: one.Metric, Floats: slices.Clone(one.Floats)}
+	}
+	return out, nil
+}
+
+func matrixJSON(m promql.Matrix) []map[string]any {
 	out := []map[string]any{}
 	for _, one := range m {
 		var values [][2]any
@@ -81,7 +94,46 @@ func (f *Fake) evaluateRange(ctx context.Context, query string, span [3]float64)
 		}
 		out = append(out, map[string]any{"metric": one.Metric.Map(), "values": values})
 	}
-	return out, nil
+	return out
+}
+
+// QueryRange answers as Thanos does.
+func (s *queryServer) QueryRange(r *querypb.QueryRangeRequest, stream querypb.Query_QueryRangeServer) error {
+	how := s.f.take(r.Query, map[string][]string{
+		"dedup": {strconv.FormatBool(r.EnableDedup)}, "partial_response": {strconv.FormatBool(r.EnablePartialResponse)},
+		"replicaLabels[]": r.ReplicaLabels,
+	})
+	switch {
+	case !s.f.pause(stream.Context(), how):
+		return status.Error(codes.Canceled, "gone")
+	case how.Status != 0:
+		return status.Error(codes.Internal, `user="u7" is to blame`)
+	case r.IntervalSeconds <= 0 || (r.EndTimeSeconds-r.StartTimeSeconds)/r.IntervalSeconds > maxPoints:
+		return status.Error(codes.InvalidArgument, "range")
+	}
+	m, err := s.f.evaluateRange(stream.Context(), r.Query, [3]float64{float64(r.StartTimeSeconds), float64(r.EndTimeSeconds), float64(r.IntervalSeconds)})
+	if err != nil {
+		if r.EnablePartialResponse {
+			return stream.Send(querypb.NewQueryRangeWarningsResponse(err))
+		}
+		return status.Error(codes.Aborted, err.Error())
+	}
+	if how.Warning != "" {
+		if err := stream.Send(querypb.NewQueryRangeWarningsResponse(errors.New(how.Warning))); err != nil {
+			return err
+		}
+	}
+	for _, one := range m {
+		series := timeSeries(one.Metric, 0)
+		series.Samples = nil
+		for _, p := range one.Floats {
+			series.Samples = append(series.Samples, prompb.Sample{Timestamp: p.T, Value: p.F})
+		}
+		if err := stream.Send(querypb.NewQueryRangeResponse(series)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func formatted(p promql.FPoint) any {

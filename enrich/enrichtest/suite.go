@@ -41,6 +41,7 @@ func Run(t *testing.T, newSource func(t *testing.T, f *Fake) enrich.Source) {
 	t.Run("trouble", func(t *testing.T) { trouble(t, newSource) })
 	t.Run("limits", func(t *testing.T) { limits(t, newSource) })
 	t.Run("deadline", func(t *testing.T) { deadline(t, newSource) })
+	t.Run("ranges", func(t *testing.T) { ranges(t, newSource) })
 	t.Run("asks little", func(t *testing.T) { asksLittle(t, newSource) })
 }
 

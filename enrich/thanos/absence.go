@@ -32,10 +32,25 @@ func (c *inquiry) vanished(ctx context.Context) ([]member, error) {
 		}
 		gone := 0
 		if rows, gone = compared(c.distinct(then[i].rows), left); gone > 0 {
+			c.lastSeen = c.last(ctx, ago[i])
 			break
 		}
 	}
 	return rows, nil
+}
+
+// last asks when the last of those who are gone was there, to a minute within
+// the hour. Zero where it is not to be had.
+func (c *inquiry) last(ctx context.Context, back time.Duration) time.Time {
+	a, err := c.query(ctx, c.alert.LastSeen(c.who, back, min(max(30*time.Second, back/60), 5*time.Minute)))
+	if err != nil || len(a.rows) != 1 {
+		return time.Time{}
+	}
+	at := time.UnixMilli(int64(1000 * a.rows[0].all))
+	if at.After(c.at) || at.Before(c.at.Add(-back-time.Hour)) { // the server's own notion of it
+		return time.Time{}
+	}
+	return at
 }
 
 // lacking asks which of the members lack what they should have.

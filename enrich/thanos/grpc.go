@@ -67,22 +67,63 @@ func (s *stream) Query(ctx context.Context, text string, at time.Time, limits pr
 	if deadline, ok := ctx.Deadline(); ok {
 		req.TimeoutSeconds = int64(time.Until(deadline).Seconds()) + 1
 	}
-	r := &reader{limits: limits, each: each, strings: map[string]string{}}
+	r := &reader{limits: limits, strings: map[string]string{}, each: func(ls []page.Label, samples []prompb.Sample) {
+		each(ls, samples[len(samples)-1].Value)
+	}}
 	answers, err := s.api.Query(ctx, req)
 	if err != nil {
-		return r.out, refused(ctx, err)
+		return r.out, refused(ctx, "query", err)
 	}
+	return r.out, r.read(ctx, "query", func() (answered, error) { return answers.Recv() })
+}
+
+// Range evaluates a query over a span of time, as prometheus.Client does.
+func (s *stream) Range(ctx context.Context, text string, from, to time.Time, step time.Duration, limits prometheus.Limits, each func([]page.Label, []prometheus.Point)) (prometheus.Answer, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop() // ends a stream that is left early
+	req := &querypb.QueryRangeRequest{
+		Query: text, StartTimeSeconds: from.Unix(), EndTimeSeconds: to.Unix(), IntervalSeconds: max(1, int64(step.Seconds())), ResponseBatchSize: batch,
+		EnableDedup: true, ReplicaLabels: s.cfg.ReplicaLabels, EnablePartialResponse: s.cfg.PartialResponse,
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		req.TimeoutSeconds = int64(time.Until(deadline).Seconds()) + 1
+	}
+	var points []prometheus.Point
+	r := &reader{limits: limits, strings: map[string]string{}, each: func(ls []page.Label, samples []prompb.Sample) {
+		points = points[:0]
+		for _, p := range samples {
+			points = append(points, prometheus.Point{At: time.UnixMilli(p.Timestamp), Value: p.Value})
+		}
+		each(ls, points)
+	}}
+	answers, err := s.api.QueryRange(ctx, req)
+	if err != nil {
+		return r.out, refused(ctx, "query_range", err)
+	}
+	return r.out, r.read(ctx, "query_range", func() (answered, error) { return answers.Recv() })
+}
+
+// answered is one message of either kind of answer.
+type answered interface {
+	Size() int
+	GetWarnings() string
+	GetTimeseries() *prompb.TimeSeries
+	GetTimeseriesBatch() *querypb.TimeSeriesBatch
+}
+
+// read takes in messages until the last one, or a limit.
+func (r *reader) read(ctx context.Context, op string, next func() (answered, error)) error {
 	for {
-		res, err := answers.Recv()
+		res, err := next()
 		switch {
 		case errors.Is(err, io.EOF):
-			return r.out, r.verdict()
+			return r.verdict(op)
 		case err != nil:
-			return r.out, refused(ctx, err)
+			return refused(ctx, op, err)
 		}
 		r.take(res)
 		if r.out.Cut {
-			return r.out, nil
+			return nil
 		}
 	}
 }
@@ -90,14 +131,14 @@ func (s *stream) Query(ctx context.Context, text string, at time.Time, limits pr
 // reader gathers the messages of one answer.
 type reader struct {
 	limits prometheus.Limits
-	each   func([]page.Label, float64)
+	each   func([]page.Label, []prompb.Sample)
 	out    prometheus.Answer
 	labels []page.Label
 
 	strings map[string]string
 }
 
-func (r *reader) take(res *querypb.QueryResponse) {
+func (r *reader) take(res answered) {
 	r.out.Bytes += int64(res.Size())
 	if r.out.Bytes > r.limits.Bytes {
 		r.out.Cut = true
@@ -130,7 +171,7 @@ func (r *reader) series(s *prompb.TimeSeries) {
 		r.labels = append(r.labels, page.Label{Name: r.own(s.Labels[i].Name), Value: r.own(s.Labels[i].Value)})
 	}
 	slices.SortFunc(r.labels, func(a, b page.Label) int { return strings.Compare(a.Name, b.Name) })
-	r.each(r.labels, s.Samples[len(s.Samples)-1].Value)
+	r.each(r.labels, s.Samples)
 }
 
 // own returns a copy of a label's string, the same one for all series: a ZLabel
@@ -146,21 +187,21 @@ func (r *reader) own(s string) string {
 
 // verdict tells an answer without series from a refusal: under partial response
 // Thanos sends the error of a query as a warning, and nothing else.
-func (r *reader) verdict() error {
+func (r *reader) verdict(op string) error {
 	if r.out.Series > 0 || len(r.out.Warnings) == 0 {
 		return nil
 	}
-	return &remote.Error{Op: "query", Class: remote.Unknown, Reason: "only a warning came"}
+	return &remote.Error{Op: op, Class: remote.Unknown, Reason: "only a warning came"}
 }
 
 // refused keeps the code of a gRPC error; its text may quote label values.
-func refused(ctx context.Context, err error) error {
+func refused(ctx context.Context, op string, err error) error {
 	if ctx.Err() != nil {
-		return &remote.Error{Op: "query", Class: remote.Unknown, Err: ctx.Err()}
+		return &remote.Error{Op: op, Class: remote.Unknown, Err: ctx.Err()}
 	}
 	code := status.Code(err)
 	if code == codes.DeadlineExceeded { // the server saw our deadline before we did
-		return &remote.Error{Op: "query", Class: remote.Unknown, Err: context.DeadlineExceeded}
+		return &remote.Error{Op: op, Class: remote.Unknown, Err: context.DeadlineExceeded}
 	}
 	class := remote.Unknown
 	switch code {
@@ -172,5 +213,5 @@ func refused(ctx context.Context, err error) error {
 		class = remote.Content
 	default:
 	}
-	return &remote.Error{Op: "query", Class: class, Reason: code.String()}
+	return &remote.Error{Op: op, Class: class, Reason: code.String()}
 }

@@ -84,6 +84,63 @@ func TestInfoMetrics(t *testing.T) {
 	}
 }
 
+// A rule is planned once: how many members it has, and which info metrics say
+// more about them. A further page of it asks only for what there is to know,
+// until the plan is old, or a thousand others were made.
+func TestPlannedOnce(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	var list []enrichtest.Series
+	for i := range 4 {
+		list = append(list,
+			enrichtest.Gauge(now, float64(i), "__name__", "queue_length", "job", "api", "instance", fmt.Sprint(i), "namespace", "shop", "pod", fmt.Sprint("p", i)),
+			enrichtest.Gauge(now, 1, "__name__", "api_build_info", "job", "api", "instance", fmt.Sprint(i), "version", fmt.Sprint("v", i/2)),
+		)
+	}
+	f := enrichtest.New(t, list...)
+	clock := now
+	cfg, ok := thanos.Kind().Config().(*thanos.Config)
+	require.True(t, ok)
+	cfg.HTTP = f.URL
+	s, err := thanos.Kind().New(cfg, enrich.Deps{
+		Name: "main", Transport: http.DefaultTransport, Now: func() time.Time { return clock }, Roles: enrich.Roles{"deploy": {"version"}},
+	})
+	require.NoError(t, err)
+	before := 0
+	asked := func(rule string, ls page.Labels) (plans, joins int) {
+		_, err := s.Table(t.Context(), enrich.Question{Alert: "A", Expr: rule, At: now, Labels: ls})
+		require.NoError(t, err)
+		all := f.Asked()
+		for _, text := range all[before:] {
+			switch {
+			case strings.HasPrefix(text, "count("), strings.Contains(text, "kube_pod"): // how many, and what says nothing
+				plans++
+			case strings.Contains(text, "_info"):
+				joins++
+			}
+		}
+		before = len(all)
+		return plans, joins
+	}
+	const rule = `queue_length > 2`
+	plans, joins := asked(rule, nil)
+	require.Positive(t, plans)
+	require.LessOrEqual(t, plans, 2)
+	require.Equal(t, 1, joins)
+	for range 3 {
+		plans, joins = asked(rule, page.Labels{"alertname": "A", "instance": "3"})
+		require.Zero(t, plans, "another page of the rule")
+		require.Equal(t, 1, joins)
+	}
+	clock = clock.Add(11 * time.Minute)
+	plans, _ = asked(rule, nil)
+	require.Positive(t, plans, "the plan is old")
+	for i := range 1001 {
+		asked(fmt.Sprintf(`queue_length{job!="%d"} > 2`, i), nil)
+	}
+	plans, _ = asked(rule, nil)
+	require.Positive(t, plans, "a thousand others were planned")
+}
+
 // What says nothing about a rule's members is not asked again.
 func TestInfoPlan(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)

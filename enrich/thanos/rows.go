@@ -121,16 +121,16 @@ func key(ls []page.Label) string {
 // table encodes rows as columns.
 func (c *inquiry) table(rows []member) *enrich.Table {
 	rows = c.kept(rows)
+	c.rows = rows
 	who := c.who
-	for _, g := range c.gains {
-		who.Joined = append(who.Joined, g.Joined)
-	}
+	who.Joined = c.joined()
 	t := &enrich.Table{
 		Partial: c.partial, Cut: c.cut, Notes: c.notes, Queries: c.queries, Source: c.source.name,
 		Failing: make([]float64, len(rows)), Weight: make([]float64, len(rows)),
 		Value: make([]float64, len(rows)), Bad: make([]bool, len(rows)),
-		Query:  func(ls page.Labels) string { return c.alert.Show(who, ls) },
-		Course: c.course,
+		Query:    func(ls page.Labels) string { return c.alert.Show(who, ls) },
+		LastSeen: c.lastSeen,
+		Course:   c.course, Exemplars: c.exemplars(),
 	}
 	c.measure(t, rows)
 	c.columns(t, rows)

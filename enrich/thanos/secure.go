@@ -19,7 +19,7 @@ func (t *TLS) load() (*tls.Config, error) {
 	}
 	out := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName, InsecureSkipVerify: t.InsecureSkipVerify}
 	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile)
+		pem, err := os.ReadFile(string(t.CAFile))
 		if err != nil {
 			return nil, err
 		}
@@ -29,7 +29,7 @@ func (t *TLS) load() (*tls.Config, error) {
 		}
 	}
 	if t.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		pair, err := tls.LoadX509KeyPair(string(t.CertFile), string(t.KeyFile))
 		if err != nil {
 			return nil, err
 		}

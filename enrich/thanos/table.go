@@ -92,14 +92,16 @@ type inquiry struct {
 	answer *enrich.Table
 	err    error
 
-	mu      sync.Mutex
-	queries []page.Query
-	partial bool
-	cut     bool
-	seen    []string // labels of what was read
-	gains   []gained
-	patched bool // rows of more than one question stand side by side
-	notes   []string
+	mu       sync.Mutex
+	queries  []page.Query
+	partial  bool
+	cut      bool
+	seen     []string // labels of what was read
+	gains    []gained
+	rows     []member  // of the table
+	lastSeen time.Time // of those who are gone
+	patched  bool      // rows of more than one question stand side by side
+	notes    []string
 }
 
 // member is one row to be. Of an additive rule bad is its part of the sum, all
@@ -308,7 +310,7 @@ func (s *Source) Key(q enrich.Question) string {
 		return q.Expr
 	}
 	own := []string{q.Expr}
-	if len(expr.Recorded(q.Expr)) > 0 { // what is behind them may be narrowed by any label
+	if s.rules.about(q.Expr) { // what is behind them may be narrowed by any label
 		own = append(own, q.Labels.ID(), q.Group.ID())
 	}
 	for _, arm := range append([]*expr.Alert{alert}, alert.Or...) {

@@ -7,9 +7,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tocsin/tocsin/config"
@@ -39,11 +41,11 @@ type Config struct {
 
 // TLS of the connections to a source.
 type TLS struct {
-	CAFile             string `yaml:"ca_file,omitempty" doc:"PEM file of the authorities to trust; default: the system's"`
-	CertFile           string `yaml:"cert_file,omitempty" doc:"PEM file of the client certificate"`
-	KeyFile            string `yaml:"key_file,omitempty" doc:"PEM file of the client certificate's key"`
-	ServerName         string `yaml:"server_name,omitempty" doc:"name that the server's certificate must carry; default: the host"`
-	InsecureSkipVerify bool   `yaml:"insecure_skip_verify,omitempty" doc:"trust any certificate"`
+	CAFile             config.SecretFile `yaml:"ca_file,omitempty" doc:"PEM file of the authorities to trust; default: the system's"`
+	CertFile           config.SecretFile `yaml:"cert_file,omitempty" doc:"PEM file of the client certificate"`
+	KeyFile            config.SecretFile `yaml:"key_file,omitempty" doc:"PEM file of the client certificate's key"`
+	ServerName         string            `yaml:"server_name,omitempty" doc:"name that the server's certificate must carry; default: the host"`
+	InsecureSkipVerify bool              `yaml:"insecure_skip_verify,omitempty" doc:"trust any certificate"`
 }
 
 // Basic is HTTP basic authentication.
@@ -70,6 +72,9 @@ func (c *Config) Validate() error {
 	bad := func(field, format string, args ...any) { errs = append(errs, config.Bad(field, format, args...)) }
 	if c.GRPC == "" && c.HTTP == "" {
 		bad("http", "is missing, and so is grpc: write one of them")
+	}
+	if err := validGRPC(c.GRPC); err != nil {
+		errs = append(errs, err)
 	}
 	for field, u := range map[string]string{"http": c.HTTP, "external_url": c.ExternalURL} {
 		if _, ok := page.WebURL(u); u != "" && !ok {
@@ -108,6 +113,23 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// validGRPC refuses what is no host and port: gRPC would only find out with the
+// first question.
+func validGRPC(target string) error {
+	if target == "" {
+		return nil
+	}
+	if scheme, rest, ok := strings.Cut(target, "://"); ok && scheme != "dns" {
+		host, _, _ := strings.Cut(rest, "/")
+		return config.Bad("grpc", "is host:port, without %s://: write %s, and tls: {} beside it where the server has TLS; an address of HTTP goes into http", scheme, host)
+	}
+	host, port, err := net.SplitHostPort(strings.TrimPrefix(target, "dns:///"))
+	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || host == "" || bad != nil || n == 0 {
+		return config.Bad("grpc", "%q is not host:port: write it as thanos-query:10901", target)
+	}
+	return nil
+}
+
 // Source asks one server.
 type Source struct {
 	name  string
@@ -119,6 +141,7 @@ type Source struct {
 	rules *recordings
 	sizes sizes
 	plans plans
+	mute  silence      // of exemplars
 	link  *url.URL     // nil where nothing is
 	close func() error // nil where nothing is held open
 }
@@ -131,11 +154,13 @@ var (
 	_ enrich.Keyer   = (*Source)(nil)
 )
 
-// transport evaluates instant queries.
+// transport evaluates queries, at one time and over a span of time.
 type transport interface {
 	// Query calls each with every sample; the labels are sorted and reused. An
 	// error comes with what was read before it.
 	Query(ctx context.Context, text string, at time.Time, limits prometheus.Limits, each func([]page.Label, float64)) (prometheus.Answer, error)
+	// Range does the same with every series and its points.
+	Range(ctx context.Context, text string, from, to time.Time, step time.Duration, limits prometheus.Limits, each func([]page.Label, []prometheus.Point)) (prometheus.Answer, error)
 }
 
 func open(section any, d enrich.Deps) (enrich.Source, error) {

@@ -83,7 +83,7 @@ func TestWaysAgree(t *testing.T) {
 			for i := range table.Queries {
 				table.Queries[i].Took, table.Queries[i].Bytes = 0, 0
 			}
-			table.Query, table.Before, table.Course = nil, nil, nil
+			table.Query, table.Before, table.Course, table.Exemplars = nil, nil, nil, nil
 			got = append(got, table)
 		}
 		require.Equal(t, got[0], got[1], text)
@@ -330,7 +330,7 @@ func TestCredentials(t *testing.T) {
 			c.Basic = &thanos.Basic{Username: "u", PasswordFile: config.SecretFile(password)}
 		},
 	} {
-		s := open(t, func(c *thanos.Config) { c.HTTP, c.TLS = server.URL, &thanos.TLS{CAFile: ca}; set(c) })
+		s := open(t, func(c *thanos.Config) { c.HTTP, c.TLS = server.URL, &thanos.TLS{CAFile: config.SecretFile(ca)}; set(c) })
 		require.NoError(t, s.(enrich.Checker).Check(t.Context()))
 	}
 	require.Equal(t, []string{"Bearer t0ken", "Basic dTpwYXNz"}, seen)

@@ -24,7 +24,7 @@ func Cases() map[string]page.Page {
 
 	unknown := Page()
 	unknown.Traits, unknown.Pending = []page.Trait{}, true
-	unknown.Impact, unknown.Onset = nil, nil
+	unknown.Impact, unknown.Onset, unknown.Exemplars = nil, nil, nil
 	unknown.Headline = page.Headline(page.Context{Pending: true})
 	unknown.Clock.Enriched = time.Time{}
 	unknown.Notes = []page.Note{{Room: "enrich", Text: "no answer from main within 5s: the context follows as an edit"}}
@@ -34,6 +34,7 @@ func Cases() map[string]page.Page {
 	partial.Links = []page.Link{
 		{Text: "runbook", URL: "https://wiki.example.org/runbooks/checkout"},
 		{Text: "dashboard", URL: "https://grafana.example.org/d/checkout?var-cluster=eu"},
+		{Text: "Jaeger 4bf92f35", URL: "https://jaeger.example.org/trace/4bf92f3577b34da6"},
 	}
 
 	test := Page()

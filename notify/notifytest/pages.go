@@ -36,6 +36,17 @@ func Page() page.Page {
 			Unit: page.Events, Bad: 120, All: 1000, Inside: .25,
 			Datacentres: []string{"dc1"}, InDC: page.Count{Matched: 1, Total: 3}, Users: page.Count{Matched: 8, Total: 120},
 		},
+		Exemplars: &page.Exemplars{
+			Failing: 10, Healthy: 12,
+			Carried: []page.Carried{{
+				Label: page.Label{Name: "user", Value: "u5"}, Role: "user",
+				Failing: page.Count{Matched: 9, Total: 10}, Healthy: page.Count{Matched: 1, Total: 12},
+			}},
+			Traces: []page.Trace{{
+				ID: "4bf92f3577b34da6", At: began, Value: 2.4,
+				Links: []page.Link{{Text: "Jaeger 4bf92f35", URL: "https://jaeger.example.org/trace/4bf92f3577b34da6"}},
+			}},
+		},
 		Clock: page.Clock{
 			Started: began, Received: began.Add(400 * time.Millisecond), Durable: began.Add(410 * time.Millisecond),
 			Enriched: began.Add(1900 * time.Millisecond), Decided: began.Add(1910 * time.Millisecond),
@@ -104,6 +115,10 @@ func Infect(p page.Page, text string) page.Page {
 	p.Traits[0].Versions = []page.Share{{Value: text, Bad: .5}, {Value: text}}
 	p.Onset = &page.Onset{After: &page.Change{Kind: text, Title: text, Labels: page.Labels{"service": text, "dc": text}, Link: text}}
 	p.Impact = &page.Impact{Unit: page.Events, Bad: 1, All: 2, Datacentres: []string{text}, InDC: page.Count{Matched: 1, Total: 2}}
+	p.Exemplars = &page.Exemplars{
+		Carried: []page.Carried{{Label: page.Label{Name: text, Value: text}}},
+		Traces:  []page.Trace{{ID: text, Links: []page.Link{{Text: text, URL: text}}}},
+	}
 	p.Links = []page.Link{{Text: text, URL: text}, {Text: "runbook", URL: "javascript:alert(1)"}, {Text: "x", URL: "https://user:pw@evil.example/"}}
 	if strings.Contains(text, "://evil") {
 		p.Links = nil // that one is an address, and would be a link by right

@@ -29,6 +29,7 @@ type details struct {
 	Status   string        `json:"status"`
 	Since    string        `json:"since"`
 	Alone    string        `json:"version,omitempty"`
+	Events   string        `json:"exemplars,omitempty"`
 	Impact   string        `json:"impact,omitempty"`
 	Owner    string        `json:"owner,omitempty"`
 	Summary  string        `json:"summary,omitempty"`
@@ -125,7 +126,7 @@ func detailsOf(m notify.Message, alerts int) details {
 	p, t := m.Page, m.Text
 	d := details{
 		Headline: t.Headline, Title: t.Title, Status: t.Status, Since: t.Since,
-		Alone: t.Alone, Impact: t.Impact, Owner: t.Owner,
+		Alone: t.Alone, Events: t.Events, Impact: t.Impact, Owner: t.Owner,
 		Summary: t.Summary, Details: t.Details, Notes: t.Notes, Clock: t.Clock,
 		Problem: p.Problem, Episode: p.Episode,
 		Cluster: notify.Clean(p.Cluster, maxSource), Receiver: notify.Clean(p.Receiver, maxSource),

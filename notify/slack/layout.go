@@ -60,7 +60,7 @@ func layout(m notify.Message) content {
 func plainText(t notify.Text, pageURL string, whole bool) string {
 	lines := []string{t.Headline, t.Title, t.Status + " · " + t.Since}
 	if whole {
-		lines = append(lines, t.Alone, t.Impact, t.Summary)
+		lines = append(lines, t.Alone, t.Events, t.Impact, t.Summary)
 		lines = append(lines, t.Notes...)
 		lines = append(lines, t.Clock, pageURL)
 	}
@@ -109,7 +109,7 @@ func headline(s string) slack.Block {
 func body(t notify.Text, pageURL string) []slack.Block {
 	var b []slack.Block
 	b = append(b, section(bold(t.Title), text("\n"+t.Status+" · "+t.Since)))
-	if facts := nonEmpty([]string{t.Alone, t.Impact}); len(facts) > 0 {
+	if facts := nonEmpty([]string{t.Alone, t.Events, t.Impact}); len(facts) > 0 {
 		b = append(b, section(text(strings.Join(facts, "\n"))))
 	}
 	if t.Summary != "" {
@@ -180,7 +180,7 @@ func shorten(t notify.Text, level int) notify.Text {
 	if level >= 3 {
 		t.More += len(t.Members)
 		t.Members, t.Traits, t.Notes, t.Links, t.Summary = nil, nil, few(t.Notes, 1), nil, ""
-		t.Alone, t.Impact = "", ""
+		t.Alone, t.Events, t.Impact = "", "", ""
 	}
 	return t
 }

@@ -23,7 +23,8 @@ type decoder struct {
 	body      *counted
 	limits    Limits
 	each      func([]page.Label, float64)
-	course    func([]page.Label, []Point) // of a range query, in place of each
+	course    func([]page.Label, []Point)  // of a range query, in place of each
+	exemplar  func([]page.Label, Exemplar) // of a question for exemplars, in place of each
 	out       Answer
 	errorType string
 	labels    []page.Label
@@ -64,6 +65,9 @@ func (d *decoder) answer() error {
 		case "warnings":
 			return d.json.Decode(&d.out.Warnings)
 		case "data":
+			if d.exemplar != nil {
+				return d.exemplars()
+			}
 			return d.data()
 		}
 		return d.skip()
@@ -80,7 +84,7 @@ func (d *decoder) answer() error {
 		return err
 	case status != "success":
 		return fmt.Errorf("answer says %q", word(status))
-	case !d.seen:
+	case !d.seen && d.exemplar == nil: // some servers leave an empty list out
 		return errors.New("answer has no result")
 	}
 	return nil
