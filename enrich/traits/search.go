@@ -25,11 +25,10 @@ type search struct {
 	total  sums
 	depth  int
 	prune  bool
-	keep   [][]bool // by attribute: codes that conjunctions are made of
-	mix    []bool   // attributes that conjunctions are made of
-	table  []int32  // scratch: key to group
-	margin float64  // by how much more evident than its parts a slice has to be
-	ban    []slice
+	keep   [][]bool                   // by attribute: codes that conjunctions are made of
+	mix    []bool                     // attributes that conjunctions are made of
+	table  []int32                    // scratch: key to group
+	margin float64                    // by how much more evident than its parts a slice has to be
 	best   []slice                    // the best of each cuboid
 	guard  func(in, total *sums) bool // what a slice must be to be named at all; nil lets all pass
 }
@@ -88,7 +87,7 @@ func (s *search) mixed(tell []float64) []bool {
 // groups scores all slices of one set of labels, keeps the best, marks those
 // worth a further label, and returns the most evidence seen.
 func (s *search) groups(path []int, acc []sums, first []int32, keep []bool) float64 {
-	best := slice{attrs: path, llr: math.Inf(-1), cost: math.Log(choose(len(s.attrs), len(path)))}
+	best := slice{attrs: path, llr: math.Inf(-1), cost: naming(len(s.attrs), len(path))}
 	for _, a := range path {
 		best.cost += s.attrs[a].cost
 	}
@@ -109,7 +108,7 @@ func (s *search) groups(path []int, acc []sums, first []int32, keep []bool) floa
 		if s.prune && l > keepLLR && in.rows >= float64(s.first) {
 			worth = append(worth, promise{id, l})
 		}
-		if l < best.llr-1e-9 || !s.allowed(in, path, first[id]) || s.banned(path, first[id]) {
+		if l < best.llr-1e-9 || !s.allowed(in, path, first[id]) {
 			continue
 		}
 		c := slice{attrs: path, row: first[id], in: *in, llr: l, cost: best.cost}
@@ -266,10 +265,10 @@ func (s *search) llr(in *sums) float64 {
 	if in.x < times*in.e || in.x < in.e+plus*in.n {
 		return -1
 	}
-	multiplied := deviance(in.x, times*in.e, in.n) + deviance(out.x, times*out.e, out.n)
 	if s.exact {
-		return multiplied // all are expected alike, so both are the same
+		return marginal(in.x, in.n) + marginal(out.x, out.n) - marginal(s.total.x, s.total.n)
 	}
+	multiplied := deviance(in.x, times*in.e, in.n) + deviance(out.x, times*out.e, out.n)
 	return min(multiplied, deviance(in.x, in.e+plus*in.n, in.n)+deviance(out.x, out.e+plus*out.n, out.n))
 }
 
@@ -286,6 +285,26 @@ func deviance(x, e, n float64) float64 {
 	}
 	if y := n - x; y > 0 {
 		l += y * math.Log(y/(n-e))
+	}
+	return l
+}
+
+// marginal is the log-likelihood of x among n at a rate of which nothing is
+// known, averaged over Jeffreys' prior. Unlike the likelihood at the best rate
+// it has the price of that rate in it.
+func marginal(x, n float64) float64 {
+	bad, _ := math.Lgamma(x + .5)
+	good, _ := math.Lgamma(n - x + .5)
+	all, _ := math.Lgamma(n + 1)
+	return bad + good - all - math.Log(math.Pi)
+}
+
+// naming is the length of the description of which k of n labels a conjunction
+// has: Rissanen's code for the integer k, then one of as many choices, in nats.
+func naming(n, k int) float64 {
+	l := math.Log(choose(n, k))
+	for bits := math.Log2(float64(k)); bits > 0; bits = math.Log2(bits) {
+		l += bits * math.Ln2
 	}
 	return l
 }

@@ -21,7 +21,7 @@ import (
 // The bars that a trait has to clear, and why they stand where they stand.
 const (
 	minScore     = 6.0  // nats: about one false trait in 400 tables
-	minPure      = 1.0  // nats, when it holds most failing members and no healthy one: true whatever the odds
+	minPure      = 0.0  // nats, when it holds most failing members and no healthy one: true whatever the odds
 	minWhole     = 3.0  // nats, when it holds every failing member, be some of its others healthy
 	minHint      = 2.0  // nats: less evident than a trait, too evident to say that nothing is
 	minShare     = 0.25 // of the badness that is left to explain
