@@ -12,41 +12,48 @@ import (
 // The engine's numbers, one set for all kinds of tables; docs/traits.md has
 // their derivations and what happens without each of them.
 const (
-	kappaMean   = 50    // events of its own that a member's past needs to count as much as its peers' mean
-	kappaSure   = 3     // events that a past which nobody saw is worth
-	clumping    = 0.02  // correlation of the events of one member: no member is worth more than 1/clumping events
-	sureRows    = 2     // members that a slice has at least, or
-	sureEvents  = 20    // bad events of a single one
-	minEffect   = 1.1   // rate inside over rate outside
-	slowAt      = 0.85  // quantile of a member's own past above which an event is slow
-	slowEvents  = 30    // events that a past needs to have a quantile
-	counterTau  = 0.05  // relative spread of honest counters, at least
-	loadShift   = 0.3   // standard deviation of the logarithm of a whole service's load, now to then
-	sigmaFloor  = 0.004 // relative error of an honest forecast, at least
-	bounded     = 8.0   // standard deviations beyond which a member says no more
-	mirrored    = 1.2   // times more evident than the best slice in the wrong direction
-	exactScore  = 1.0   // nats, where chance is all the noise there is and its rates are priced too
-	nearNats    = 2.5   // nats within which the simpler of two is named, where it is not
-	storyWidth  = 3     // explanations that are followed side by side,
-	storyDepth  = 3     // for so many causes
-	storyBranch = 4     // causes that are tried next of each
-	maxCauses   = 20    // of one table
-	budget      = 1.6e6 // cells of a full enumeration (ten times that of few labels); beyond it only promising values are combined
-	keepLLR     = 2.0   // nats that make a value promising
-	keepTop     = 47    // values of a label
-	keepDeep    = 12    // conjunctions of a set of labels
-	maxMixed    = 24    // labels that conjunctions are made of
-	fewLabels   = 6     // of so few labels conjunctions may have all
+	kappaMean   = 50      // events of its own that a member's past needs to count as much as its peers' mean
+	kappaSure   = 3       // events that a past which nobody saw is worth
+	clumping    = 0.02    // correlation of the events of one member: no member is worth more than 1/clumping events
+	sureRows    = 2       // members that a slice has at least, or
+	sureEvents  = 20      // bad events of a single one
+	minEffect   = 1.1     // rate inside over rate outside
+	slowAt      = 0.85    // quantile of a member's own past above which an event is slow
+	slowEvents  = 30      // events that a past needs to have a quantile
+	counterTau  = 0.05    // relative spread of honest counters, at least
+	loadShift   = 0.3     // standard deviation of the logarithm of a whole service's load, now to then
+	sigmaFloor  = 0.004   // relative error of an honest forecast, at least
+	bounded     = 8.0     // standard deviations beyond which a member says no more
+	mirrored    = 1.2     // times more evident than the best slice in the wrong direction
+	exactScore  = 1.0     // nats, where chance is all the noise there is and its rates are priced too
+	nearNats    = 2.5     // nats within which the simpler of two is named, where it is not
+	storyWidth  = 3       // explanations that are followed side by side,
+	storyDepth  = 3       // for so many causes
+	storyBranch = 4       // causes that are tried next of each
+	maxCauses   = 20      // of one table
+	budget      = 1.6e6   // cells of a full enumeration (ten times that of few labels); beyond it only promising values are combined
+	keepLLR     = 2.0     // nats that make a value promising
+	keepTop     = 47      // values of a label
+	keepDeep    = 12      // conjunctions of a set of labels
+	maxGroups   = 1 << 24 // keys of a set of labels
+	maxMixed    = 24      // labels that conjunctions are made of
+	fewLabels   = 6       // of so few labels conjunctions may have all
 )
 
-func newSearch(t *enrich.Table, v view) *search {
+// newSearch weighs the members; a cube of the same members may be given, for
+// the structure of labels has nothing to do with measures.
+func newSearch(t *enrich.Table, v view, known *search) *search {
 	s := &search{leaves: newLeaves(t, v)}
 	for i := range s.row {
 		if s.row[i].rows > 0 {
 			s.live = append(s.live, int32(i))
 		}
 	}
-	s.cube = newCube(t, s.live)
+	if s.all = s.live; known != nil && slices.Equal(known.all, s.all) {
+		s.cube = known.cube
+	} else {
+		s.cube = newCube(t, s.live)
+	}
 	s.depth = maxLabels
 	sets, cells := 0.0, budget
 	if len(s.attrs) <= fewLabels {
@@ -65,7 +72,7 @@ func explain(t *enrich.Table) (*search, []slice) {
 	var found []slice
 	top := 0.0
 	for _, v := range views(t) {
-		s := newSearch(t, v)
+		s := newSearch(t, v, best)
 		f := s.causesOf()
 		if worth := total(f) - s.shift(f); best == nil || worth > top {
 			best, found, top = s, f, worth

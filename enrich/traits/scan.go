@@ -106,7 +106,7 @@ func (s *scan) varies(c int) bool {
 
 // find names the causes, the most evident first.
 func (s *scan) find() []finding {
-	q := newSearch(s.t, view{sign: 1})
+	q := newSearch(s.t, view{sign: 1}, nil)
 	q.margin = pageMargin
 	if s.t.Model == enrich.Value {
 		q.margin = valueMargin
@@ -133,7 +133,7 @@ func (s *scan) find() []finding {
 		top.agree = s.agreement(q, top.all)
 		found = append(found, top)
 		s.explainAway(top.all)
-		q.live = slices.DeleteFunc(q.live, func(i int32) bool { return s.row[i].rows == 0 })
+		q.live = slices.DeleteFunc(slices.Clone(q.live), func(i int32) bool { return s.row[i].rows == 0 })
 	}
 	return found
 }
