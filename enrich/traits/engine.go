@@ -43,7 +43,7 @@ const (
 // newSearch weighs the members; a cube of the same members may be given, for
 // the structure of labels has nothing to do with measures.
 func newSearch(t *enrich.Table, v view, known *search) *search {
-	s := &search{leaves: newLeaves(t, v)}
+	s := &search{view: v, leaves: newLeaves(t, v)}
 	for i := range s.row {
 		if s.row[i].rows > 0 {
 			s.live = append(s.live, int32(i))

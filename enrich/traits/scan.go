@@ -59,7 +59,11 @@ func newScan(t *enrich.Table, roles enrich.Roles) *scan {
 			s.used = append(s.used, c)
 		}
 	}
-	s.rank = preferences(s, roles)
+	values := make([]int, len(t.Cols))
+	for c := range values {
+		values[c] = s.values(c)
+	}
+	s.rank = preferences(t, values, roles)
 	return s
 }
 
@@ -130,7 +134,7 @@ func (s *scan) find() []finding {
 		top := slices.MinFunc(all, s.before)
 		top = s.prefer(top, all)
 		top.also, top.rival = s.aliases(top.all), s.rival(top, rivals)
-		top.agree = s.agreement(q, top.all)
+		top.agree = q.agreement(s.t, func(i int32) bool { return s.holds(top.all, int(i)) })
 		found = append(found, top)
 		s.explainAway(top.all)
 		q.live = slices.DeleteFunc(slices.Clone(q.live), func(i int32) bool { return s.row[i].rows == 0 })

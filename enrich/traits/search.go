@@ -21,6 +21,7 @@ func (s slice) score() float64 { return s.llr - s.cost }
 type search struct {
 	*cube
 	leaves
+	view    view
 	all     []int32 // members of which something is known
 	live    []int32
 	total   sums

@@ -75,9 +75,15 @@ func (e *Explainer) Explain(t *enrich.Table) enrich.Finding {
 	for _, f := range found {
 		out.Traits = append(out.Traits, s.trait(f, v))
 	}
+	if note := s.outside(found); note != "" {
+		out.Notes = append(out.Notes, note)
+	}
 	if len(found) == 0 {
 		s.hint()
 		out.None, out.Notes = v.none(t, s)
+		if note := v.even(s); out.None && v.healthy > 0 && note != "" {
+			out.Notes = append(out.Notes, note)
+		}
 		if s.minor != nil && v.failing > 0 {
 			minor := s.trait(*s.minor, v)
 			out.Minor = &minor
