@@ -68,9 +68,12 @@ func traitsOf(in io.Reader, name, kind string) (traits.Report, error) {
 func writeReport(out io.Writer, name string, r traits.Report) error {
 	tw := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(tw, "%s: ", notify.Clean(name, 200))
-	if r.None {
+	switch {
+	case r.Note != "":
+		fmt.Fprintf(tw, "not known: %s\n", r.Note)
+	case r.None:
 		fmt.Fprintf(tw, "nothing in common (%.0f ms)\n", r.Took)
-	} else {
+	default:
 		fmt.Fprintf(tw, "%d found, %s unexplained (%.0f ms)\n", len(r.Causes), page.Percent(r.Unexplained), r.Took)
 		fmt.Fprintln(tw, "  TRAIT\tSHARE\tSCORE\tSTRENGTH\tALSO")
 		for _, c := range r.Causes {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -106,40 +107,89 @@ func TestAccuracy(t *testing.T) {
 	data := os.Getenv("DATA")
 	require.NotEmpty(t, data, "DATA names the folder of labelled cases")
 	found := false
-	fmt.Printf("%-21s %5s %6s %6s %6s %6s %8s %8s  %s\n", "set", "cases", "F1", "P", "R", "exact", "none", "ms/case", "peers (F1)")
+	head()
 	for _, set := range []string{
 		"rs", "prom/ratio", "prom/counter", "prom/hist", "prom/state", "riskloc-S", "riskloc-L", "riskloc-H100k", "squeeze-B0", "squeeze-B0-noise0.15",
 	} {
+		if !strings.Contains(set, os.Getenv("ONLY")) {
+			continue
+		}
 		if _, err := os.Stat(filepath.Join(data, set)); err != nil {
 			continue
 		}
 		found = true
 		var r tallied
 		for _, c := range truths(t, filepath.Join(data, set)) {
-			r.add(t, c, strings.HasPrefix(set, "prom/"))
+			f, err := os.Open(c.file)
+			require.NoError(t, err)
+			table, err := ReadCSV(f, "")
+			require.NoError(t, err, c.file)
+			require.NoError(t, f.Close())
+			r.add(c.file, table, c.causes, strings.HasPrefix(set, "prom/"))
 		}
-		p, re := float64(r.hit)/float64(max(1, r.hit+r.wrong)), float64(r.hit)/float64(max(1, r.hit+r.missed))
-		fmt.Printf("%-21s %5d %6.3f %6.3f %6.3f %5.0f%% %8s %8.1f  %s\n", set, r.cases, 2*p*re/max(1e-9, p+re), p, re,
-			100*float64(r.exact)/float64(max(1, r.cases)), fmt.Sprintf("%d/%d", r.none, r.negatives),
-			float64(r.took.Microseconds())/1000/float64(max(1, r.cases)), peers()[set])
+		r.print(set)
 	}
 	require.True(t, found, "no set of cases in %s", data)
 }
 
+// TestAccuracyGenerated scores tables drawn by generators after the public sets'
+// descriptions: SEEDS of them, CASES tables each.
+func TestAccuracyGenerated(t *testing.T) {
+	number := func(name string, otherwise int) uint64 {
+		if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
+			return uint64(n)
+		}
+		return uint64(otherwise)
+	}
+	seeds, cases := number("SEEDS", 3), number("CASES", 12)
+	head()
+	for _, set := range []struct {
+		name  string
+		cases uint64
+		rows  bool
+		draw  func(seed uint64) generated
+	}{
+		{"like S", cases, false, func(seed uint64) generated { return synthetic(seed, "S") }},
+		{"like L", cases, false, func(seed uint64) generated { return synthetic(seed, "L") }},
+		{"like H100k", cases / 3, false, func(seed uint64) generated { return synthetic(seed, "H") }},
+		{"like B0", 3 * cases, false, func(seed uint64) generated { return injected(seed, 1+int(seed%3), 1+int(seed/3%3), .012) }},
+		{"like B0, noise .15", cases, false, func(seed uint64) generated { return injected(seed, 1+int(seed%3), 1+int(seed/3%3), .15) }},
+		{"like RS", 6 * cases, false, stalling},
+	} {
+		if !strings.Contains(set.name, os.Getenv("ONLY")) {
+			continue
+		}
+		for seed := number("FROM", 1); seed < number("FROM", 1)+seeds; seed++ {
+			var r tallied
+			for k := range set.cases {
+				one := set.draw(1000*seed + k)
+				r.add(fmt.Sprint(set.name, " ", 1000*seed+k), one.table, one.causes, set.rows)
+			}
+			r.print(fmt.Sprintf("%s, %d", set.name, seed))
+		}
+	}
+}
+
+func head() {
+	fmt.Printf("%-21s %5s %6s %6s %6s %6s %8s %8s  %s\n", "set", "cases", "F1", "P", "R", "exact", "none", "ms/case", "peers (F1)")
+}
+
+func (r *tallied) print(set string) {
+	p, re := float64(r.hit)/float64(max(1, r.hit+r.wrong)), float64(r.hit)/float64(max(1, r.hit+r.missed))
+	fmt.Printf("%-21s %5d %6.3f %6.3f %6.3f %5.0f%% %8s %8.1f  %s\n", set, r.cases, 2*p*re/max(1e-9, p+re), p, re,
+		100*float64(r.exact)/float64(max(1, r.cases)), fmt.Sprintf("%d/%d", r.none, r.negatives),
+		float64(r.took.Microseconds())/1000/float64(max(1, r.cases)), peers()[set])
+}
+
 // add scores one case: by the rows that causes hold, or by their literals.
-func (r *tallied) add(t *testing.T, c truth, rows bool) {
-	f, err := os.Open(c.file)
-	require.NoError(t, err)
-	defer f.Close()
-	table, err := ReadCSV(f, "")
-	require.NoError(t, err, c.file)
+func (r *tallied) add(name string, table *enrich.Table, causes []map[string]string, rows bool) {
 	got := Causes(table)
 	id := func(m map[string]string) string { return fmt.Sprint(m) }
 	if rows {
 		id = func(m map[string]string) string { return covered(table, m) }
 	}
 	want := map[string]bool{}
-	for _, m := range c.causes {
+	for _, m := range causes {
 		want[id(m)] = true
 	}
 	hit := 0
@@ -148,7 +198,7 @@ func (r *tallied) add(t *testing.T, c truth, rows bool) {
 			delete(want, k)
 			hit++
 		} else if os.Getenv("SHOW") != "" {
-			fmt.Println("wrong", c.file, cause)
+			fmt.Println("wrong", name, cause)
 		}
 	}
 	r.cases++
@@ -157,13 +207,13 @@ func (r *tallied) add(t *testing.T, c truth, rows bool) {
 	if len(want) == 0 && hit == len(got.Causes) {
 		r.exact++
 	}
-	if len(c.causes) == 0 {
+	if len(causes) == 0 {
 		r.negatives++
 		if got.None {
 			r.none++
 		}
 	}
 	if len(want) > 0 && os.Getenv("SHOW") != "" {
-		fmt.Println("missed", c.file, len(want), "of", c.causes)
+		fmt.Println("missed", name, len(want), "of", causes)
 	}
 }

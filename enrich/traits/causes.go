@@ -10,11 +10,12 @@ import (
 // Report is what the engine says of one table on its own: every cause that
 // clears the bars, not only those a page has room for.
 type Report struct {
-	Causes      []Cause     `json:"causes"`      // the most evident first
-	None        bool        `json:"none"`        // nothing sets members apart
-	Scope       page.Labels `json:"scope"`       // the same on every member
-	Unexplained float64     `json:"unexplained"` // share of the change that no cause holds, 0..1
-	Took        float64     `json:"ms"`          // milliseconds
+	Causes      []Cause     `json:"causes"`         // the most evident first
+	None        bool        `json:"none"`           // nothing sets members apart
+	Scope       page.Labels `json:"scope"`          // the same on every member
+	Unexplained float64     `json:"unexplained"`    // share of the change that no cause holds, 0..1
+	Took        float64     `json:"ms"`             // milliseconds
+	Note        string      `json:"note,omitempty"` // why nothing can be said: there are neither causes nor is it None
 }
 
 // Cause is a conjunction of labels whose members changed for the worse.
@@ -30,16 +31,37 @@ type Cause struct {
 func Causes(t *enrich.Table) Report {
 	start := time.Now()
 	q, found := explain(t)
-	out := Report{Causes: q.causes(t, found), None: len(found) == 0, Scope: q.scope(t)}
-	if !out.None {
-		out.Unexplained = 1
-		for _, c := range out.Causes {
-			out.Unexplained -= c.Share
-		}
-		out.Unexplained = max(out.Unexplained, 0)
+	out := Report{Causes: q.causes(t, found), Scope: q.scope(t), Note: q.unfit(t)}
+	out.None = len(found) == 0 && out.Note == ""
+	if len(found) > 0 {
+		out.Unexplained = shareOutside(out.Causes)
 	}
 	out.Took = float64(time.Since(start).Microseconds()) / 1000
 	return out
+}
+
+// unfit says why a table can answer nothing, "" if it can.
+func (s *search) unfit(t *enrich.Table) string {
+	switch {
+	case t.Rows() == 0:
+		return "no member"
+	case len(s.all) == 0:
+		return "no member has numbers to compare"
+	case len(s.all) == 1:
+		return "one member only: nothing to compare it with"
+	case len(s.attrs) == 0:
+		return "no label tells members apart"
+	}
+	return ""
+}
+
+// shareOutside is the share of the change that no cause holds, 0..1.
+func shareOutside(causes []Cause) float64 {
+	out := 1.0
+	for _, c := range causes {
+		out -= c.Share
+	}
+	return max(out, 0)
 }
 
 // scope returns the labels that are the same on every member that is known.
@@ -83,10 +105,8 @@ func (s *search) causes(t *enrich.Table, found []slice) []Cause {
 	}
 	out := make([]Cause, 0, len(found))
 	for k, f := range found {
-		c := Cause{Labels: page.Labels{}, Score: f.score()}
+		c := Cause{Labels: s.labels(t, f), Score: f.score()}
 		for _, a := range f.attrs {
-			col := t.Cols[s.attrs[a].col]
-			c.Labels[col.Name] = col.Dict[col.Codes[f.row]]
 			for _, same := range s.attrs[a].same {
 				if col := t.Cols[same]; len(f.attrs) == 1 {
 					c.Also = append(c.Also, page.Label{Name: col.Name, Value: col.Dict[col.Codes[f.row]]})
@@ -98,6 +118,16 @@ func (s *search) causes(t *enrich.Table, found []slice) []Cause {
 		}
 		c.Strength = strength(c.Score, c.Share, false, page.Count{})
 		out = append(out, c)
+	}
+	return out
+}
+
+// labels puts a slice into words.
+func (s *search) labels(t *enrich.Table, f slice) page.Labels {
+	out := page.Labels{}
+	for _, a := range f.attrs {
+		col := t.Cols[s.attrs[a].col]
+		out[col.Name] = col.Dict[col.Codes[f.row]]
 	}
 	return out
 }

@@ -1,6 +1,8 @@
 package traits
 
 import (
+	"slices"
+
 	"github.com/tocsin/tocsin/enrich"
 	"github.com/tocsin/tocsin/page"
 )
@@ -14,6 +16,7 @@ const surelyChanged = 3.0
 func (e *Explainer) change(t *enrich.Table) enrich.Finding {
 	q, found := explain(t)
 	out := enrich.Finding{Scope: q.scope(t)}
+	rank := preferences(t, q.values(t), e.roles)
 	if len(q.live) == 0 && len(found) == 0 {
 		out.Notes = append(out.Notes, "no member of the alert's expression has a past to compare with")
 		return out
@@ -30,11 +33,14 @@ func (e *Explainer) change(t *enrich.Table) enrich.Finding {
 			out.Healthy++
 		}
 	}
+	left := q.all
 	for k, f := range found[:min(len(found), maxTraits)] {
 		c := report[k]
+		rival, agree := q.rival(t, left, f), q.agreement(t, func(i int32) bool { return q.covers(f, i) })
 		tr := page.Trait{
-			Labels: c.Labels, Also: c.Also, Share: c.Share, Score: c.Score, Strength: c.Strength, Source: t.Source, Alert: t.Alert,
+			Labels: c.Labels, Also: c.Also, Share: c.Share, Score: c.Score, Source: t.Source, Alert: t.Alert,
 			Failing: page.Count{Total: out.Failing}, Healthy: page.Count{Total: out.Healthy},
+			Rival: rival, Agree: agree, Strength: strength(c.Score, c.Share, len(rival) > 0, agree),
 		}
 		for _, a := range f.attrs {
 			if tr.Role == "" {
@@ -51,8 +57,19 @@ func (e *Explainer) change(t *enrich.Table) enrich.Finding {
 			}
 		}
 		out.Traits = append(out.Traits, tr)
+		left = slices.DeleteFunc(slices.Clone(left), func(i int32) bool { return q.covers(f, i) })
 	}
 	out.None = len(found) == 0 && out.Failing > 0
+	switch {
+	case out.None && out.Healthy > 0:
+		if note := evenly(t, rank, func(i int) bool { return changed[i] }); note != "" {
+			out.Notes = append(out.Notes, note)
+		}
+	case len(found) > 0:
+		if note := unexplained(shareOutside(report)); note != "" {
+			out.Notes = append(out.Notes, note)
+		}
+	}
 	return out
 }
 
@@ -71,6 +88,20 @@ func (s *search) changed(found []slice) []bool {
 			out[i] = r.x > e && deviance(r.x, e, r.n) >= surelyChanged
 		default:
 			out[i] = true
+		}
+	}
+	return out
+}
+
+// values counts the values of each column among the members that are known.
+func (s *search) values(t *enrich.Table) []int {
+	out := make([]int, len(t.Cols))
+	for _, c := range s.fixed {
+		out[c] = 1
+	}
+	for _, a := range s.attrs {
+		for _, c := range append([]int{a.col}, a.same...) {
+			out[c] = a.vals
 		}
 	}
 	return out

@@ -43,7 +43,7 @@ func ReadCSV(r io.Reader, kind string) (*enrich.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := csv.NewReader(io.LimitReader(plain, maxBytes))
+	c := csv.NewReader(&limited{plain, maxBytes})
 	c.ReuseRecord = true
 	head, err := c.Read()
 	if errors.Is(err, io.EOF) {
@@ -75,6 +75,20 @@ func wrong(err error) error {
 		return fmt.Errorf("line %d: %w: %w", p.Line, ErrCSV, p.Err)
 	}
 	return fmt.Errorf("%w: %w", ErrCSV, err)
+}
+
+// limited refuses what is beyond its limit.
+type limited struct {
+	r    io.Reader
+	left int64
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p)
+	if l.left -= int64(n); l.left < 0 {
+		return 0, fmt.Errorf("more than %d bytes", maxBytes)
+	}
+	return n, err
 }
 
 func unzip(r io.Reader) (io.Reader, error) {
@@ -241,6 +255,9 @@ func (t *csvTable) add(record []string) error {
 		case math.Abs(v) > maxMeasure:
 			v = math.NaN()
 		}
+		if t.kind != "additive" && v < 0 {
+			return fmt.Errorf("%w: column %q: %q is less than nothing", ErrCSV, t.head[i], record[i])
+		}
 		if t.kind == "state" && v != 0 && v != 1 && !math.IsNaN(v) {
 			return fmt.Errorf("%w: column %q: %q is neither 0 nor 1", ErrCSV, t.head[i], record[i])
 		}
@@ -261,24 +278,25 @@ func (t *csvTable) add(record []string) error {
 
 func (t *csvTable) finish() *enrich.Table {
 	rows := len(t.values[0])
-	out := &enrich.Table{Cols: t.cols, Bad: make([]bool, rows), Failing: make([]float64, rows), Weight: make([]float64, rows)}
+	out := &enrich.Table{Cols: t.cols, Bad: make([]bool, rows)}
 	for _, k := range csvKinds() {
 		if k.name == t.kind {
 			out.Model = k.model
 		}
 	}
-	for c := range t.codes {
-		t.codes[c] = nil
-	}
+	t.codes = nil
 	switch v := t.values; t.kind {
 	case "additive":
+		out.Failing = make([]float64, rows)
 		out.Weight, out.Past = v[0], []enrich.Past{{Name: "predict", Weight: v[1]}}
 	case "counter":
+		out.Failing = make([]float64, rows)
 		out.Weight, out.Past = v[1], []enrich.Past{{Name: "base", Weight: v[0]}}
 	case "ratio":
 		out.Failing, out.Weight = v[2], v[3]
 		out.Past = []enrich.Past{{Name: "base", Failing: v[0], Weight: v[1]}}
 	case "hist":
+		out.Failing, out.Weight = make([]float64, rows), make([]float64, rows)
 		out.Buckets, out.Past = v[len(v)/2:], []enrich.Past{{Name: "base", Buckets: v[:len(v)/2]}}
 		for i := range rows {
 			for b := range out.Buckets {
@@ -286,7 +304,7 @@ func (t *csvTable) finish() *enrich.Table {
 			}
 		}
 	case "state":
-		out.Failing = v[0]
+		out.Failing, out.Weight = v[0], make([]float64, rows)
 		for i, f := range v[0] {
 			out.Bad[i], out.Weight[i] = f == 1, 1
 			if math.IsNaN(f) {

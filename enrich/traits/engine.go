@@ -12,40 +12,48 @@ import (
 // The engine's numbers, one set for all kinds of tables; docs/traits.md has
 // their derivations and what happens without each of them.
 const (
-	kappaMean  = 50    // events of its own that a member's past needs to count as much as its peers' mean
-	kappaSure  = 3     // events that a past which nobody saw is worth
-	clumping   = 0.02  // correlation of the events of one member: no member is worth more than 1/clumping events
-	sureRows   = 2     // members that a slice has at least, or
-	sureEvents = 20    // bad events of a single one
-	minEffect  = 1.1   // rate inside over rate outside
-	slowAt     = 0.85  // quantile of a member's own past above which an event is slow
-	slowEvents = 30    // events that a past needs to have a quantile
-	counterTau = 0.05  // relative spread of honest counters, at least
-	loadShift  = 0.3   // standard deviation of the logarithm of a whole service's load, now to then
-	sigmaFloor = 0.004 // relative error of an honest forecast, at least
-	bounded    = 8.0   // standard deviations beyond which a member says no more
-	mirrored   = 1.2   // times more evident than the best slice in the wrong direction
-	exactScore = 3.0   // nats, where chance is all the noise there is
-	nearNats   = 2.5   // nats within which the simpler of two is named, where it is not
-	doubts     = 3     // causes that are tried to be done without
-	doubtNats  = 3.0   // nats by which an explanation without one has to be better
-	maxCauses  = 20    // of one table
-	budget     = 1.6e6 // cells of a full enumeration (ten times that of few labels); beyond it only promising values are combined
-	keepLLR    = 2.0   // nats that make a value promising
-	keepTop    = 47    // values of a label
-	keepDeep   = 12    // conjunctions of a set of labels
-	maxMixed   = 24    // labels that conjunctions are made of
-	fewLabels  = 6     // of so few labels conjunctions may have all
+	kappaMean   = 50      // events of its own that a member's past needs to count as much as its peers' mean
+	kappaSure   = 3       // events that a past which nobody saw is worth
+	clumping    = 0.02    // correlation of the events of one member: no member is worth more than 1/clumping events
+	sureRows    = 2       // members that a slice has at least, or
+	sureEvents  = 20      // bad events of a single one
+	minEffect   = 1.1     // rate inside over rate outside
+	slowAt      = 0.85    // quantile of a member's own past above which an event is slow
+	slowEvents  = 30      // events that a past needs to have a quantile
+	counterTau  = 0.05    // relative spread of honest counters, at least
+	loadShift   = 0.3     // standard deviation of the logarithm of a whole service's load, now to then
+	sigmaFloor  = 0.004   // relative error of an honest forecast, at least
+	bounded     = 8.0     // standard deviations beyond which a member says no more
+	mirrored    = 1.2     // times more evident than the best slice in the wrong direction
+	exactScore  = 1.0     // nats, where chance is all the noise there is and its rates are priced too
+	nearNats    = 2.5     // nats within which the simpler of two is named, where it is not
+	storyWidth  = 3       // explanations that are followed side by side,
+	storyDepth  = 3       // for so many causes
+	storyBranch = 4       // causes that are tried next of each
+	maxCauses   = 20      // of one table
+	budget      = 1.6e6   // cells of a full enumeration (ten times that of few labels); beyond it only promising values are combined
+	keepLLR     = 2.0     // nats that make a value promising
+	keepTop     = 47      // values of a label
+	keepDeep    = 12      // conjunctions of a set of labels
+	maxGroups   = 1 << 24 // keys of a set of labels
+	maxMixed    = 24      // labels that conjunctions are made of
+	fewLabels   = 6       // of so few labels conjunctions may have all
 )
 
-func newSearch(t *enrich.Table, v view) *search {
-	s := &search{leaves: newLeaves(t, v)}
+// newSearch weighs the members; a cube of the same members may be given, for
+// the structure of labels has nothing to do with measures.
+func newSearch(t *enrich.Table, v view, known *search) *search {
+	s := &search{view: v, leaves: newLeaves(t, v)}
 	for i := range s.row {
 		if s.row[i].rows > 0 {
 			s.live = append(s.live, int32(i))
 		}
 	}
-	s.cube = newCube(t, s.live)
+	if s.all = s.live; known != nil && slices.Equal(known.all, s.all) {
+		s.cube = known.cube
+	} else {
+		s.cube = newCube(t, s.live)
+	}
 	s.depth = maxLabels
 	sets, cells := 0.0, budget
 	if len(s.attrs) <= fewLabels {
@@ -64,13 +72,22 @@ func explain(t *enrich.Table) (*search, []slice) {
 	var found []slice
 	top := 0.0
 	for _, v := range views(t) {
-		s := newSearch(t, v)
-		f := s.greedy()
+		s := newSearch(t, v, best)
+		f := s.causesOf()
 		if worth := total(f) - s.shift(f); best == nil || worth > top {
 			best, found, top = s, f, worth
 		}
 	}
 	return best, found
+}
+
+// causesOf follows several stories where members' own noise is known and the
+// table is small, else the most evident one.
+func (s *search) causesOf() []slice {
+	if (s.exact || s.paired) && !s.prune {
+		return s.tell()
+	}
+	return s.sequence(s.live)
 }
 
 // shift is what it costs, in nats, to believe that everything outside the causes
@@ -114,25 +131,9 @@ func total(found []slice) float64 {
 	return sum
 }
 
-// greedy names the best slice, takes its rows away and looks again. Where chance
-// is all the noise there is, it then asks of each cause whether others explain
-// more without it: two zones rather than the cluster they are in.
-func (s *search) greedy() []slice {
-	whole := s.live
-	found := s.sequence(whole, nil)
-	var ban []slice
-	for k := 0; s.exact && k < min(len(found), doubts) && len(ban) < doubts && !s.prune; k++ {
-		without := append(slices.Clone(ban), found[k])
-		if other := s.sequence(whole, without); total(other) > total(found)+doubtNats {
-			found, ban, k = other, without, -1
-		}
-	}
-	return found
-}
-
-func (s *search) sequence(whole []int32, ban []slice) []slice {
-	s.ban = ban
-	s.live = slices.Clone(whole)
+// sequence names the best slice, takes its members away and looks again.
+func (s *search) sequence(live []int32) []slice {
+	s.live = slices.Clone(live)
 	var found []slice
 	for len(found) < maxCauses && len(s.live) > 1 {
 		var top slice
@@ -205,7 +206,7 @@ func (s *search) simplify(top slice) slice {
 
 // part is a slice with only those of its labels that a mask has.
 func (s *search) part(whole slice, mask uint) (slice, bool) {
-	out := slice{row: whole.row, cost: math.Log(choose(len(s.attrs), bits.OnesCount(mask)))}
+	out := slice{row: whole.row, cost: naming(len(s.attrs), bits.OnesCount(mask))}
 	for k, a := range whole.attrs {
 		if mask>>k&1 == 1 {
 			out.attrs = append(out.attrs, a)
@@ -217,7 +218,7 @@ func (s *search) part(whole slice, mask uint) (slice, bool) {
 			out.in.add(&s.row[i])
 		}
 	}
-	if out.in.rows >= s.total.rows || !s.allowed(&out.in, out.attrs, out.row) || s.banned(out.attrs, out.row) {
+	if out.in.rows >= s.total.rows || !s.allowed(&out.in, out.attrs, out.row) {
 		return out, false
 	}
 	out.llr = s.llr(&out.in)
@@ -232,8 +233,4 @@ func (s *search) covers(c slice, i int32) bool {
 		}
 	}
 	return true
-}
-
-func (s *search) banned(attrs []int, row int32) bool {
-	return slices.ContainsFunc(s.ban, func(b slice) bool { return slices.Equal(b.attrs, attrs) && s.covers(b, row) })
 }

@@ -254,9 +254,24 @@ func TestHostileNumbers(t *testing.T) {
 	}
 }
 
+func TestNothingToCompare(t *testing.T) {
+	for csv, note := range map[string]string{
+		"a,firing\n":                      "no member",
+		"a,base,now\nx,NaN,2\ny,,3\n":     "no member has numbers to compare",
+		"a,firing\nx,1\n":                 "one member only: nothing to compare it with",
+		"a,firing\nx,1\nx,0\n":            "no label tells members apart",
+		"a,b,firing\nx,y,1\nx,y,0\nx,,\n": "no label tells members apart",
+	} {
+		r := report(t, csv)
+		require.Equal(t, note, r.Note, csv)
+		require.False(t, r.None, csv)
+		require.Empty(t, r.Causes, csv)
+	}
+}
+
 func finite(t *testing.T, r traits.Report) {
 	t.Helper()
-	require.Equal(t, len(r.Causes) == 0, r.None)
+	require.Equal(t, len(r.Causes) == 0, r.None || r.Note != "")
 	for _, c := range r.Causes {
 		require.False(t, math.IsNaN(c.Score) || math.IsInf(c.Score, 0), "score %v", c.Score)
 		require.True(t, c.Share >= 0 && c.Share <= 1, "share %v", c.Share)
@@ -274,6 +289,7 @@ func TestReadCSV(t *testing.T) {
 		"nameless":       {"a,,firing\n", "", "line 1: not a table of labels and measures: column 2 has no name"},
 		"short line":     {"a,firing\nx,1\ny\n", "", "line 3: not a table of labels and measures: wrong number of fields"},
 		"no number":      {"a,base,now\nx,1,2\ny,1,two\n", "", `line 3: not a table of labels and measures: column "now": "two" is no number`},
+		"negative":       {"a,base,now\nx,1,2\ny,1,-2\n", "", `line 3: not a table of labels and measures: column "now": "-2" is less than nothing`},
 		"no state":       {"a,firing\nx,0.5\n", "", `line 2: not a table of labels and measures: column "firing": "0.5" is neither 0 nor 1`},
 		"lone bucket":    {"a,base_le_1,base_le_inf,now_le_1\n", "hist", `line 1: not a table of labels and measures: column "base_le_inf" has no now_le_inf beside it`},
 		"no bound":       {"a,base_le_x,now_le_x\n", "hist", `line 1: not a table of labels and measures: column "base_le_x" names no upper bound`},
@@ -303,7 +319,8 @@ func FuzzReadCSV(f *testing.F) {
 		f.Add(newService(3, 30).csv(kind, func(map[string]string) float64 { return .2 }))
 	}
 	f.Add("a,firing\nx,1\n\"y\nz\",0\n")
-	f.Add("a,base,now\nx,NaN,-1\ny,1e300,Inf\n")
+	f.Add("a,base,now\nx,NaN,1\ny,1e300,Inf\n")
+	f.Add("a,real,predict\nx,-1,1\ny,-0,-3\n")
 	f.Add("\x1f\x8b\x08\x00")
 	f.Fuzz(func(t *testing.T, text string) {
 		table, err := traits.ReadCSV(strings.NewReader(text), "")

@@ -22,10 +22,11 @@ func (p preference) compare(o preference) int {
 		cmp.Compare(p.values, o.values), cmp.Compare(p.name, o.name))
 }
 
-func preferences(s *scan, roles enrich.Roles) []preference {
-	out := make([]preference, len(s.t.Cols))
-	for c, col := range s.t.Cols {
-		out[c] = preference{role: 1, values: s.values(c), listed: len(roles[col.Role]), name: col.Name}
+// preferences orders columns, whose numbers of values among members are given.
+func preferences(t *enrich.Table, values []int, roles enrich.Roles) []preference {
+	out := make([]preference, len(t.Cols))
+	for c, col := range t.Cols {
+		out[c] = preference{role: 1, values: values[c], listed: len(roles[col.Role]), name: col.Name}
 		if col.Role != "" {
 			out[c].role = 0
 		}

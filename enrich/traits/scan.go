@@ -59,7 +59,11 @@ func newScan(t *enrich.Table, roles enrich.Roles) *scan {
 			s.used = append(s.used, c)
 		}
 	}
-	s.rank = preferences(s, roles)
+	values := make([]int, len(t.Cols))
+	for c := range values {
+		values[c] = s.values(c)
+	}
+	s.rank = preferences(t, values, roles)
 	return s
 }
 
@@ -106,7 +110,7 @@ func (s *scan) varies(c int) bool {
 
 // find names the causes, the most evident first.
 func (s *scan) find() []finding {
-	q := newSearch(s.t, view{sign: 1})
+	q := newSearch(s.t, view{sign: 1}, nil)
 	q.margin = pageMargin
 	if s.t.Model == enrich.Value {
 		q.margin = valueMargin
@@ -130,10 +134,10 @@ func (s *scan) find() []finding {
 		top := slices.MinFunc(all, s.before)
 		top = s.prefer(top, all)
 		top.also, top.rival = s.aliases(top.all), s.rival(top, rivals)
-		top.agree = s.agreement(q, top.all)
+		top.agree = q.agreement(s.t, func(i int32) bool { return s.holds(top.all, int(i)) })
 		found = append(found, top)
 		s.explainAway(top.all)
-		q.live = slices.DeleteFunc(q.live, func(i int32) bool { return s.row[i].rows == 0 })
+		q.live = slices.DeleteFunc(slices.Clone(q.live), func(i int32) bool { return s.row[i].rows == 0 })
 	}
 	return found
 }

@@ -21,17 +21,45 @@ func (s slice) score() float64 { return s.llr - s.cost }
 type search struct {
 	*cube
 	leaves
-	live   []int32
-	total  sums
-	depth  int
-	prune  bool
-	keep   [][]bool // by attribute: codes that conjunctions are made of
-	mix    []bool   // attributes that conjunctions are made of
-	table  []int32  // scratch: key to group
-	margin float64  // by how much more evident than its parts a slice has to be
-	ban    []slice
-	best   []slice                    // the best of each cuboid
-	guard  func(in, total *sums) bool // what a slice must be to be named at all; nil lets all pass
+	view    view
+	all     []int32 // members of which something is known
+	live    []int32
+	total   sums
+	depth   int
+	prune   bool
+	keep    []kept                     // by attribute: codes that conjunctions are made of
+	mix     []bool                     // attributes that conjunctions are made of
+	table   []int32                    // scratch: key to group
+	touched []int32                    // scratch: keys of table that are in use
+	level   []groups                   // scratch: by number of labels
+	margin  float64                    // by how much more evident than its parts a slice has to be
+	best    []slice                    // the best of each cuboid
+	guard   func(in, total *sums) bool // what a slice must be to be named at all; nil lets all pass
+}
+
+// kept are the values of a label that conjunctions are made of, numbered anew.
+type kept struct {
+	id []int32 // by code; -1 for none
+	n  int32
+}
+
+// groups are members by the values of some labels.
+type groups struct {
+	sums  []sums
+	first []int32 // the first member of each
+	keep  []bool  // by group: worth a further label
+	list  []int32 // members of the groups that are worth it
+	ids   []int32 // their groups
+}
+
+// sized clears a level for n groups.
+func (g *groups) sized(n int) {
+	if cap(g.sums) < n {
+		g.sums, g.first, g.keep = make([]sums, n), make([]int32, n), make([]bool, n)
+	}
+	g.sums, g.first, g.keep = g.sums[:n], g.first[:n], g.keep[:n]
+	clear(g.sums)
+	clear(g.keep)
 }
 
 // run returns the best slice of each set of labels.
@@ -40,34 +68,49 @@ func (s *search) run() []slice {
 	for _, i := range s.live {
 		s.total.add(&s.row[i])
 	}
-	s.keep = make([][]bool, len(s.attrs))
+	if s.level == nil {
+		s.level, s.keep = make([]groups, max(s.depth, 1)+1), make([]kept, len(s.attrs))
+	}
+	one := &s.level[1]
 	tell := make([]float64, len(s.attrs)) // how much a label tells by itself
 	for a := range s.attrs {
 		at := &s.attrs[a]
-		acc, first := make([]sums, at.size), make([]int32, at.size)
+		one.sized(at.size)
 		for _, i := range s.live {
 			c := at.codes[i]
-			acc[c].add(&s.row[i])
-			first[c] = i
+			one.sums[c].add(&s.row[i])
+			one.first[c] = i
 		}
-		s.keep[a] = make([]bool, at.size)
-		tell[a] = s.groups([]int{a}, acc, first, s.keep[a])
+		tell[a] = s.score([]int{a}, one)
+		s.keep[a].renew(one.keep)
 	}
 	s.mix = s.mixed(tell)
 	for a := range s.attrs {
 		if !s.mix[a] {
 			continue
 		}
-		list, ids := make([]int32, 0, len(s.live)), make([]int32, 0, len(s.live))
+		one.list, one.ids = slices.Grow(one.list[:0], len(s.live)), slices.Grow(one.ids[:0], len(s.live))
 		for _, i := range s.live {
-			if c := s.attrs[a].codes[i]; s.keep[a][c] {
-				list = append(list, i)
-				ids = append(ids, int32(c))
+			if id := s.keep[a].id[s.attrs[a].codes[i]]; id >= 0 {
+				one.list = append(one.list, i)
+				one.ids = append(one.ids, id)
 			}
 		}
-		s.deeper([]int{a}, list, ids, s.attrs[a].size)
+		s.deeper([]int{a}, int(s.keep[a].n))
 	}
 	return s.best
+}
+
+func (k *kept) renew(keep []bool) {
+	k.id, k.n = k.id[:0], 0
+	for _, is := range keep {
+		id := int32(-1)
+		if is {
+			id = k.n
+			k.n++
+		}
+		k.id = append(k.id, id)
+	}
 }
 
 // mixed chooses the labels that conjunctions are made of: all, or of very many
@@ -85,19 +128,19 @@ func (s *search) mixed(tell []float64) []bool {
 	return out
 }
 
-// groups scores all slices of one set of labels, keeps the best, marks those
-// worth a further label, and returns the most evidence seen.
-func (s *search) groups(path []int, acc []sums, first []int32, keep []bool) float64 {
-	best := slice{attrs: path, llr: math.Inf(-1), cost: math.Log(choose(len(s.attrs), len(path)))}
+// score rates all slices of one set of labels, keeps the best, marks those worth
+// a further label, and returns the most evidence seen.
+func (s *search) score(path []int, g *groups) float64 {
+	best := slice{attrs: path, llr: math.Inf(-1), cost: naming(len(s.attrs), len(path))}
 	for _, a := range path {
 		best.cost += s.attrs[a].cost
 	}
 	mirror, tell := 0.0, 0.0
 	var worth []promise
-	for id := range acc {
-		in := &acc[id]
+	for id := range g.sums {
+		in := &g.sums[id]
 		if in.rows == 0 || in.rows >= s.total.rows {
-			keep[id] = !s.prune
+			g.keep[id] = !s.prune
 			continue
 		}
 		if s.gauss && in.x < 0 {
@@ -105,14 +148,14 @@ func (s *search) groups(path []int, acc []sums, first []int32, keep []bool) floa
 		}
 		l := s.llr(in)
 		tell = max(tell, l)
-		keep[id] = !s.prune
+		g.keep[id] = !s.prune
 		if s.prune && l > keepLLR && in.rows >= float64(s.first) {
 			worth = append(worth, promise{id, l})
 		}
-		if l < best.llr-1e-9 || !s.allowed(in, path, first[id]) || s.banned(path, first[id]) {
+		if l < best.llr-1e-9 || !s.allowed(in, path, g.first[id]) {
 			continue
 		}
-		c := slice{attrs: path, row: first[id], in: *in, llr: l, cost: best.cost}
+		c := slice{attrs: path, row: g.first[id], in: *in, llr: l, cost: best.cost}
 		if math.IsInf(best.llr, -1) || s.before(c, best) {
 			best = c
 		}
@@ -122,7 +165,7 @@ func (s *search) groups(path []int, acc []sums, first []int32, keep []bool) floa
 		top = keepDeep
 	}
 	for _, p := range promising(worth, top) {
-		keep[p.id] = true
+		g.keep[p.id] = true
 	}
 	if best.llr > 0 && best.llr >= mirrored*mirror {
 		best.attrs = slices.Clone(path)
@@ -168,8 +211,10 @@ func (s *search) allowed(in *sums, path []int, row int32) bool {
 	return in.x/in.e >= minEffect*(out.x/out.e)
 }
 
-func (s *search) deeper(path []int, list, ids []int32, groups int) {
-	if len(path) == s.depth || len(list) == 0 {
+// deeper adds one label more to the groups of a set of labels.
+func (s *search) deeper(path []int, size int) {
+	at := &s.level[len(path)]
+	if len(path) == s.depth || len(at.list) == 0 {
 		return
 	}
 next:
@@ -182,64 +227,68 @@ next:
 				continue next
 			}
 		}
-		at := &s.attrs[b]
-		acc, first, sub, subIDs := s.split(list, ids, groups, at, s.keep[b])
-		if len(acc) == 0 {
+		g := &s.level[len(path)+1]
+		if s.split(at, size, b, g); len(g.sums) == 0 {
 			continue
 		}
 		child := append(slices.Clone(path), b)
-		keep := make([]bool, len(acc))
-		s.groups(child, acc, first, keep)
+		s.score(child, g)
 		if len(child) < s.depth {
 			if s.prune {
-				n := 0
-				for k, id := range subIDs {
-					if keep[id] {
-						sub[n], subIDs[n] = sub[k], id
-						n++
-					}
-				}
-				sub, subIDs = sub[:n], subIDs[:n]
+				g.pick()
 			}
-			s.deeper(child, sub, subIDs, len(acc))
+			s.deeper(child, len(g.sums))
 		}
 	}
 }
 
-// split divides groups of rows by one more label.
-func (s *search) split(list, ids []int32, groups int, at *attr, keep []bool) (acc []sums, first []int32, sub, subIDs []int32) {
-	size := groups * at.size
-	if size > 1<<24 {
-		return nil, nil, nil, nil
+// pick drops the members of groups that are not worth a further label.
+func (g *groups) pick() {
+	n := 0
+	for k, id := range g.ids {
+		if g.keep[id] {
+			g.list[n], g.ids[n] = g.list[k], id
+			n++
+		}
+	}
+	g.list, g.ids = g.list[:n], g.ids[:n]
+}
+
+// split divides the groups of a level by one label more.
+func (s *search) split(from *groups, size, b int, to *groups) {
+	codes, keep := s.attrs[b].codes, s.keep[b]
+	to.sums, to.first, to.list, to.ids = to.sums[:0], to.first[:0], to.list[:0], to.ids[:0]
+	if size *= int(keep.n); size > maxGroups {
+		return
 	}
 	if len(s.table) < size {
 		s.table = make([]int32, size)
 	}
 	table := s.table[:size]
-	sub, subIDs = make([]int32, 0, len(list)), make([]int32, 0, len(list))
-	var touched []int32
-	for k, i := range list {
-		c := at.codes[i]
-		if !keep[c] {
+	for k, i := range from.list {
+		id := keep.id[codes[i]]
+		if id < 0 {
 			continue
 		}
-		key := ids[k]*int32(at.size) + int32(c)
+		key := from.ids[k]*keep.n + id
 		g := table[key]
 		if g == 0 {
-			acc = append(acc, sums{})
-			first = append(first, i)
-			touched = append(touched, key)
-			g = int32(len(acc))
+			to.sums = append(to.sums, sums{})
+			to.first = append(to.first, i)
+			s.touched = append(s.touched, key)
+			g = int32(len(to.sums))
 			table[key] = g
 		}
-		acc[g-1].add(&s.row[i])
-		sub = append(sub, i)
-		subIDs = append(subIDs, g-1)
+		to.sums[g-1].add(&s.row[i])
+		to.list = append(to.list, i)
+		to.ids = append(to.ids, g-1)
 	}
-	for _, key := range touched {
+	for _, key := range s.touched {
 		table[key] = 0
 	}
-	return acc, first, sub, subIDs
+	s.touched = s.touched[:0]
+	to.keep = slices.Grow(to.keep[:0], len(to.sums))[:len(to.sums)]
+	clear(to.keep)
 }
 
 // llr is the log-likelihood ratio of two groups, the slice and the rest, over
@@ -266,10 +315,10 @@ func (s *search) llr(in *sums) float64 {
 	if in.x < times*in.e || in.x < in.e+plus*in.n {
 		return -1
 	}
-	multiplied := deviance(in.x, times*in.e, in.n) + deviance(out.x, times*out.e, out.n)
 	if s.exact {
-		return multiplied // all are expected alike, so both are the same
+		return marginal(in.x, in.n) + marginal(out.x, out.n) - marginal(s.total.x, s.total.n)
 	}
+	multiplied := deviance(in.x, times*in.e, in.n) + deviance(out.x, times*out.e, out.n)
 	return min(multiplied, deviance(in.x, in.e+plus*in.n, in.n)+deviance(out.x, out.e+plus*out.n, out.n))
 }
 
@@ -286,6 +335,26 @@ func deviance(x, e, n float64) float64 {
 	}
 	if y := n - x; y > 0 {
 		l += y * math.Log(y/(n-e))
+	}
+	return l
+}
+
+// marginal is the log-likelihood of x among n at a rate of which nothing is
+// known, averaged over Jeffreys' prior. Unlike the likelihood at the best rate
+// it has the price of that rate in it.
+func marginal(x, n float64) float64 {
+	bad, _ := math.Lgamma(x + .5)
+	good, _ := math.Lgamma(n - x + .5)
+	all, _ := math.Lgamma(n + 1)
+	return bad + good - all - math.Log(math.Pi)
+}
+
+// naming is the length of the description of which k of n labels a conjunction
+// has: Rissanen's code for the integer k, then one of as many choices, in nats.
+func naming(n, k int) float64 {
+	l := math.Log(choose(n, k))
+	for bits := math.Log2(float64(k)); bits > 0; bits = math.Log2(bits) {
+		l += bits * math.Ln2
 	}
 	return l
 }

@@ -55,23 +55,69 @@ func nested(a, b []literal) bool {
 	return !slices.ContainsFunc(a, func(l literal) bool { return !slices.Contains(b, l) })
 }
 
+// rival returns the best conjunction, other than a cause or the cause with one
+// label more or less, which holds much of the same events among the members that
+// were left when the cause was found, and explains nearly as much.
+func (s *search) rival(t *enrich.Table, left []int32, f slice) page.Labels {
+	s.live = left
+	var best *slice
+	for _, c := range slices.Clone(s.run()) {
+		if c = s.simplify(c); c.score() < f.score()-rivalNats || s.nested(c, f) || best != nil && !s.before(c, *best) {
+			continue
+		}
+		if o := s.overlap(c, f); o >= rivalRows && o < 1 {
+			best = &c
+		}
+	}
+	if best == nil {
+		return nil
+	}
+	return s.labels(t, *best)
+}
+
+// nested reports whether one slice has all labels of the other.
+func (s *search) nested(a, b slice) bool {
+	if len(a.attrs) > len(b.attrs) {
+		a, b = b, a
+	}
+	return s.covers(a, b.row) && !slices.ContainsFunc(a.attrs, func(at int) bool { return !slices.Contains(b.attrs, at) })
+}
+
+// overlap is the weight in both slices over the weight in either, 0..1.
+func (s *search) overlap(a, b slice) float64 {
+	both, either := 0.0, 0.0
+	for _, i := range s.live {
+		switch ina, inb := s.covers(a, i), s.covers(b, i); {
+		case ina && inb:
+			both += s.row[i].n
+			either += s.row[i].n
+		case ina || inb:
+			either += s.row[i].n
+		}
+	}
+	if either == 0 {
+		return 0
+	}
+	return both / either
+}
+
 // agreement counts the earlier windows that show a conjunction as clearly, each
 // taken alone.
-func (s *scan) agreement(q *search, all []literal) page.Count {
+func (s *search) agreement(t *enrich.Table, holds func(i int32) bool) page.Count {
 	out := page.Count{}
-	for _, past := range s.t.Past {
-		t := *s.t
-		t.Past = []enrich.Past{past}
-		alone := &search{leaves: newLeaves(&t, view{sign: 1})}
+	for _, past := range t.Past {
+		one := *t
+		one.Past = []enrich.Past{past}
+		alone := &search{leaves: newLeaves(&one, s.view)}
 		var in sums
-		for _, i := range q.live {
+		for _, i := range s.live {
 			alone.total.add(&alone.row[i])
-			if s.holds(all, int(i)) {
+			if holds(i) {
 				in.add(&alone.row[i])
 			}
 		}
 		out.Total++
-		if alone.llr(&in) >= minScore {
+		if in.rows > 0 && alone.llr(&in) >= minScore {
 			out.Matched++
 		}
 	}

@@ -21,7 +21,7 @@ import (
 // The bars that a trait has to clear, and why they stand where they stand.
 const (
 	minScore     = 6.0  // nats: about one false trait in 400 tables
-	minPure      = 1.0  // nats, when it holds most failing members and no healthy one: true whatever the odds
+	minPure      = 0.0  // nats, when it holds most failing members and no healthy one: true whatever the odds
 	minWhole     = 3.0  // nats, when it holds every failing member, be some of its others healthy
 	minHint      = 2.0  // nats: less evident than a trait, too evident to say that nothing is
 	minShare     = 0.25 // of the badness that is left to explain
@@ -75,9 +75,15 @@ func (e *Explainer) Explain(t *enrich.Table) enrich.Finding {
 	for _, f := range found {
 		out.Traits = append(out.Traits, s.trait(f, v))
 	}
+	if note := s.outside(found); note != "" {
+		out.Notes = append(out.Notes, note)
+	}
 	if len(found) == 0 {
 		s.hint()
 		out.None, out.Notes = v.none(t, s)
+		if note := v.even(s); out.None && v.healthy > 0 && note != "" {
+			out.Notes = append(out.Notes, note)
+		}
 		if s.minor != nil && v.failing > 0 {
 			minor := s.trait(*s.minor, v)
 			out.Minor = &minor
