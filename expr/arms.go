@@ -75,8 +75,20 @@ func (a *Alert) conjunct(n *parser.BinaryExpr) error {
 		if !a.guarded(n) {
 			a.Dropped = append(a.Dropped, n.Op.String()+" "+n.RHS.String())
 		}
+		// `up == 1 unless on (instance) session` is about those without a session,
+		// `up == 0 unless on (instance) maintenance` about those that are down: which
+		// of both, only the answers can tell.
+		if other := a.fork(); n.Op == parser.LUNLESS && a.Shape == State && bare(n.RHS) && other.without(n) {
+			a.Or = append(a.Or, other)
+		}
 	}
 	return nil
+}
+
+// bare reports whether e is a metric and nothing else.
+func bare(e parser.Expr) bool {
+	_, ok := unparen(e).(*parser.VectorSelector)
+	return ok
 }
 
 // without reads `a unless b`, nothing compared: those of a that have no b.

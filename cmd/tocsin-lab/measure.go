@@ -46,6 +46,7 @@ type Report struct {
 	Faults     int             `json:"faults"`
 	Delivered  int             `json:"delivered"`
 	RightFirst int             `json:"right_first"` // the right words came first, in Slack and in PagerDuty
+	Onset      onsets          `json:"onset"`
 	Stages     []ttn.Summary   `json:"stages"`
 	Predicted  []Prediction    `json:"predicted"` // over the same faults
 	Outcomes   []drill.Outcome `json:"outcomes"`
@@ -74,6 +75,7 @@ func (c *measureCmd) Run(ctx context.Context, out *screen) error {
 	}
 	defer w.Stop()
 	m := &measurement{world: w, say: say, rng: rand.New(rand.NewPCG(c.Seed, 2)), runner: drill.New(w)}
+	m.runner.Announces = true
 	ended := m.rounds(ctx, c.Faults, max(1, min(c.Parallel, len(w.Fleet.Services()))))
 	if rep := m.report(c.Seed); c.Output == "json" { // as far as it came
 		enc := json.NewEncoder(out)
@@ -84,6 +86,10 @@ func (c *measureCmd) Run(ctx context.Context, out *screen) error {
 	}
 	return ended
 }
+
+// dateWithin is how long the edit that says when it began is waited for: its
+// first look and the one after it.
+const dateWithin = 30 * time.Second
 
 // quiet swallows progress where the output is for a machine.
 type quiet struct{}
@@ -140,6 +146,11 @@ func (m *measurement) one(ctx context.Context, kind scenario.Kind, service strin
 		m.say.line("  %-16s %-9s delivered after %7s  %s  %s", got.Fault.ID, service, seconds(since),
 			m.say.verdict(got.Right(), "right first", "wrong first"), got.Fault.Expected())
 	}
+	if err == nil {
+		date, cancel := context.WithTimeout(ctx, dateWithin)
+		m.runner.Date(date, &got)
+		cancel()
+	}
 	over, cancel := context.WithTimeoutCause(ctx, limit+m.world.Settings.GroupInterval, errors.New("its time is over"))
 	defer cancel()
 	if err := m.runner.Resolve(over, &got); err != nil && got.Err == "" && ctx.Err() == nil {
@@ -162,6 +173,7 @@ func (m *measurement) report(seed uint64) Report {
 		times = append(times, o.Times)
 		if _, ok := o.Times.Since(ttn.StageDelivered); ok {
 			rep.Delivered++
+			rep.Onset.add(o.Fault, o.Dating, m.world.Settings.Scrape)
 		}
 		if o.Right() {
 			rep.RightFirst++
@@ -193,6 +205,9 @@ func (s *screen) report(r Report) {
 		s.line("  predicted for the same faults, %-5s settings: best %s, mean %s, worst %s", p.Settings, seconds(p.Best), seconds(p.Mean), seconds(p.Worst))
 	}
 	s.line("  delivered %d of %d; right in the first Slack post and the PagerDuty trigger %d of %d", r.Delivered, r.Faults, r.RightFirst, r.Faults)
+	n := r.Onset
+	s.line("  onset told on %d of %d pages, off by p50 %s, p95 %s; %d within one scrape interval, %d inside the interval they give", n.Dated, n.Of, seconds(n.Off50), seconds(n.Off95), n.Within, n.Inside)
+	s.line("  an innocent deploy of ten minutes before blamed %d times; the bad deploy named %d of %d times", n.Innocent, n.Named, n.Deploys)
 	for _, o := range r.Outcomes {
 		if !o.Right() || o.Err != "" {
 			line, _, _ := strings.Cut(o.Slack, "\n")

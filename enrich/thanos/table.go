@@ -162,8 +162,8 @@ func (c *inquiry) widen() bool {
 	return wider
 }
 
-// worth orders the arms of an `or`: one that breaks its rule before one that
-// has members before one that has none.
+// worth orders the arms of an `or`: one that breaks its rule, best if not by
+// all of its members, before one that has members before one that has none.
 func (c *inquiry) worth() int {
 	switch {
 	case c.err != nil:
@@ -172,8 +172,10 @@ func (c *inquiry) worth() int {
 		return 1
 	case !c.breaks(c.answer):
 		return 2
+	case !slices.Contains(c.answer.Bad, false):
+		return 3 // nobody to compare with
 	}
-	return 3
+	return 4
 }
 
 // members asks for the rows, by the shape of the rule.

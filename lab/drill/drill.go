@@ -30,6 +30,7 @@ type Outcome struct {
 	Incidents  int            `json:"incidents"` // PagerDuty incidents about it; one is right
 	Edits      int            `json:"edits"`     // edits of the Slack root
 	Resolved   bool           `json:"resolved"`  // told in both places
+	Dating     Dating         `json:"dating"`    // what the page said of when it began, where that was waited for
 	Err        string         `json:"error,omitempty"`
 	Page       page.Page      `json:"page"` // as Tocsin's API had it once it was delivered
 }
@@ -42,6 +43,9 @@ type Runner struct {
 	World *world.World
 	// Passed, if set, is told each stage as soon as it is known.
 	Passed func(f scenario.Fault, stage string, at time.Time)
+	// Announces tells Tocsin of the deploys around each fault: an innocent one
+	// ten minutes before and, of a bad deploy, itself.
+	Announces bool
 
 	client *http.Client
 }
@@ -61,6 +65,11 @@ func (r *Runner) Deliver(ctx context.Context, kind scenario.Kind, service string
 	}
 	o := Outcome{Fault: f, Times: ttn.Times{}}
 	r.pass(&o, ttn.StageFault, f.At)
+	if r.Announces {
+		if err := r.announce(ctx, f); err != nil {
+			return o, err
+		}
+	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -133,14 +133,21 @@ func (r *Runner) readPage(ctx context.Context, o *Outcome) {
 	r.pass(o, ttn.StageEnriched, p.Clock.Enriched)
 }
 
-// page finds the page about the fault.
-func (r *Runner) page(ctx context.Context, o *Outcome) (page.Page, bool) {
+// pages reads all pages there are, those that are over too.
+func (r *Runner) pages(ctx context.Context) ([]page.Page, error) {
 	token, err := r.World.Secret(r.World.SecretFiles.Operator)
 	if err != nil {
-		return page.Page{}, false
+		return nil, err
 	}
-	var pages []page.Page
-	if r.get(ctx, "http://"+r.World.Operators+"/api/v1/pages?state=all", token, &pages) != nil {
+	var out []page.Page
+	err = r.get(ctx, "http://"+r.World.Operators+"/api/v1/pages?state=all", token, &out)
+	return out, err
+}
+
+// page finds the page about the fault.
+func (r *Runner) page(ctx context.Context, o *Outcome) (page.Page, bool) {
+	pages, err := r.pages(ctx)
+	if err != nil {
 		return page.Page{}, false
 	}
 	for _, p := range pages {

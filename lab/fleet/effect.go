@@ -14,6 +14,7 @@ type Effect struct {
 	Version   string            // they run this version: their counters start again
 	Errors    float64           // share of their requests that fail, 0..1
 	Latency   float64           // factor on their latency; 0 means 1
+	Full      bool              // queues, pools and disks fill, work stands still, workers restart, sessions end
 	Down      bool              // they refuse to be scraped
 }
 
@@ -53,7 +54,7 @@ func (f *Fleet) change(do func()) time.Time {
 	do()
 	names := slices.Sorted(maps.Keys(f.effects))
 	for _, t := range f.targets {
-		c := condition{version: Base, latency: 1}
+		c := healthy()
 		for _, name := range names {
 			if e := f.effects[name]; e.on(t.labels) {
 				c = c.worsen(e, f.users)
@@ -68,22 +69,35 @@ func (f *Fleet) change(do func()) time.Time {
 type condition struct {
 	version string
 	errors  [userCount]float64
-	latency float64
+	latency [userCount]float64
+	starved [userCount]bool // what is kept for each user is full
+	full    bool            // what is kept for the target is
 	down    bool
+}
+
+func healthy() condition {
+	c := condition{version: Base}
+	for i := range c.latency {
+		c.latency[i] = 1
+	}
+	return c
 }
 
 func (c condition) worsen(e Effect, u users) condition {
 	if e.Version != "" {
 		c.version = e.Version
 	}
-	if e.Latency > 0 {
-		c.latency *= e.Latency
-	}
 	c.down = c.down || e.Down
 	only, one := e.Where["user"]
+	c.full = c.full || e.Full && !one
 	for i, name := range u.names {
-		if !one || only == name {
-			c.errors[i] = max(c.errors[i], e.Errors)
+		if one && only != name {
+			continue
+		}
+		c.errors[i] = max(c.errors[i], e.Errors)
+		c.starved[i] = c.starved[i] || e.Full
+		if e.Latency > 0 {
+			c.latency[i] *= e.Latency
 		}
 	}
 	return c
@@ -103,11 +117,11 @@ func (f *Fleet) Level(service string, e Effect, bound float64) (errors, slow, do
 		if !e.on(t.labels) {
 			continue
 		}
-		c := condition{latency: 1}.worsen(e, f.users)
+		c := healthy().worsen(e, f.users)
 		for u, weight := range f.users.weights {
 			errors += t.rate * weight * c.errors[u]
+			slow += t.rate * weight * slowerThan(bound/c.latency[u])
 		}
-		slow += t.rate * slowerThan(bound/c.latency)
 		if c.down {
 			down++
 		}

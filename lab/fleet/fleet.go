@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -21,6 +22,8 @@ type Options struct {
 	Targets  int      // 300
 	Services []string // checkout, cart, payments, search, catalog
 	Rate     float64  // requests per second of a middling target: 30
+	PerHost  int      // instances of one service on one host: 6
+	Signals  bool     // targets tell all that alert expressions ask for, beside their requests
 	Seed     uint64
 	Now      func() time.Time // time.Now
 }
@@ -28,14 +31,14 @@ type Options struct {
 // Base is the version a target runs unless an effect says otherwise.
 const Base = "v41"
 
-const perHost = 6 // instances of one service on one host
-
 // Fleet is the targets and what is wrong with them.
 type Fleet struct {
 	services []string
 	now      func() time.Time
 	users    users
 	targets  []*target
+	watches  bool      // one more target watches the others from outside
+	born     time.Time // of the fleet
 
 	mu      sync.Mutex // guards effects; taken before any target's
 	effects map[string]Effect
@@ -55,31 +58,40 @@ func New(o Options) (*Fleet, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Targets < perHost*len(o.Services) {
-		return nil, fmt.Errorf("%d targets are too few: %d services need %d or more", o.Targets, len(o.Services), perHost*len(o.Services))
+	if o.PerHost == 0 {
+		o.PerHost = 6
+	}
+	if least := o.PerHost * len(o.Services); o.Targets < least {
+		return nil, fmt.Errorf("%d targets are too few: %d services need %d or more", o.Targets, len(o.Services), least)
 	}
 	f := &Fleet{services: o.Services, now: o.Now, users: newUsers(), effects: map[string]Effect{}}
 	start := o.Now()
 	for i := range o.Targets {
 		rng := rand.New(rand.NewPCG(o.Seed, uint64(i)))
-		f.targets = append(f.targets, &target{
-			users: f.users, rng: rng, labels: place(i, o.Services),
+		t := &target{
+			users: f.users, rng: rng, labels: place(i, o), cond: healthy(),
 			rate: o.Rate * (0.7 + 0.6*rng.Float64()), version: Base, started: start, at: start,
-		})
+		}
+		if o.Signals {
+			t.more = newSignals(start, rand.New(rand.NewPCG(o.Seed, uint64(o.Targets+i))))
+		}
+		f.targets = append(f.targets, t)
 	}
+	f.watches, f.born = o.Signals, start
 	return f, nil
 }
 
-// place is where target i stands: services take turns, six instances of one
+// place is where target i stands: services take turns, some instances of one
 // service share a host, hosts alternate between data centres.
-func place(i int, services []string) map[string]string {
+func place(i int, o Options) map[string]string {
+	services := o.Services
 	s := i % len(services)
 	k := i / len(services)
-	host := k / perHost
+	host := k / o.PerHost
 	dc := []string{"ams", "fra", "iad"}[host%3]
 	return map[string]string{
 		"service":  services[s],
-		"instance": fmt.Sprintf("10.%d.%d.%d:8080", s, host, k%perHost+1),
+		"instance": fmt.Sprintf("10.%d.%d.%d:8080", s, host, k%o.PerHost+1),
 		"pod":      fmt.Sprintf("%s-%05x-%d", services[s], (i+1)*7919%0xfffff, k),
 		"host":     fmt.Sprintf("%s-%02d", services[s], host+1),
 		"dc":       dc,
@@ -114,29 +126,47 @@ func (f *Fleet) Discovery(addr string) ([]byte, error) {
 		Targets []string          `json:"targets"`
 		Labels  map[string]string `json:"labels"`
 	}
-	groups := make([]group, len(f.targets))
+	groups := make([]group, len(f.targets), len(f.targets)+1)
 	for i, t := range f.targets {
 		l := maps.Clone(t.labels)
 		l["job"] = t.labels["service"]
 		l["__metrics_path__"] = path(i)
 		groups[i] = group{Targets: []string{addr}, Labels: l}
 	}
+	if f.watches {
+		groups = append(groups, group{Targets: []string{addr}, Labels: map[string]string{
+			"job": "watch", "instance": "watch-1:9115", "__metrics_path__": watchPath,
+		}})
+	}
 	return json.MarshalIndent(groups, "", " ")
 }
 
 func path(i int) string { return "/t/" + strconv.Itoa(i) + "/metrics" }
 
-// ServeHTTP answers GET /t/<n>/metrics. A target that is down hangs up.
+// ServeHTTP answers GET /t/<n>/metrics, and /t/watch/metrics where the fleet is
+// watched. A target that is down hangs up.
 func (f *Fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f.watches && r.URL.Path == watchPath {
+		writeText(w, f.watch(f.now()))
+		return
+	}
 	var n int
 	if _, err := fmt.Sscanf(r.URL.Path, "/t/%d/metrics", &n); err != nil || n < 0 || n >= len(f.targets) || r.URL.Path != path(n) {
 		http.NotFound(w, r)
 		return
 	}
-	body, up := f.targets[n].scrape(f.now())
-	if !up {
+	body, calls, up := f.targets[n].scrape(f.now())
+	switch {
+	case !up:
 		panic(http.ErrAbortHandler)
+	case calls != nil && strings.Contains(r.Header.Get("Accept"), "application/vnd.google.protobuf"):
+		writeProto(w, body, calls)
+	default:
+		writeText(w, body)
 	}
+}
+
+func writeText(w http.ResponseWriter, body []byte) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	_, _ = w.Write(body) // a scraper that went away is no trouble of ours
 }

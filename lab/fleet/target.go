@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	dto "github.com/prometheus/client_model/go"
 )
 
 // What a healthy target is like.
@@ -65,6 +67,9 @@ type target struct {
 	counts  [userCount][routeCount][codeCount]uint64
 	buckets [bucketCount]uint64 // not cumulative
 	seconds float64
+	lost    time.Time     // since then it is down
+	absent  time.Duration // it was down for so long in all
+	more    *signals      // nil: only its requests are told
 }
 
 // set brings the target up to now and changes its condition.
@@ -72,23 +77,34 @@ func (t *target) set(now time.Time, c condition) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.advance(now)
+	if c.down && !t.cond.down {
+		t.lost = now
+	}
 	t.cond = c
 	if c.version != t.version {
 		t.version, t.started, t.seconds = c.version, now, 0
 		clear(t.counts[:])
 		clear(t.buckets[:])
+		if t.more != nil {
+			t.more.restart()
+		}
 	}
 }
 
-// scrape returns the exposition at now, and whether the target answers.
-func (t *target) scrape(now time.Time) ([]byte, bool) {
+// scrape returns the exposition at now with what no text can hold, and whether
+// the target answers.
+func (t *target) scrape(now time.Time) (text []byte, calls *dto.MetricFamily, up bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.advance(now)
 	if t.cond.down {
-		return nil, false
+		return nil, nil, false
 	}
-	return t.exposition(), true
+	text = t.exposition()
+	if t.more != nil {
+		text, calls = t.more.exposition(t, text), t.more.native(t.users)
+	}
+	return text, calls, true
 }
 
 // advance serves the requests between t.at and now.
@@ -99,9 +115,12 @@ func (t *target) advance(now time.Time) {
 	}
 	t.at = now
 	if t.cond.down {
+		t.absent += time.Duration(dt * float64(time.Second))
 		return
 	}
-	factor := max(t.cond.latency, 1)
+	if t.more != nil {
+		t.more.advance(t, dt)
+	}
 	for range poisson(t.rng, t.rate*dt) {
 		bits := t.rng.Uint64()
 		user := t.users.table[bits&1023]
@@ -110,9 +129,12 @@ func (t *target) advance(now time.Time) {
 			route = 1
 		}
 		t.counts[user][route][code(float64(bits>>20)/(1<<44), t.cond.errors[user])]++
-		took := latencyMedian * factor * math.Exp(latencySigma*t.rng.NormFloat64())
+		took := latencyMedian * max(t.cond.latency[user], 1) * math.Exp(latencySigma*t.rng.NormFloat64())
 		t.buckets[bucket(took)]++
 		t.seconds += took
+		if t.more != nil {
+			t.more.calls[user].observe(took)
+		}
 	}
 }
 

@@ -54,6 +54,16 @@ func (b *Board) ServeHTTP(w http.ResponseWriter, r *http.Request) { b.mux.ServeH
 // Strike draws a fault and puts it in force, for good or for a while. No
 // service means the fleet's first.
 func (b *Board) Strike(kind Kind, service string, lasts time.Duration) (Fault, error) {
+	return b.strike(kind, service, lasts, func(f Fault) Fault { return f })
+}
+
+// Sicken strikes like Strike, for good: at the place of the fault requests fail
+// and are slow, queues, pools and disks are full, workers restart and sessions end.
+func (b *Board) Sicken(kind Kind, service string) (Fault, error) {
+	return b.strike(kind, service, 0, Fault.everywhere)
+}
+
+func (b *Board) strike(kind Kind, service string, lasts time.Duration, as func(Fault) Fault) (Fault, error) {
 	if service == "" {
 		service = b.fleet.Services()[0]
 	}
@@ -64,6 +74,7 @@ func (b *Board) Strike(kind Kind, service string, lasts time.Duration) (Fault, e
 		return Fault{}, err
 	}
 	b.serial++
+	f = as(f)
 	f.At = b.fleet.Apply(f.ID, f.effect)
 	s := struck{Fault: f}
 	if lasts > 0 {

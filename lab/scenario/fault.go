@@ -147,6 +147,19 @@ func Draw(f *fleet.Fleet, kind Kind, service string, serial int, rng *rand.Rand)
 	return out, nil
 }
 
+// everywhere makes all that can be wrong wrong where the fault strikes, so that
+// alerts of every shape have something to fire for. What is down stays just that.
+func (f Fault) everywhere() Fault {
+	if f.effect.Down {
+		return f
+	}
+	f.effect.Errors = max(f.effect.Errors, 0.3)
+	f.effect.Latency = 8
+	f.effect.Full = true
+	f.Summary += ", and all else is wrong there too"
+	return f
+}
+
 func unknown(kind Kind) error {
 	var names []string
 	for _, k := range Kinds() {

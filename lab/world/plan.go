@@ -2,6 +2,7 @@ package world
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"fmt"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/prometheus/common/model"
 
+	"github.com/tocsin/tocsin/lab/expressions"
 	"github.com/tocsin/tocsin/lab/scenario"
 	"github.com/tocsin/tocsin/lab/ttn"
 )
@@ -30,6 +32,8 @@ type Plan struct {
 	Query         Thanos   // zero without Thanos
 	Channel       string   // of the fake Slack
 	SecretFiles   Secrets
+	Expressions   []expressions.Expression // the rules, in place of the lab's own three; nil: those
+	Services      []string                 // that the rules of Expressions are made for
 }
 
 // Thanos is the two addresses of a Thanos component.
@@ -69,7 +73,12 @@ func (p Plan) Files() (map[string][]byte, error) {
 			Timeout time.Duration
 		}{p, Replica(i), min(p.Settings.Scrape, 10*time.Second)})
 	}
-	if len(p.Prometheus) > 0 {
+	switch {
+	case len(p.Prometheus) == 0:
+	case p.Expressions != nil:
+		rules, e := expressions.Rules(p.Expressions, p.Services, p.Settings.Eval, p.Settings.ForState)
+		out["rules.yml"], err = rules, cmp.Or(err, e)
+	default:
 		render("rules.yml", "rules.yml", struct {
 			Plan
 			AlertErrors, AlertLatency, AlertDown string

@@ -67,6 +67,7 @@ type Finder struct {
 	Beside string            // folder of our own program: a tocsin there belongs to it
 	Out    io.Writer         // is told what is built and how long it will take
 	Live   bool              // Out is a terminal: a counter may be redrawn
+	Oldest map[string][2]int // name → version that will do, where a world needs a newer one than the tool's own
 }
 
 // Find returns the path of a program: the one given, one on PATH that is new
@@ -81,6 +82,9 @@ func (f Finder) Find(ctx context.Context, name string) (string, error) {
 		return "", fmt.Errorf("no tool is called %s", name)
 	}
 	tool := tools[i]
+	if oldest, ok := f.Oldest[name]; ok {
+		tool.Oldest = oldest
+	}
 	if path := f.Given[name]; path != "" {
 		return filepath.Abs(path)
 	}

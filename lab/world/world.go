@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tocsin/tocsin/lab/expressions"
 	"github.com/tocsin/tocsin/lab/fakepagerduty"
 	"github.com/tocsin/tocsin/lab/fakeslack"
 	"github.com/tocsin/tocsin/lab/fleet"
@@ -37,7 +38,10 @@ type Options struct {
 	Thanos        bool // sidecars and Query between Prometheus and Tocsin
 	Unlimited     bool // the fakes know no rate limits
 	Seed          uint64
-	Out           io.Writer // is told what happens
+	Services      []string                 // of the fleet; nil: its own five
+	PerHost       int                      // instances of one service on one host; 0: the fleet's own
+	Expressions   []expressions.Expression // the rules, in place of the lab's own three; the fleet tells what they ask for
+	Out           io.Writer                // is told what happens
 }
 
 // World is a running world.
@@ -86,6 +90,9 @@ func find(ctx context.Context, o Options) (map[string]string, error) {
 	if o.Thanos {
 		names = append(names, "thanos")
 	}
+	if o.Expressions != nil {
+		o.Finder.Oldest = map[string][2]int{"prometheus": {3, 8}} // scrape_native_histograms
+	}
 	paths := map[string]string{}
 	for _, name := range names {
 		path, err := o.Finder.Find(ctx, name)
@@ -99,12 +106,15 @@ func find(ctx context.Context, o Options) (map[string]string, error) {
 }
 
 func start(ctx context.Context, o Options, paths map[string]string) (*World, error) {
-	f, err := fleet.New(fleet.Options{Targets: o.Targets, Seed: o.Seed})
+	f, err := fleet.New(fleet.Options{
+		Targets: o.Targets, Seed: o.Seed, Services: o.Services, PerHost: o.PerHost, Signals: o.Expressions != nil,
+	})
 	if err != nil {
 		return nil, err
 	}
 	w := &World{
-		Dir: o.Dir, Fleet: f, Board: scenario.NewBoard(f, o.Seed),
+		Plan: Plan{Expressions: o.Expressions, Services: f.Services()},
+		Dir:  o.Dir, Fleet: f, Board: scenario.NewBoard(f, o.Seed),
 		FakeSlack: fakeslack.New(fakeslack.Options{
 			Channels:     []fakeslack.Channel{{ID: channelID, Name: "pages"}},
 			NoRateLimits: o.Unlimited, Seed: o.Seed,
