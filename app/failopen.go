@@ -51,21 +51,29 @@ func (p *past) Tell(ctx context.Context, e page.Event) ([]page.Receipt, error) {
 	return p.direct.Tell(ctx, v)
 }
 
-// openFailing and closeFailing are the vigil's: the state is shown by a metric
-// while it lasts, and told to people once they can be told by the usual way.
+// openFailing is the vigil's: the state is shown by a metric while it lasts.
 func (h *house) openFailing() { h.metrics.failing.Set(1) }
 
-func (h *house) closeFailing(ctx context.Context, since time.Time, told int) {
+// storeWorks is the vigil's: people can be told by the usual way again. What
+// Alertmanager had to keep is read from it at once.
+func (h *house) storeWorks(ctx context.Context, t webhook.Trouble) {
 	h.metrics.failing.Set(0)
 	now := h.lent.now()
-	e := webhook.Alarm("TocsinFailedOpen",
-		fmt.Sprintf("Tocsin's store was unusable for %s: %d critical problems were told past it", now.Sub(since).Round(time.Second), told),
-		"From "+since.UTC().Format(time.TimeOnly)+" to "+now.UTC().Format(time.TimeOnly)+" UTC nothing could be written. Critical pages went to PagerDuty (or the last resort) at once, all others were kept by Alertmanager and are sent now. Look at the disk, or at etcd.",
-		page.Labels{"severity": string(page.Error)}, now)
+	severity, pages := page.Warning, "Webhooks were answered 503 meanwhile; Alertmanager kept them and sends them again."
+	if t.Opened {
+		severity = page.Error
+		pages = fmt.Sprintf("%d critical problems were told past it, by PagerDuty or the last resort. Alertmanager kept all else, and it is read from there now.", t.Told)
+	}
+	e := webhook.Alarm("TocsinStoreFailed",
+		fmt.Sprintf("Tocsin's store took no writes for %s: %v", now.Sub(t.Since).Round(100*time.Millisecond), t.Err),
+		pages+" It works again: see what the disk, or etcd, has to say (docs/runbooks/store.md).",
+		page.Labels{"severity": string(severity)}, now)
 	if err := (&webhook.Door{Store: h.store}).Put(ctx, e); err != nil {
 		h.options.Log.Error("raise alarm", "err", err)
 	}
-	h.reread()
+	if t.Opened {
+		h.reread()
+	}
 }
 
 // readiness says in words what /-/ready shows beside its status.

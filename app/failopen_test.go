@@ -99,7 +99,7 @@ func TestTheHouseFailsOpen(t *testing.T) {
 	soon("the door closes", func() bool { return post(ends("Critical")).code == 202 && post(ends("Again")).code == 202 })
 	soon("Slack is told and all that is over is resolved", func() bool {
 		l := h.pagerduty.Ledger()
-		return l.Incidents[2].Status == "resolved" && l.Incidents[3].Status == "resolved" && strings.Contains(slackTexts(h), "TocsinFailedOpen")
+		return l.Incidents[2].Status == "resolved" && l.Incidents[3].Status == "resolved" && strings.Contains(slackTexts(h), "TocsinStoreFailed")
 	})
 	require.Equal(t, 4, paged(), "PagerDuty is paged once, also when the store comes back in the middle")
 	require.Equal(t, "triggered", h.pagerduty.Ledger().Incidents[1].Status)

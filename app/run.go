@@ -99,7 +99,7 @@ func (h *house) watch() {
 	h.roll = &roll{store: h.store, log: h.options.Log}
 	h.vigil = &webhook.Vigil{
 		Store: h.store, Log: h.options.Log, Now: h.lent.now,
-		Opened: h.openFailing, Closed: h.closeFailing,
+		Opened: h.openFailing, Over: h.storeWorks,
 	}
 }
 

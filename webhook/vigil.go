@@ -23,10 +23,11 @@ type Vigil struct {
 	Now   func() time.Time
 	After time.Duration // without one write before the door fails open; 0: 10 s
 	Every time.Duration // between two looks at a store that works; 0: 10 s. One in trouble is looked at every second
-	// Opened is called when the door begins to fail open, Closed when it has
-	// ended: everything told meanwhile is in the store by then.
+	// Opened is called when the door begins to fail open.
 	Opened func()
-	Closed func(ctx context.Context, since time.Time, told int)
+	// Over is called when the store takes writes again: everything told past it
+	// is in it by then.
+	Over func(ctx context.Context, t Trouble)
 
 	// passing is held for reading while a webhook is told past the store, and
 	// for writing while what was told is stored: no later webhook of a problem
@@ -34,8 +35,7 @@ type Vigil struct {
 	passing sync.RWMutex
 
 	mu      sync.Mutex
-	failing time.Time // when the store began to refuse; zero: it works
-	open    bool
+	trouble Trouble // Since is zero while the store works
 	told    map[string]*passed // by problem
 	order   []string           // of told, but for those that are being told
 	suspect chan struct{}
@@ -46,6 +46,14 @@ type passed struct {
 	done  chan struct{} // closed when somebody was told, or nobody
 	event page.Event    // the last one
 	err   error
+}
+
+// Trouble is a time in which the store took no writes.
+type Trouble struct {
+	Since  time.Time
+	Err    error // the first that was met
+	Opened bool  // the door failed open
+	Told   int   // problems told past the store
 }
 
 const (
@@ -78,7 +86,7 @@ func (v *Vigil) Run(ctx context.Context) {
 func (v *Vigil) Open() (since time.Time, open bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.failing, v.open
+	return v.trouble.Since, v.trouble.Opened
 }
 
 // Suspect has the store looked at now: a write of somebody else's has failed.
@@ -101,7 +109,7 @@ func (v *Vigil) doubts() chan struct{} {
 func (v *Vigil) troubled() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return !v.failing.IsZero()
+	return !v.trouble.Since.IsZero()
 }
 
 // look tries one write.
@@ -123,13 +131,14 @@ func (v *Vigil) look(ctx context.Context) {
 func (v *Vigil) refused(began time.Time, err error) {
 	v.mu.Lock()
 	opened := false
-	if v.failing.IsZero() {
-		v.failing = began
+	t := &v.trouble
+	if t.Since.IsZero() {
+		t.Since, t.Err = began, err
 		v.Log.Error("store takes no writes: webhooks are answered 503", "err", err)
 	}
-	if !v.open && v.Now().Sub(v.failing) >= cmp.Or(v.After, failAfter) {
-		v.open, opened = true, true
-		v.Log.Error("store is unusable: critical alerts are told past it", "since", v.failing, "err", err)
+	if !t.Opened && v.Now().Sub(t.Since) >= cmp.Or(v.After, failAfter) {
+		t.Opened, opened = true, true
+		v.Log.Error("store is unusable: critical alerts are told past it", "since", t.Since, "err", err)
 	}
 	v.mu.Unlock()
 	if opened && v.Opened != nil {
@@ -156,12 +165,13 @@ func (v *Vigil) works(ctx context.Context) {
 		v.order = v.order[1:]
 	}
 	v.mu.Lock()
-	since, opened := v.failing, v.open
-	v.failing, v.open = time.Time{}, false
+	t := v.trouble
+	t.Told = n
+	v.trouble = Trouble{}
 	v.mu.Unlock()
-	v.Log.Info("store takes writes again", "failed_since", since, "told_past_it", n)
-	if opened && v.Closed != nil {
-		v.Closed(ctx, since, n)
+	v.Log.Info("store takes writes again", "failed_since", t.Since, "told_past_it", n)
+	if v.Over != nil {
+		v.Over(ctx, t)
 	}
 }
 

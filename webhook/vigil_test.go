@@ -61,7 +61,7 @@ type failing struct {
 	people *people
 	stored *bolt.Store
 	opened int
-	closed []int
+	over   []webhook.Trouble
 }
 
 func watched(t *testing.T, fn func(t *testing.T, f *failing)) {
@@ -72,7 +72,7 @@ func watched(t *testing.T, fn func(t *testing.T, f *failing)) {
 		f.Vigil = &webhook.Vigil{
 			Store: d, Log: slog.New(slog.DiscardHandler), Now: time.Now,
 			Opened: func() { f.opened++ },
-			Closed: func(_ context.Context, _ time.Time, told int) { f.closed = append(f.closed, told) },
+			Over:   func(_ context.Context, trouble webhook.Trouble) { f.over = append(f.over, trouble) },
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
@@ -125,7 +125,10 @@ func TestTheDoorFailsOpen(t *testing.T) {
 
 				breakIt(f.disk, false)
 				pass(4 * time.Second)
-				require.Equal(t, []int{1}, f.closed)
+				require.Len(t, f.over, 1)
+				require.True(t, f.over[0].Opened)
+				require.Equal(t, 1, f.over[0].Told)
+				require.Error(t, f.over[0].Err)
 				_, open = f.Vigil.Open()
 				require.False(t, open)
 				code, status = f.post(t, fires("b", "warning"))
@@ -151,7 +154,7 @@ func TestAnIncidentOfSecondsIsNoFailure(t *testing.T) {
 			pass(12 * time.Second)
 		}
 		require.Zero(t, f.opened)
-		require.Empty(t, f.closed)
+		require.Len(t, f.over, 5, "each is told of when it is over")
 	})
 }
 
