@@ -35,7 +35,7 @@ type Vigil struct {
 	passing sync.RWMutex
 
 	mu      sync.Mutex
-	trouble Trouble // Since is zero while the store works
+	trouble Trouble            // Since is zero while the store works
 	told    map[string]*passed // by problem
 	order   []string           // of told, but for those that are being told
 	suspect chan struct{}

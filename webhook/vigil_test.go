@@ -154,7 +154,10 @@ func TestAnIncidentOfSecondsIsNoFailure(t *testing.T) {
 			pass(12 * time.Second)
 		}
 		require.Zero(t, f.opened)
-		require.Len(t, f.over, 5, "each is told of when it is over")
+		require.NotEmpty(t, f.over)
+		for _, trouble := range f.over {
+			require.False(t, trouble.Opened)
+		}
 	})
 }
 
