@@ -43,11 +43,6 @@ func (s *sick) Get(ctx context.Context, key string) (store.Record, error) {
 	return s.Store.Get(ctx, key)
 }
 
-// ends is the webhook that resolves what fires(alertname) fired.
-func ends(alertname string) string {
-	return strings.NewReplacer(`"firing"`, `"resolved"`).Replace(fires(alertname))
-}
-
 func duty(body string) string { return strings.Replace(body, `"team"`, `"duty"`, 1) }
 
 // A store that is unusable for 10 s must not silence the pager: PagerDuty is
@@ -74,7 +69,7 @@ func TestTheHouseFailsOpen(t *testing.T) {
 		require.Eventually(t, holds, 40*time.Second, 20*time.Millisecond, what)
 	}
 	soon("the first page", func() bool { return paged() == 1 })
-	require.Equal(t, 202, post(ends("Again")).code)
+	require.Equal(t, 202, post(ceases(fires("Again"))).code)
 	soon("its end", func() bool { return h.pagerduty.Ledger().Incidents[0].Status == "resolved" })
 	require.Equal(t, 202, post(fires("Before")).code)
 	soon("the second page", func() bool { return paged() == 2 && len(h.slack.Ledger().Messages) == 2 })
@@ -92,11 +87,11 @@ func TestTheHouseFailsOpen(t *testing.T) {
 	require.Equal(t, 202, post(again).code)
 	require.Equal(t, 4, paged(), "an episode of which nobody can know the number")
 	require.Equal(t, 503, post(strings.Replace(fires("Later"), "critical", "warning", 1)).code)
-	require.Equal(t, 503, post(ends("Critical")).code)
+	require.Equal(t, 503, post(ceases(fires("Critical"))).code)
 	require.Len(t, h.slack.Ledger().Messages, 2)
 
 	s.ill.Store(false)
-	soon("the door closes", func() bool { return post(ends("Critical")).code == 202 && post(ends("Again")).code == 202 })
+	soon("the door closes", func() bool { return post(ceases(fires("Critical"))).code == 202 && post(ceases(fires("Again"))).code == 202 })
 	soon("Slack is told and all that is over is resolved", func() bool {
 		l := h.pagerduty.Ledger()
 		return l.Incidents[2].Status == "resolved" && l.Incidents[3].Status == "resolved" && strings.Contains(slackTexts(h), "TocsinStoreFailed")

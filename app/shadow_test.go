@@ -8,18 +8,29 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tocsin/tocsin/app"
 )
 
-const inShadow = "    shadow: true\n"
+const (
+	team     = "  - name: team\n"
+	inShadow = team + "    shadow: true\n"
+)
+
+// shadowed runs a house whose receiver is in shadow.
+func shadowed(t *testing.T) *house {
+	t.Helper()
+	return run(t, "", func(o *app.Options) { rewrite(t, o.ConfigFile, team, inShadow) })
+}
 
 // turn ends the shadow of the config's receiver, or begins it, and reloads.
 func (h *house) turn(t *testing.T, shadow bool) {
 	t.Helper()
 	raw, err := os.ReadFile(h.config)
 	require.NoError(t, err)
-	text := strings.ReplaceAll(string(raw), inShadow, "")
+	text := strings.ReplaceAll(string(raw), inShadow, team)
 	if shadow {
-		text += inShadow
+		text = strings.ReplaceAll(text, team, inShadow)
 	}
 	require.NoError(t, os.WriteFile(h.config, []byte(text), 0o600))
 	a := h.ask(t, http.MethodPost, h.operators, "/-/reload", "alice-secret", nil)
@@ -38,7 +49,7 @@ func ceases(firing string) string { return strings.ReplaceAll(firing, `"firing"`
 // without waiting for Alertmanager to say something new; one that was sent is
 // sent to its end though the receiver goes into the shadow.
 func TestShadowIsTurnedOffAndOnMidEpisode(t *testing.T) {
-	h := run(t, inShadow)
+	h := shadowed(t)
 	report := func() string { return h.ask(t, "GET", h.operators, "/api/v1/shadow", "eve-secret", nil).body }
 	first, second := fires("First"), fires("Second")
 	h.take(t, first)
@@ -65,7 +76,7 @@ func TestShadowIsTurnedOffAndOnMidEpisode(t *testing.T) {
 
 // A restart instead of a reload does the same.
 func TestShadowIsTurnedOffByARestart(t *testing.T) {
-	h := run(t, inShadow)
+	h := shadowed(t)
 	h.take(t, fires("First"))
 	require.Eventually(t, func() bool {
 		return strings.Contains(h.ask(t, "GET", h.operators, "/api/v1/shadow", "eve-secret", nil).body, "First")
@@ -74,7 +85,7 @@ func TestShadowIsTurnedOffByARestart(t *testing.T) {
 	require.Empty(t, h.slack.Ledger().Requests)
 	raw, err := os.ReadFile(h.config)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(h.config, []byte(strings.ReplaceAll(string(raw), inShadow, "")), 0o600))
+	require.NoError(t, os.WriteFile(h.config, []byte(strings.ReplaceAll(string(raw), inShadow, team)), 0o600))
 	h.start(t)
 	require.Eventually(t, func() bool { return len(h.slack.Ledger().Messages) == 1 }, 20*time.Second, 10*time.Millisecond)
 }
