@@ -91,7 +91,9 @@ func TestTheHouseFailsOpen(t *testing.T) {
 	require.Len(t, h.slack.Ledger().Messages, 2)
 
 	s.ill.Store(false)
-	soon("the door closes", func() bool { return post(ceases(fires("Critical"))).code == 202 && post(ceases(fires("Again"))).code == 202 })
+	soon("the door closes", func() bool {
+		return post(ceases(fires("Critical"))).code == 202 && post(ceases(fires("Again"))).code == 202
+	})
 	soon("Slack is told and all that is over is resolved", func() bool {
 		l := h.pagerduty.Ledger()
 		return l.Incidents[2].Status == "resolved" && l.Incidents[3].Status == "resolved" && strings.Contains(slackTexts(h), "TocsinStoreFailed")

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -103,4 +104,14 @@ func TestTokenRotation(t *testing.T) {
 	require.Equal(t, []int{202, 202}, []int{post("am-secret"), post("next-secret")})
 	write("[next.token]")
 	require.Equal(t, []int{401, 202}, []int{post("am-secret"), post("next-secret")})
+}
+
+// Somebody who connects and says nothing does not make an orderly end a failure.
+func TestASilentConnectionDoesNotFailTheClosing(t *testing.T) {
+	h := run(t, "")
+	c, err := net.Dial("tcp", h.listen)
+	require.NoError(t, err)
+	defer c.Close()
+	require.Equal(t, http.StatusOK, h.ask(t, "GET", h.listen, "/-/ready", "", nil).code) // by now it is accepted
+	h.stop()
 }

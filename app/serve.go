@@ -36,7 +36,18 @@ func (h *house) serve(ctx context.Context, p *plan, reg *prometheus.Registry) er
 	// a webhook that is being written may finish; new ones find a closed door
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	return errors.Join(err, front.http.Shutdown(end), back.http.Shutdown(end))
+	return errors.Join(err, front.shut(end), back.shut(end))
+}
+
+// shut waits for requests under way until ctx ends, then cuts them off: whoever
+// sends a webhook sends it again, and a connection on which nothing was ever
+// said (a scanner's, a client's that dialled ahead) is no reason to fail.
+func (s *server) shut(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return s.http.Close()
+	}
+	return err
 }
 
 func (h *house) wait(ctx context.Context, broken <-chan error) error {
