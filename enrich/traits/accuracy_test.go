@@ -68,9 +68,9 @@ func truths(t *testing.T, dir string) []truth {
 		ts, set := slices.Index(lines[0], "timestamp"), slices.Index(lines[0], "set")
 		for _, l := range lines[1:] {
 			c := truth{file: filepath.Join(filepath.Dir(info), l[ts]+".csv.gz")}
-			for _, one := range strings.Split(l[set], ";") {
+			for one := range strings.SplitSeq(l[set], ";") {
 				m := map[string]string{}
-				for _, lit := range strings.Split(one, "&") {
+				for lit := range strings.SplitSeq(one, "&") {
 					k, v, _ := strings.Cut(lit, "=")
 					m[k] = v
 				}
@@ -134,7 +134,7 @@ func TestAccuracy(t *testing.T) {
 
 // TestAccuracyGenerated scores tables drawn by generators after the public sets'
 // descriptions: SEEDS of them, CASES tables each.
-func TestAccuracyGenerated(t *testing.T) {
+func TestAccuracyGenerated(*testing.T) {
 	number := func(name string, otherwise int) uint64 {
 		if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
 			return uint64(n)
@@ -171,12 +171,12 @@ func TestAccuracyGenerated(t *testing.T) {
 }
 
 func head() {
-	fmt.Printf("%-21s %5s %6s %6s %6s %6s %8s %8s  %s\n", "set", "cases", "F1", "P", "R", "exact", "none", "ms/case", "peers (F1)")
+	fmt.Fprintf(os.Stdout, "%-21s %5s %6s %6s %6s %6s %8s %8s  %s\n", "set", "cases", "F1", "P", "R", "exact", "none", "ms/case", "peers (F1)")
 }
 
 func (r *tallied) print(set string) {
 	p, re := float64(r.hit)/float64(max(1, r.hit+r.wrong)), float64(r.hit)/float64(max(1, r.hit+r.missed))
-	fmt.Printf("%-21s %5d %6.3f %6.3f %6.3f %5.0f%% %8s %8.1f  %s\n", set, r.cases, 2*p*re/max(1e-9, p+re), p, re,
+	fmt.Fprintf(os.Stdout, "%-21s %5d %6.3f %6.3f %6.3f %5.0f%% %8s %8.1f  %s\n", set, r.cases, 2*p*re/max(1e-9, p+re), p, re,
 		100*float64(r.exact)/float64(max(1, r.cases)), fmt.Sprintf("%d/%d", r.none, r.negatives),
 		float64(r.took.Microseconds())/1000/float64(max(1, r.cases)), peers()[set])
 }
@@ -198,7 +198,7 @@ func (r *tallied) add(name string, table *enrich.Table, causes []map[string]stri
 			delete(want, k)
 			hit++
 		} else if os.Getenv("SHOW") != "" {
-			fmt.Println("wrong", name, cause)
+			fmt.Fprintln(os.Stdout, "wrong", name, cause)
 		}
 	}
 	r.cases++
@@ -214,6 +214,6 @@ func (r *tallied) add(name string, table *enrich.Table, causes []map[string]stri
 		}
 	}
 	if len(want) > 0 && os.Getenv("SHOW") != "" {
-		fmt.Println("missed", name, len(want), "of", causes)
+		fmt.Fprintln(os.Stdout, "missed", name, len(want), "of", causes)
 	}
 }
