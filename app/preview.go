@@ -93,6 +93,9 @@ func (b *parts) walk(ctx context.Context, n page.Notification) page.Problem {
 	p.Context = b.enricher.Context(ctx, p)
 	if p.Context.Known() { // what follows are a page's first edits: the past and its exemplars, then the onset
 		p.Context = b.enricher.Context(ctx, p)
+		for i := range p.Context.Queries {
+			p.Context.Queries[i].Cached = false // by this very preview, a moment ago
+		}
 	}
 	p.Context, _ = b.enricher.Since(ctx, p, nil)
 	p.Clock.Durable, p.Clock.Decided = now, time.Now()

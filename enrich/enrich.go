@@ -14,10 +14,13 @@ import (
 	"github.com/tocsin/tocsin/page"
 )
 
-// Source fills tables: one row per member of the alert's own selector, failing
-// and healthy alike. A source over metrics asks PromQL; one over logs would ask
-// a terms aggregation. It keeps the context's deadline and its own limits, and
-// returns what it has with Partial set rather than nothing.
+// Source fills tables: one row per member, failing and healthy alike. A source
+// over metrics asks PromQL about the members of the alert's own selector; one
+// over logs asks a terms aggregation about what the alert's labels select, each
+// bucket a member (enrichtest.Terms, docs/adr/0016). It keeps the context's
+// deadline and its own limits, and returns what it has with Partial set rather
+// than nothing. One that cannot do without an expression and is given none
+// returns ErrNoRule.
 type Source interface {
 	Table(ctx context.Context, q Question) (*Table, error)
 }
@@ -30,7 +33,7 @@ type Explainer interface {
 // Question is what a source is asked: about one rule's expression.
 type Question struct {
 	Alert    string        // alertname, for the trait's own record
-	Expr     string        // the rule's expression, PromQL
+	Expr     string        // the rule's expression, PromQL; "" where nobody knows it
 	Labels   page.Labels   // labels all firing alerts of the rule share, the rule's own static labels among them: untrusted
 	Group    page.Labels   // labels of the Alertmanager group: where the problem is, never why
 	Firing   []page.Labels // label sets of the firing alerts of this rule in this problem
@@ -88,6 +91,13 @@ type Ruler interface {
 // with equal keys, their time apart. Without it all of a question counts.
 type Keyer interface {
 	Key(q Question) string
+}
+
+// Redactor is a Source whose queries are no PromQL: it hides the values of labels
+// in them itself, and says whether there were any. What it cannot read it
+// returns as "", true.
+type Redactor interface {
+	Redact(query string, hides func(label string) bool) (string, bool)
 }
 
 // Linker is a Source that can show a query in its own UI.

@@ -115,9 +115,6 @@ func (e *Enricher) ask(ctx context.Context, p page.Problem, rules []rule) []inqu
 			Firing: r.firing, At: e.Now(), Deadline: deadline,
 		}
 		for _, s := range e.Sources {
-			if _, ruler := s.Source.(Ruler); r.expr == "" && !ruler {
-				continue // it knows neither what to ask nor whom
-			}
 			f, reused := e.join(ctx, s, q)
 			out = append(out, inquiry{r, s, f, reused})
 		}

@@ -233,7 +233,6 @@ func TestWhatIsMissingIsNoted(t *testing.T) {
 		{"something else", fails(errors.New(`user="u7"`)), alert("A", "critical", ratio), "main has no answer about A"},
 		{"source panics", func(context.Context, enrich.Question) (*enrich.Table, error) { panic("boom") }, alert("A", "critical", ratio), "main could not be asked: an error of ours, see the log"},
 		{"explainer panics", prompt, alert("Unknown", "critical", ratio), "main could not be asked: an error of ours, see the log"},
-		{"no expression", prompt, alert("A", "critical", ""), "not asked what they share: the alert links to no query, and no source lists rules"},
 		{"partial", func(_ context.Context, q enrich.Question) (*enrich.Table, error) {
 			t := at(q)
 			t.Partial = true
@@ -270,7 +269,12 @@ func TestWhatIsMissingIsNoted(t *testing.T) {
 
 func TestExpressionFromTheRules(t *testing.T) {
 	book := &rulebook{expr: "err > 5", source: source{table: prompt}}
-	deaf := &source{table: prompt}
+	deaf := &source{table: func(_ context.Context, q enrich.Question) (*enrich.Table, error) {
+		if q.Expr == "" {
+			return nil, enrich.ErrNoRule
+		}
+		return at(q), nil
+	}}
 	e := enrich.New(enrich.Options{
 		Sources:   []enrich.Named{{Name: "main", Source: book}, {Name: "deaf", Source: deaf}},
 		Explainer: explainer{"A": {None: true, Failing: 3}},
@@ -278,11 +282,11 @@ func TestExpressionFromTheRules(t *testing.T) {
 	got := e.Context(t.Context(), problem(alert("A", "critical", "")))
 	require.True(t, got.None)
 	require.Equal(t, "err > 5", got.Queries[0].Text)
-	require.Zero(t, deaf.asked.Load(), "it lists no rules and was told none")
+	require.Equal(t, []string{"A: not asked what they share: the alert links to no query, and deaf has no rule of its name, or several"}, texts(got.Notes))
 
 	book.err = &remote.Error{Op: "list rules", Status: 502}
 	got = e.Context(t.Context(), problem(alert("A", "critical", "", "service", "x")))
-	require.Equal(t, []string{"main answered with status 502"}, texts(got.Notes))
+	require.Equal(t, "main answered with status 502", texts(got.Notes)[0])
 }
 
 // The worst rules are asked first, and no more than three.

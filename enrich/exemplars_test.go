@@ -66,6 +66,8 @@ func TestExemplarsNameARole(t *testing.T) {
 				require.Equal(t, c.trait, got.Traits[0].Labels)
 			}
 			require.NotNil(t, got.Exemplars)
+			asked := slices.DeleteFunc(slices.Clone(got.Queries), func(q page.Query) bool { return !strings.HasPrefix(q.Text, "http_request_duration") })
+			require.Len(t, asked, map[bool]int{true: 1, false: 2}[c.trait == nil], "one question is enough where both are of all members")
 			require.Len(t, got.Exemplars.Traces, 3)
 			for _, tr := range got.Exemplars.Traces {
 				require.Greater(t, tr.Value, .5, "of those that are slow")

@@ -167,13 +167,9 @@ func (e *Enricher) before(ctx context.Context, s Named, q Question, first answer
 	return a
 }
 
-// table asks the source, once the expression is known.
+// table asks the source, once the expression is known, if it can be.
 func (e *Enricher) table(ctx context.Context, s Named, q *Question) (*Table, error) {
-	if q.Expr == "" {
-		ruler, ok := s.Source.(Ruler)
-		if !ok {
-			return nil, errors.New("no expression")
-		}
+	if ruler, ok := s.Source.(Ruler); ok && q.Expr == "" {
 		text, err := ruler.Expr(ctx, q.Alert, q.Labels)
 		if err != nil {
 			return nil, err

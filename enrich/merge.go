@@ -32,10 +32,8 @@ func (e *Enricher) merge(rules []rule, asked []inquiry, rest []string, allowed t
 	}
 	switch {
 	case len(asked) > 0 || len(rules) == 0:
-	case len(e.Sources) == 0:
-		m.note("no source is configured: what they share is not asked")
 	default:
-		m.note("not asked what they share: the alert links to no query, and no source lists rules")
+		m.note("no source is configured: what they share is not asked")
 	}
 	if len(rest) > 0 {
 		m.note("of %d rules %d were asked about, not: %s", maxRules+len(rest), maxRules, strings.Join(rest, ", "))
@@ -50,7 +48,7 @@ type merger struct {
 	redact redactor
 	best   *answer // whose populations the page counts
 	none   *answer
-	noneOf string // the source of none
+	noneOf Named // the source of none
 	some   *answer
 	known  map[string]bool // notes
 
@@ -63,7 +61,7 @@ func (m *merger) add(i inquiry) {
 	f, a := i.flight, i.flight.answer()
 	for _, q := range a.queries {
 		q.Cached = i.reused
-		q.Text, _ = m.redact.query(q.Text)
+		q.Text, _ = m.redact.query(i.source, q.Text)
 		m.out.Queries = append(m.out.Queries, q)
 	}
 	if a.err != nil {
@@ -91,7 +89,7 @@ func (m *merger) add(i inquiry) {
 		m.best = &a
 	}
 	if finding.None && m.none == nil {
-		m.none, m.noneOf = &a, i.source.Name
+		m.none, m.noneOf = &a, i.source
 	}
 	if m.some == nil {
 		m.some = &a
@@ -110,14 +108,14 @@ func (m *merger) trait(t page.Trait, i inquiry, at time.Time, a answer) {
 	t.Source, t.Alert = i.source.Name, i.rule.name
 	visible, hidden := m.redact.visible(t.Labels)
 	if a.show != nil {
-		text, cut := m.redact.query(a.show(visible))
+		text, cut := m.redact.query(i.source, a.show(visible))
 		t.Query = text
 		if l, ok := i.source.Source.(Linker); ok && !hidden && !cut && text != "" {
 			t.Link = l.Link(text, at)
 		}
 	}
 	if a.course != nil {
-		t.Course = m.course(a.course(m.version(a, visible), visible))
+		t.Course = m.course(i.source, a.course(m.version(a, visible), visible))
 	}
 	if m.e.hides(m.e.version(t.Labels)) {
 		t.Versions = nil
@@ -182,13 +180,13 @@ func (m *merger) version(a answer, visible page.Labels) string {
 }
 
 // course hides values in the questions; such a question is not asked.
-func (m *merger) course(c page.Course) *page.Course {
+func (m *merger) course(s Named, c page.Course) *page.Course {
 	if c.Query == "" {
 		return nil
 	}
-	c.Query, _ = m.redact.query(c.Query)
+	c.Query, _ = m.redact.query(s, c.Query)
 	if c.Seen != "" {
-		c.Seen, _ = m.redact.query(c.Seen)
+		c.Seen, _ = m.redact.query(s, c.Seen)
 	}
 	return &c
 }
@@ -227,7 +225,7 @@ func (m *merger) finish() page.Context {
 		}
 	}
 	if c.None && m.none.course != nil {
-		c.Course, c.Source = m.course(m.none.course(m.version(*m.none, nil), nil)), m.noneOf
+		c.Course, c.Source = m.course(m.noneOf, m.none.course(m.version(*m.none, nil), nil)), m.noneOf.Name
 	}
 	if !c.Pending {
 		c.At = m.e.Now()

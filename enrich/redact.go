@@ -59,9 +59,12 @@ func (r *redactor) visible(ls page.Labels) (page.Labels, bool) {
 
 // query hides values in a query's text, and says whether it had to: such a
 // query shows the reader what was asked, and can no longer be asked.
-func (r *redactor) query(text string) (string, bool) {
+func (r *redactor) query(s Named, text string) (string, bool) {
 	if !r.any {
 		return text, false
+	}
+	if own, ok := s.Source.(Redactor); ok {
+		return own.Redact(text, r.hides)
 	}
 	return expr.Redact(text, r.hides)
 }

@@ -98,7 +98,9 @@ func (a *Alert) Seen(ask Ask, by string, ls map[string]string) (string, error) {
 	s.OriginalOffset, s.Offset, s.Timestamp, s.StartOrEnd = 0, 0, nil, 0
 	s.LabelMatchers = slices.Clone(s.LabelMatchers)
 	for _, name := range slices.Sorted(maps.Keys(ls)) {
-		s.LabelMatchers = append(s.LabelMatchers, equal(name, ls[name]))
+		if m := equal(name, ls[name]); !has(&s, m) {
+			s.LabelMatchers = append(s.LabelMatchers, m)
+		}
 	}
 	s.LabelMatchers = append(s.LabelMatchers, labels.MustNewMatcher(labels.MatchNotEqual, by, ""))
 	count := &parser.AggregateExpr{Op: parser.COUNT, Grouping: []string{by}, Expr: &s}

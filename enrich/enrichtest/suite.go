@@ -156,17 +156,24 @@ func slowEvents(t *testing.T, newSource func(*testing.T, *Fake) enrich.Source) {
 		bucket("b", "0.1", 9), bucket("b", "0.5", 10), bucket("b", "+Inf", 10),
 	)
 	s := newSource(t, f)
-	for _, threshold := range []string{"0.5", "0.45"} { // at an edge, and next to one
-		table, err := s.Table(t.Context(), question(`histogram_quantile(0.9, sum by (le) (rate(lat_bucket[1m]))) > `+threshold, nil))
+	for _, c := range []struct {
+		threshold string
+		a, b      float64
+	}{
+		{"0.5", 8, 0},                             // at an edge
+		{"0.2", 8.75, .75}, {"0.45", 8.125, .125}, // between two: as histogram_quantile, by straight lines
+		{"0.05", 9.5, 5.5}, {"0.9", 8, 0}, // before the first, and behind the last
+	} {
+		table, err := s.Table(t.Context(), question(`histogram_quantile(0.9, sum by (le) (rate(lat_bucket[1m]))) > `+c.threshold, nil))
 		require.NoError(t, err)
 		require.Equal(t, enrich.Ratio, table.Model)
 		require.InDelta(t, .1, table.Share, 1e-9)
 		require.Equal(t, 2, table.Rows())
 		require.Equal(t, []string{"host"}, columns(table))
 		a, b := row(t, table, "host", "a"), row(t, table, "host", "b")
-		require.InDelta(t, 480, table.Failing[a], 1)
+		require.InDelta(t, 60*c.a, table.Failing[a], 1, c.threshold)
 		require.InDelta(t, 600, table.Weight[a], 1)
-		require.InDelta(t, 0, table.Failing[b], 1)
+		require.InDelta(t, 60*c.b, table.Failing[b], 1, c.threshold)
 	}
 }
 

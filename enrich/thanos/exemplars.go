@@ -57,11 +57,15 @@ func (c *inquiry) exemplars() func(context.Context, page.Labels) (enrich.Exempla
 		back := min(max(ask.Window, exemplarsBack), exemplarsMost)
 		var in, all sampled
 		var both sync.WaitGroup
-		if ask.Healthy != "" {
+		apart := ask.Healthy != "" && ask.Healthy != ask.Failing
+		if apart {
 			both.Go(func() { all = c.source.sample(ctx, ask.Healthy, c.at.Add(-back), c.at, inside) })
 		}
 		in = c.source.sample(ctx, ask.Failing, c.at.Add(-back), c.at, inside)
 		both.Wait()
+		if !apart && ask.Healthy != "" { // the values tell them apart
+			all.events, all.cut, all.err = in.events, in.cut, in.err
+		}
 		return told(in, all, ask.Over)
 	}
 }
@@ -78,7 +82,7 @@ func told(in, all sampled, over float64) (enrich.Exemplars, error) {
 	if over > 0 {
 		fast := func(v enrich.Exemplar) bool { return !(v.Value > over) }
 		out.Failing = slices.DeleteFunc(slices.Clone(in.events), fast)
-		out.Healthy = slices.DeleteFunc(out.Healthy, func(v enrich.Exemplar) bool { return !fast(v) })
+		out.Healthy = slices.DeleteFunc(slices.Clone(out.Healthy), func(v enrich.Exemplar) bool { return !fast(v) })
 	}
 	return out, in.err
 }

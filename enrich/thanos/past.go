@@ -30,7 +30,7 @@ func (c *inquiry) remember(t *enrich.Table, rows []member) {
 		past := make([]*enrich.Past, len(ago))
 		var all sync.WaitGroup
 		for i, d := range ago {
-			then[i] = &inquiry{source: c.source, alert: c.alert, who: c.who, at: c.at.Add(-d.D())}
+			then[i] = &inquiry{source: c.source, alert: c.alert, who: c.who, at: c.at.Add(-d.D()), between: c.between}
 			all.Go(func() { past[i] = then[i].past(ctx, at, spoken(d.D())) })
 		}
 		all.Wait()

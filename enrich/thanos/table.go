@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -99,6 +97,7 @@ type inquiry struct {
 	seen     []string // labels of what was read
 	gains    []gained
 	rows     []member  // of the table
+	between  *between  // the edges around a threshold that is none; nil where it is one
 	lastSeen time.Time // of those who are gone
 	patched  bool      // rows of more than one question stand side by side
 	notes    []string
@@ -186,10 +185,7 @@ func (c *inquiry) members(ctx context.Context) ([]member, error) {
 		bad, all, err := c.pair(ctx)
 		return c.join(bad, all), err
 	case expr.Histogram:
-		bad, all, err := c.pair(ctx)
-		if err == nil && len(bad.rows) == 0 && len(all.rows) > 0 {
-			bad, err = c.nearest(ctx)
-		}
+		bad, all, err := c.slow(ctx)
 		return c.join(bad, all), err
 	case expr.Absence:
 		if c.ask.Bad == "" {
@@ -227,30 +223,6 @@ func (c *inquiry) pair(ctx context.Context) (bad, all vector, err error) {
 		return bad, all, errAll
 	}
 	return bad, all, errBad
-}
-
-// nearest divides fast from slow at the bucket edge next to the threshold, for
-// the rule's own is none. On a logarithmic scale, as buckets are.
-func (c *inquiry) nearest(ctx context.Context) (vector, error) {
-	edges, err := c.query(ctx, c.ask.Edges)
-	if err != nil || len(edges.rows) == 0 { // a native histogram has none
-		return vector{}, err
-	}
-	best, far := "", math.Inf(1)
-	for _, row := range edges.rows {
-		le := value(row.labels, "le")
-		edge, err := strconv.ParseFloat(le, 64)
-		d := math.Abs(math.Log(edge / c.alert.Edge)) // of +Inf and of edges below zero this is no distance
-		if err == nil && (d < far || (d == far && le < best)) {
-			best, far = le, d
-		}
-	}
-	if best == "" {
-		return vector{}, errors.New("histogram has no bucket that could tell slow from fast")
-	}
-	c.who.Edge = best
-	c.ask = c.alert.Ask(c.who)
-	return c.query(ctx, c.ask.Bad)
 }
 
 // vector is one answer, its labels still all there.

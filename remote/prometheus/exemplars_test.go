@@ -2,6 +2,7 @@ package prometheus_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"path"
 	"testing"
@@ -83,9 +84,15 @@ func FuzzExemplars(f *testing.F) {
 	f.Add(twoExemplars)
 	f.Add(`{"data":null,"status":"success"}`)
 	f.Add(`{"status":"success","data":[{"exemplars":[{"value":"NaN","timestamp":-1e10}],"seriesLabels":null}]}`)
-	f.Fuzz(func(t *testing.T, text string) {
-		_, a, err := exemplars(t, body(text), prometheus.Limits{Series: 3, Bytes: 4096})
+	var text string
+	c := serve(f, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) })
+	f.Fuzz(func(t *testing.T, raw string) {
+		text = raw
+		series := 0
+		a, err := c.Exemplars(t.Context(), "x", time.Unix(0, 0), time.Unix(1, 0), prometheus.Limits{Series: 3, Bytes: 4096}, func([]page.Label, prometheus.Exemplar) { series++ })
 		require.LessOrEqual(t, a.Series, 3)
+		require.LessOrEqual(t, a.Bytes, int64(4096))
+		require.True(t, series == 0 || a.Series > 0)
 		if err != nil {
 			require.Less(t, len(err.Error()), 200, "an error quotes nothing")
 		}
