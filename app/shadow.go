@@ -101,8 +101,9 @@ func eachRecord(ctx context.Context, s store.Store, prefix string, do func(store
 // Unsent is one message that would have been sent, had its receiver not been in
 // shadow: one episode of a problem at one target.
 type Unsent struct {
-	At       time.Time  `json:"at"`     // when it would have been delivered
-	Target   string     `json:"target"` // kind/name
+	At       time.Time  `json:"at"`                      // when it would have been delivered
+	Delay    float64    `json:"delay_seconds,omitempty"` // from the rule's firing until then
+	Target   string     `json:"target"`                  // kind/name
 	Channel  string     `json:"channel,omitempty"`
 	Receiver string     `json:"receiver"`
 	Line     string     `json:"line"` // its first line then
@@ -171,6 +172,9 @@ func (a *api) titles(ctx context.Context, out []Unsent) error {
 			return fmt.Errorf("read page: %w", err)
 		}
 		out[i].Title, out[i].State = p.Title, p.State
+		if !p.Clock.Started.IsZero() {
+			out[i].Delay = max(0, u.At.Sub(p.Clock.Started).Seconds())
+		}
 	}
 	return nil
 }
