@@ -26,10 +26,24 @@ func (p *plan) first() string {
 	return p.Receivers[0].Name
 }
 
+// shadowed names the receivers that are in shadow.
+func (p *plan) shadowed() []string {
+	var out []string
+	for _, r := range p.Receivers {
+		if r.Shadow {
+			out = append(out, r.Name)
+		}
+	}
+	return out
+}
+
 // surface looks for problems that are open and were told in shadow only, although
 // their receiver sends by now: after a reload, or a restart, that ended its
 // shadow. It waits for the generation before, which may still open one.
 func (h *house) surface(ctx context.Context, old, now *rooms) {
+	for _, name := range now.parts.plan.shadowed() { // forgotten, it would be a pager that is silent
+		h.options.Log.Warn("receiver is in shadow: nothing of it is sent", "receiver", name)
+	}
 	if old != nil {
 		select {
 		case <-old.done:
