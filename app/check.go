@@ -51,6 +51,9 @@ func Check(ctx context.Context, w io.Writer, o CheckOptions) error {
 		return err
 	}
 	found := []Finding{{What: "config " + o.ConfigFile, OK: true}}
+	for _, name := range b.plan.shadowed() {
+		found = append(found, Finding{What: "receiver " + name, OK: true, Note: "in shadow: nothing of it is sent"})
+	}
 	if o.Connect {
 		found = append(found, b.connect(ctx)...)
 	}

@@ -26,10 +26,24 @@ func (p *plan) first() string {
 	return p.Receivers[0].Name
 }
 
+// shadowed names the receivers that are in shadow.
+func (p *plan) shadowed() []string {
+	var out []string
+	for _, r := range p.Receivers {
+		if r.Shadow {
+			out = append(out, r.Name)
+		}
+	}
+	return out
+}
+
 // surface looks for problems that are open and were told in shadow only, although
 // their receiver sends by now: after a reload, or a restart, that ended its
 // shadow. It waits for the generation before, which may still open one.
 func (h *house) surface(ctx context.Context, old, now *rooms) {
+	for _, name := range now.parts.plan.shadowed() { // forgotten, it would be a pager that is silent
+		h.options.Log.Warn("receiver is in shadow: nothing of it is sent", "receiver", name)
+	}
 	if old != nil {
 		select {
 		case <-old.done:
@@ -101,8 +115,9 @@ func eachRecord(ctx context.Context, s store.Store, prefix string, do func(store
 // Unsent is one message that would have been sent, had its receiver not been in
 // shadow: one episode of a problem at one target.
 type Unsent struct {
-	At       time.Time  `json:"at"`     // when it would have been delivered
-	Target   string     `json:"target"` // kind/name
+	At       time.Time  `json:"at"`                      // when it would have been delivered
+	Delay    float64    `json:"delay_seconds,omitempty"` // from the rule's firing until then
+	Target   string     `json:"target"`                  // kind/name
 	Channel  string     `json:"channel,omitempty"`
 	Receiver string     `json:"receiver"`
 	Line     string     `json:"line"` // its first line then
@@ -171,6 +186,9 @@ func (a *api) titles(ctx context.Context, out []Unsent) error {
 			return fmt.Errorf("read page: %w", err)
 		}
 		out[i].Title, out[i].State = p.Title, p.State
+		if !p.Clock.Started.IsZero() {
+			out[i].Delay = max(0, u.At.Sub(p.Clock.Started).Seconds())
+		}
 	}
 	return nil
 }

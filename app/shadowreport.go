@@ -22,7 +22,7 @@ import (
 type ShadowOptions struct {
 	ConfigFile string
 	URL        string            // of the operators' listener; "": as the config says
-	TokenFile  config.SecretFile // "": the first token of the config that can be read
+	TokenFile  config.SecretFile // "": without URL the first token of the config that can be read
 	JSON       bool
 }
 
@@ -63,44 +63,43 @@ func ShadowReport(ctx context.Context, w io.Writer, o ShadowOptions) error {
 	return writeUnsent(w, found)
 }
 
-// operators finds the listener and a token for it.
+// operators finds the listener and a token for it. The config is read only when
+// no address is given.
 func (o ShadowOptions) operators() (base string, token config.Secret, err error) {
-	base = strings.TrimRight(o.URL, "/")
 	if o.TokenFile != "" {
 		if token, err = o.TokenFile.Read(); err != nil {
 			return "", "", fmt.Errorf("read token: %w", err)
 		}
 	}
-	if base != "" && token != "" {
-		return base, token, nil
+	if o.URL != "" {
+		return strings.TrimRight(o.URL, "/"), token, nil
 	}
 	p, err := load(o.ConfigFile)
 	if err != nil {
 		return "", "", err
 	}
-	if base == "" {
-		scheme := "http"
-		if p.WebConfigFile != "" {
-			scheme = "https"
-		}
-		host, port, err := net.SplitHostPort(p.Operators.Listen)
-		if err != nil {
-			return "", "", fmt.Errorf("operators.listen: %w", err)
-		}
-		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-			host = "127.0.0.1"
-		}
-		base = (&url.URL{Scheme: scheme, Host: net.JoinHostPort(host, port)}).String()
+	u := url.URL{Scheme: "http"}
+	if p.WebConfigFile != "" {
+		u.Scheme = "https"
 	}
-	if token != "" || len(p.Operators.Tokens) == 0 {
-		return base, token, nil
+	host, port, err := net.SplitHostPort(p.Operators.Listen)
+	if err != nil {
+		return "", "", fmt.Errorf("operators.listen: %w", err)
 	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	u.Host = net.JoinHostPort(host, port)
 	for _, t := range p.Operators.Tokens {
-		if token, err = t.TokenFile.Read(); err == nil {
-			return base, token, nil
+		if token != "" {
+			break
 		}
+		token, err = t.TokenFile.Read()
 	}
-	return "", "", fmt.Errorf("read an operator's token: %w", err)
+	if token == "" && err != nil {
+		return "", "", fmt.Errorf("read an operator's token: %w", err)
+	}
+	return u.String(), token, nil
 }
 
 func writeUnsent(w io.Writer, found []Unsent) error {
@@ -109,14 +108,14 @@ func writeUnsent(w io.Writer, found []Unsent) error {
 		return err
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "WHEN\tWHERE\tSTATE\tFIRST LINE\tTITLE\tPAGE")
+	fmt.Fprintln(tw, "WHEN\tAFTER\tWHERE\tSTATE\tFIRST LINE\tTITLE\tPAGE")
 	for _, u := range found {
 		where := strings.TrimSpace(u.Target + " " + u.Channel)
 		line := u.Line
 		if u.Error != "" {
 			line = "could not be rendered: " + u.Error
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", u.At.UTC().Format(time.RFC3339), where,
+		fmt.Fprintf(tw, "%s\t%.1f s\t%s\t%s\t%s\t%s\t%s\n", u.At.UTC().Format(time.RFC3339), u.Delay, where,
 			cmp.Or(string(u.State), "unknown"), notify.Clean(line, 200), notify.Clean(u.Title, 100), u.Problem[:min(len(u.Problem), 12)])
 	}
 	if err := tw.Flush(); err != nil {

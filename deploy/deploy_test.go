@@ -240,3 +240,28 @@ func found(t *testing.T, name string, args ...string) (out string, ok bool) {
 	require.NoError(t, err, "%s %s: %s", name, strings.Join(args, " "), raw)
 	return string(raw), true
 }
+
+// What a runbook sends its reader to look for is there: the metrics in the
+// reference, the words of the log in the code.
+func TestRunbooksNameWhatThereIs(t *testing.T) {
+	known := metrics(t)
+	books, err := filepath.Glob("../docs/runbooks/*.md")
+	require.NoError(t, err)
+	all := ""
+	for _, b := range books {
+		text := read(t, b)
+		all += text
+		for _, m := range regexp.MustCompile(`tocsin_\w+`).FindAllString(text, -1) {
+			if !slices.Contains(announced(), m) {
+				require.Contains(t, known, strings.TrimSuffix(m, "_bucket"), b)
+			}
+		}
+	}
+	for words, file := range map[string]string{
+		"webhook is quarantined": "webhook/handler.go", "webhook with wrong credentials": "webhook/handler.go",
+		"event is tried again": "pipeline/worker.go", "reload refused: the old config goes on": "app/run.go",
+	} {
+		require.Contains(t, all, "`"+words+"`")
+		require.Contains(t, read(t, "../"+file), `"`+words+`"`)
+	}
+}

@@ -33,8 +33,9 @@ type kustomization struct {
 	Labels     []struct{ Pairs map[string]string }
 	Resources  []string
 	ConfigMaps []struct {
-		Name, Behavior string
-		Files          []string
+		Name  string
+		How   string `yaml:"behavior"` //nolint:misspell // the field's own word
+		Files []string
 	} `yaml:"configMapGenerator"`
 	Images  []struct{ Name, NewName, NewTag string }
 	Patches []struct {
@@ -288,7 +289,7 @@ func TestKustomizationsNameFilesThatAreThere(t *testing.T) {
 		require.True(t, strings.HasPrefix(k.APIVersion, "kustomize.config.k8s.io/"))
 		for _, c := range k.ConfigMaps {
 			require.Equal(t, "tocsin", c.Name)
-			require.Equal(t, map[bool]string{true: "", false: "replace"}[dir == base], c.Behavior)
+			require.Equal(t, map[bool]string{true: "", false: "replace"}[dir == base], c.How)
 			for _, f := range c.Files {
 				require.FileExists(t, filepath.Join(dir, f))
 			}

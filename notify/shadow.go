@@ -67,6 +67,11 @@ func (shadow) Find(_ context.Context, m Message) (page.Receipt, bool, error) {
 	return m.Receipt, false, nil
 }
 
+// Keyed says that to be told again pages nobody twice, as of a service that knows
+// a repeat by its key: whoever looks for such a one, to page without the ledger,
+// must find the shadow and not go on to those who really send.
+func (shadow) Keyed() {}
+
 // Render shows what the target itself would send.
 func (s shadow) Render(m Message) ([]byte, error) {
 	r, ok := s.of.Notifier.(Renderer)

@@ -161,6 +161,8 @@ func TestShadowOf(t *testing.T) {
 	name, ok := notify.ShadowOf(s.String())
 	require.True(t, ok)
 	require.Equal(t, a.String(), name)
+	_, keyed := s.Notifier.(interface{ Keyed() })
+	require.True(t, keyed, "whoever pages without the ledger finds the shadow, and nobody who sends")
 	_, ok = notify.ShadowOf(a.String())
 	require.False(t, ok)
 	r := notify.Router{Receivers: map[string][]notify.Target{"x": {s}, "y": {a}}}

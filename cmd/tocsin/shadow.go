@@ -13,8 +13,8 @@ type shadowCmd struct {
 
 type shadowReportCmd struct {
 	configFlag
-	URL       string            `placeholder:"URL" help:"Address of the operators' listener; by default as the config says."`
-	TokenFile config.SecretFile `name:"token.file" placeholder:"FILE" help:"File with an operator's token; by default the first of the config."`
+	URL       string            `placeholder:"URL" help:"Address of the operators' listener; by default as the config says, which else is not read."`
+	TokenFile config.SecretFile `name:"token.file" placeholder:"FILE" help:"File with an operator's token; without --url by default the first of the config."`
 	Output    string            `short:"o" default:"text" enum:"text,json" help:"text or json."`
 }
 
