@@ -75,11 +75,10 @@ func (d *Direct) choose(p page.Page) ([]Target, string) {
 		_, ok := t.Notifier.(Keyed)
 		return !ok
 	})
-	inShadow := func(t Target) bool { return t.InShadow() }
 	switch {
 	case len(keyed) > 0:
 		return keyed, note
-	case len(d.Router.LastResort) > 0 && !slices.ContainsFunc(all, inShadow):
+	case len(d.Router.LastResort) > 0:
 		return d.Router.LastResort, note
 	}
 	return all, note
