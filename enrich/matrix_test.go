@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -189,7 +190,7 @@ func TestMatrix(t *testing.T) {
 	var longest time.Duration
 	for _, signal := range []string{"errors", "slow", "down", "busy", "full", "gone"} {
 		for _, p := range places() {
-			for seed := range uint64(2) {
+			for seed := range seeds(t) {
 				w := newWorld(t, signal, p, seed)
 				for _, e := range list {
 					if e.Signal != signal || (p.name == "user" && !e.User) {
@@ -221,6 +222,19 @@ func TestMatrix(t *testing.T) {
 		len(list), asked, right, 100*float64(right)/float64(asked), late, float64(queries)/float64(asked), float64(series)/float64(asked), longest.Round(time.Millisecond))
 	require.GreaterOrEqual(t, float64(right), .95*float64(asked))
 	require.GreaterOrEqual(t, float64(late), .95*float64(asked))
+}
+
+// seeds is how many fleets a cell of the matrix has: SEEDS=n, else one, for the
+// race detector takes its time.
+func seeds(t *testing.T) uint64 {
+	t.Helper()
+	n := uint64(1)
+	if text := os.Getenv("SEEDS"); text != "" {
+		var err error
+		n, err = strconv.ParseUint(text, 10, 16)
+		require.NoError(t, err, "SEEDS")
+	}
+	return n
 }
 
 // verdict is one cell of the matrix.
