@@ -51,6 +51,7 @@ type claim struct {
 	id       string
 	version  int64
 	leased   int64 // what its lease's ModRevision must be
+	seen     int64 // the last change of the lease that was known
 	nonce    uint64
 }
 
@@ -103,7 +104,7 @@ func (x *index) behind(rev int64) <-chan struct{} {
 func (x *index) same(c *claim) <-chan struct{} {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if it := x.find(c.laneName, c.id); it != c.item || it.version != c.version || it.leased != c.leased {
+	if it := x.find(c.laneName, c.id); it != c.item || it.version != c.version || it.seen != c.seen {
 		return nil
 	}
 	return x.next()
@@ -247,7 +248,7 @@ func (x *index) choose(name string) (*claim, <-chan struct{}, error) {
 	it.unqueue()
 	x.nonce++
 	it.claim = x.nonce
-	return &claim{item: it, laneName: name, id: it.id, version: it.version, leased: it.leased, nonce: x.nonce}, nil, nil
+	return &claim{item: it, laneName: name, id: it.id, version: it.version, leased: it.leased, seen: it.seen, nonce: x.nonce}, nil, nil
 }
 
 // won notes that the claim was granted by the transaction of revision token.

@@ -65,12 +65,8 @@ func TestCompacted(t *testing.T) {
 	})
 	item := func(id string) store.Op { return store.Enqueue(store.Item{Lane: "l", ID: id, Key: "k"}) }
 	require.NoError(t, other.Apply(t.Context(), item("gone"), item("stays"), store.Put("soon", nil).Until(time.Now().Add(time.Hour)), store.Put("large", noise(1, 1<<20))))
-	require.Eventually(t, func() bool { return len(s.index.stats()) == 1 && s.index.stats()[0].Items == 2 }, 10*time.Second, time.Millisecond)
-
-	d.closed.Store(true)
-	d.mu.Lock()
-	d.stop()
-	d.mu.Unlock()
+	require.NoError(t, s.reach(t.Context(), other.wrote.Load()))
+	d.deafen()
 	l, err := other.Take(t.Context(), "l", time.Minute)
 	require.NoError(t, err)
 	require.NoError(t, other.Apply(t.Context(), store.Done(l), item("new"), store.Delete("soon"), store.Delete("large")))
@@ -91,6 +87,67 @@ func TestCompacted(t *testing.T) {
 	defer s.index.mu.Unlock()
 	require.Empty(t, s.index.catalog.records)
 	require.Empty(t, s.index.catalog.users)
+}
+
+// deafen ends the watch, and every one that follows.
+func (d *deaf) deafen() {
+	d.closed.Store(true)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stop()
+}
+
+// TestDeaf: an engine that does not hear what the others do harms nobody. All it
+// believes about leases and items is judged where it is written.
+func TestDeaf(t *testing.T) {
+	c := run(t, etcdcluster.Options{})
+	m, err := dial(Config{Endpoints: c.Endpoints(), Prefix: DefaultPrefix})
+	require.NoError(t, err)
+	d := &deaf{members: m}
+	s := openAt(t, d, "/x")
+	defer func() { require.NoError(t, s.Close()) }()
+	other := open(t, c, "/x")
+	defer func() { require.NoError(t, other.Close()) }()
+	enqueue := func(id string) {
+		require.NoError(t, other.Apply(t.Context(), store.Enqueue(store.Item{Lane: "l", ID: id, Key: id})))
+		require.NoError(t, s.reach(t.Context(), other.wrote.Load()))
+	}
+	takes := func(s *Store) (store.Lease, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		return s.Take(ctx, "l", time.Hour)
+	}
+
+	enqueue("leased")
+	old, err := takes(s)
+	require.NoError(t, err)
+	d.deafen()
+	leases, err := raw(t, c).Leases(t.Context())
+	require.NoError(t, err)
+	for _, l := range leases.Leases { // as etcd does when it does not hear of the holder
+		_, err = raw(t, c).Revoke(t.Context(), l.ID)
+		require.NoError(t, err)
+	}
+	for _, op := range []store.Op{store.Done(old), store.Retry(old, time.Time{}), store.Extend(old, time.Now().Add(time.Hour))} {
+		_, held := s.index.held(old)
+		require.True(t, held, "it believes that it has it")
+		require.ErrorIs(t, s.Apply(t.Context(), store.Put("harm", nil), op), store.ErrFenced)
+	}
+	l, err := takes(other)
+	require.NoError(t, err)
+	require.ErrorIs(t, s.Apply(t.Context(), store.Put("harm", nil), store.Done(old)), store.ErrFenced)
+	require.NoError(t, other.Apply(t.Context(), store.Done(l)))
+	_, err = s.Get(t.Context(), "harm")
+	require.ErrorIs(t, err, store.ErrNotFound)
+
+	d.closed.Store(false)
+	enqueue("put back")
+	d.deafen()
+	l, err = takes(other)
+	require.NoError(t, err)
+	require.NoError(t, other.Apply(t.Context(), store.Retry(l, time.Now().Add(time.Hour))))
+	_, err = takes(s)
+	require.ErrorIs(t, err, context.DeadlineExceeded, "it believes that it is due")
 }
 
 // TestFull: a full quota is an error within the caller's deadline, takes no read
@@ -180,11 +237,14 @@ func (u *unsure) txn(ctx context.Context, cmps []clientv3.Cmp, then, els []clien
 // TestUnknown: a Take or a batch whose answer is lost may have been done. A lease
 // that nobody got is given back; a batch can be tried again.
 func TestUnknown(t *testing.T) {
-	m, err := dial(Config{Endpoints: run(t, etcdcluster.Options{}).Endpoints(), Prefix: DefaultPrefix})
+	c := run(t, etcdcluster.Options{})
+	m, err := dial(Config{Endpoints: c.Endpoints(), Prefix: DefaultPrefix})
 	require.NoError(t, err)
 	u := &unsure{cluster: m}
 	s := openAt(t, u, "/x")
 	defer func() { require.NoError(t, s.Close()) }()
+	other := open(t, c, "/x")
+	defer func() { require.NoError(t, other.Close()) }()
 	for i := range 20 {
 		ops := []store.Op{store.Create(fmt.Sprint(i), nil), store.Enqueue(store.Item{Lane: "l", ID: fmt.Sprint(i)})}
 		u.next.Store(true)
@@ -194,10 +254,11 @@ func TestUnknown(t *testing.T) {
 		_, err = s.Take(t.Context(), "l", time.Hour)
 		require.ErrorIs(t, err, errUnknown)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		l, err := s.Take(ctx, "l", time.Hour)
+		taker := []*Store{s, other}[i%2]
+		l, err := taker.Take(ctx, "l", time.Hour)
 		cancel()
 		require.NoError(t, err, "it was given back")
 		require.Equal(t, fmt.Sprint(i), l.ID)
-		require.NoError(t, s.Apply(t.Context(), store.Done(l)))
+		require.NoError(t, taker.Apply(t.Context(), store.Done(l)))
 	}
 }
