@@ -45,8 +45,9 @@ var _ store.Store = (*Store)(nil)
 // lanesFor is how long Lanes waits for the index to know this replica's own batches.
 const lanesFor = time.Second
 
-// Open connects to the cluster, and reads and checks all that lies under the
-// prefix. What is damaged is logged and counted, and refused when it is asked for.
+// Open connects to the cluster, and reads and checks the lanes; the records are
+// read and checked while the store is used. What is damaged is logged and counted,
+// and refused when it is asked for.
 // A cluster that does not answer is an error after ten seconds.
 func Open(ctx context.Context, c Config, log *slog.Logger, now func() time.Time, reg prometheus.Registerer) (*Store, error) {
 	if err := c.Validate(); err != nil {
