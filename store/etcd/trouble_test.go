@@ -83,11 +83,11 @@ func TestCompacted(t *testing.T) {
 		require.Equal(t, id, l.ID)
 		require.NoError(t, s.Apply(t.Context(), store.Done(l)))
 	}
-	require.Eventually(t, func() bool {
-		s.index.mu.Lock()
-		defer s.index.mu.Unlock()
-		return s.index.pending == nil && len(s.index.catalog.records)+len(s.index.catalog.users) == 0
-	}, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return !s.index.cataloguing() }, 10*time.Second, time.Millisecond)
+	s.index.mu.Lock()
+	defer s.index.mu.Unlock()
+	require.Empty(t, s.index.catalog.records)
+	require.Empty(t, s.index.catalog.users)
 }
 
 // deafen ends the watch, and every one that follows.
