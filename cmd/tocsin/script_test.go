@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/tocsin/tocsin/enrich/enrichtest"
+	"github.com/tocsin/tocsin/lab/etcdcluster"
 	"github.com/tocsin/tocsin/lab/fakepagerduty"
 	"github.com/tocsin/tocsin/lab/fakeslack"
 )
@@ -48,6 +50,7 @@ func TestStories(t *testing.T) {
 			"expand":  expand,
 			"since":   since,
 			"pages":   firstPage,
+			"etcd":    startEtcd,
 		},
 	})
 }
@@ -62,7 +65,8 @@ type fakes struct {
 }
 
 // setUp gives a story its world: $SLACK, $PAGERDUTY, $PROMETHEUS (addresses),
-// $THANOS (gRPC), $LISTEN, $OPERATORS and $NOBODY (free ports), secrets in files.
+// $THANOS (gRPC), $LISTEN, $OPERATORS, the same with a 2, and $NOBODY (free ports),
+// secrets in files.
 func setUp(t *testing.T, env *testscript.Env) error {
 	f := &fakes{
 		metrics:   enrichtest.New(t),
@@ -77,7 +81,7 @@ func setUp(t *testing.T, env *testscript.Env) error {
 	}
 	env.Setenv("PROMETHEUS", f.metrics.URL)
 	env.Setenv("THANOS", f.metrics.GRPC)
-	for _, name := range []string{"LISTEN", "OPERATORS", "NOBODY"} {
+	for _, name := range []string{"LISTEN", "OPERATORS", "LISTEN2", "OPERATORS2", "NOBODY"} {
 		l, err := net.Listen("tcp", "127.0.0.1:0") // closed at once
 		if err != nil {
 			return err
@@ -261,4 +265,14 @@ func firstPage(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("no page")
 	}
 	get(ts, false, []string{args[0] + "/" + list[0].Problem + "/" + args[1]})
+}
+
+// etcd: starts a real etcd of one member, $ETCD.
+func startEtcd(ts *testscript.TestScript, _ bool, _ []string) {
+	dir := ts.MkAbs("etcd")
+	ts.Check(os.MkdirAll(dir, 0o700))
+	c, err := etcdcluster.Start(context.Background(), etcdcluster.Options{Dir: dir, Members: 1, Out: os.Stderr})
+	ts.Check(err)
+	ts.Defer(func() { _ = c.Close() })
+	ts.Setenv("ETCD", c.Endpoints()[0])
 }

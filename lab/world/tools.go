@@ -166,7 +166,8 @@ func (f Finder) build(ctx context.Context, t Tool) (string, error) {
 	}
 	begin := time.Now()
 	fmt.Fprintf(f.Out, "  building %s into %s: %s\n", t.Name, path, t.Takes)
-	args := []string{"build", "-o", path + ".new"}
+	fresh := fmt.Sprintf("%s.%d.new", path, os.Getpid()) // another process may build it too
+	args := []string{"build", "-o", fresh}
 	if t.Tags != "" {
 		args = append(args, "-tags", t.Tags)
 	}
@@ -184,7 +185,7 @@ func (f Finder) build(ctx context.Context, t Tool) (string, error) {
 		return "", errors.Join(fmt.Errorf("build %s: %w", t.Name, err), errors.New(lastLines(said.String(), 12)))
 	}
 	fmt.Fprintf(f.Out, "  built %s in %s\n", t.Name, time.Since(begin).Round(time.Second))
-	return path, os.Rename(path+".new", path)
+	return path, os.Rename(fresh, path)
 }
 
 // count shows that the build is alive: every second on a terminal, else every

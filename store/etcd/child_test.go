@@ -46,7 +46,7 @@ func work(ctx context.Context, s *Store) {
 			continue
 		}
 		for {
-			s.pause(time.Duration(10+rand.IntN(40)) * time.Millisecond)
+			s.pause(time.Duration(30+rand.IntN(60)) * time.Millisecond)
 			if err = enter(ctx, s, l); err == nil || errors.Is(err, store.ErrFenced) {
 				break
 			}

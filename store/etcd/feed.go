@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -92,6 +93,7 @@ func (s *Store) put(key string, kv *mvccpb.KeyValue) (told, bool) {
 		if err != nil {
 			s.spoilt(key, err)
 		}
+		x.news(rest)
 		c.record(rest, kv.ModRevision, r.expires)
 		c.points(key, r.ref.id)
 		return told{key: rest, rev: kv.ModRevision, record: r, err: err}, true
@@ -133,6 +135,7 @@ func (s *Store) drop(key string, rev int64) (told, bool) {
 	x, c := s.index, s.index.catalog
 	switch section, rest := cutSection(key); section {
 	case sectionRecord:
+		x.news(rest)
 		c.record(rest, rev, 0)
 		c.points(key, "")
 		return told{key: rest, rev: rev, gone: true}, true
@@ -172,15 +175,15 @@ func (s *Store) spoilt(key string, err error) {
 	s.log.Error("etcd holds a damaged entry: restore it from a backup", "key", s.at(key), "err", err)
 }
 
-// load reads the whole state as of one revision. What the index knew and is not
-// there is dropped.
+// load reads all but the records as of one revision. What the index knew and is
+// not there is dropped. Then the records have their turn.
 func (s *Store) load(ctx context.Context) error {
 	x := s.index
 	x.suspend(true)
 	defer x.suspend(false)
 	seen := map[string]bool{}
 	var rev int64
-	for _, section := range []string{sectionItem, sectionLease, sectionMarker, sectionRecord, sectionChunk} {
+	for _, section := range []string{sectionItem, sectionLease, sectionMarker, sectionChunk} {
 		var opts []clientv3.OpOption
 		if section == sectionChunk {
 			opts = append(opts, clientv3.WithKeysOnly())
@@ -192,10 +195,11 @@ func (s *Store) load(ctx context.Context) error {
 			key := s.below(kv)
 			x.mu.Lock()
 			_, _ = s.put(key, kv)
-			if name, ok := x.knows(key); ok {
-				seen[name] = true
-			}
 			x.mu.Unlock()
+			if section == sectionChunk {
+				key = key[:strings.LastIndexByte(key, '/')+1] // known by its body
+			}
+			seen[key] = true
 		}
 	}
 	x.mu.Lock()
@@ -205,7 +209,10 @@ func (s *Store) load(ctx context.Context) error {
 			_, _ = s.drop(key, rev)
 		}
 	}
+	p := &pending{rev: rev, changed: map[string]bool{}}
+	x.pending = p
 	x.moveTo(rev)
+	s.running.Go(func() { s.catalogue(p) })
 	return nil
 }
 

@@ -1,11 +1,9 @@
 package etcd
 
 import (
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -33,6 +31,7 @@ type index struct {
 	applied int64          // the revision up to which all is known
 	moved   chan struct{}  // closed when applied grows; nil: nobody waits
 	catalog *catalog
+	pending *pending // nil: the catalogue is complete
 
 	give  chan struct{} // holds one: lapsed is not empty
 	clear chan struct{} // holds one: the janitor should look
@@ -51,6 +50,7 @@ type claim struct {
 	id       string
 	version  int64
 	leased   int64 // what its lease's ModRevision must be
+	seen     int64 // the last change of the lease that was known
 	nonce    uint64
 }
 
@@ -80,152 +80,6 @@ func (x *index) find(lane, id string) *item {
 	return nil
 }
 
-// at is the revision up to which all is known.
-func (x *index) at() int64 {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.applied
-}
-
-// behind returns what is closed when the index has moved on, nil if it knows
-// all up to rev.
-func (x *index) behind(rev int64) <-chan struct{} {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if rev <= x.applied {
-		return nil
-	}
-	return x.next()
-}
-
-// same returns what is closed when the index has moved on, nil if a claimed item
-// is no longer what it was when it was chosen.
-func (x *index) same(c *claim) <-chan struct{} {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if it := x.find(c.laneName, c.id); it != c.item || it.version != c.version || it.leased != c.leased {
-		return nil
-	}
-	return x.next()
-}
-
-// next is closed when the index moves on. The caller holds the lock.
-func (x *index) next() <-chan struct{} {
-	if x.moved == nil {
-		x.moved = make(chan struct{})
-	}
-	return x.moved
-}
-
-// moveTo notes that all up to rev is known, and wakes the lanes that changed.
-// The caller holds the lock.
-func (x *index) moveTo(rev int64) {
-	x.applied = max(x.applied, rev)
-	if x.moved != nil {
-		close(x.moved)
-		x.moved = nil
-	}
-	for l := range x.touched {
-		x.wake(l)
-	}
-	clear(x.touched)
-	signal(x.clear)
-}
-
-// suspend says whether the state is being read.
-func (x *index) suspend(loading bool) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.loading = loading
-	for _, l := range x.lanes {
-		x.wake(l)
-	}
-}
-
-// expiry returns when a record's version expires, 0 for never; known is false if
-// the index does not know that version yet.
-func (x *index) expiry(key string, rev int64) (expires int64, known bool) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if rev > x.applied {
-		return 0, false
-	}
-	if e := x.catalog.records[key]; e != nil && e.rev == rev {
-		return e.at, true
-	}
-	return 0, true
-}
-
-// toClear is how long after now the janitor has something to do.
-func (x *index) toClear(now time.Time) time.Duration {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	switch {
-	case x.loading:
-	case len(x.catalog.garbage(1)) > 0:
-		return 0
-	case len(x.catalog.soon) > 0:
-		return min(time.Duration(x.catalog.soon[0].at-now.UnixNano()), longest)
-	}
-	return longest
-}
-
-// cleared returns what may be cleared away, or some of it.
-func (x *index) cleared(now time.Time) (records []expiring, bodies []string, uploads map[string]marker) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.loading {
-		return nil, nil, nil
-	}
-	c := x.catalog
-	return c.expired(now.UnixNano(), maxPurge), c.garbage(maxPurge / 2), c.abandoned(now.Add(-uploadFor), maxPurge/2)
-}
-
-// knows returns the name under which known lists what an entry is about, if it does.
-func (x *index) knows(key string) (name string, ok bool) {
-	switch section, rest := cutSection(key); section {
-	case sectionRecord:
-		return key, x.catalog.records[rest] != nil || x.catalog.users[key] != ""
-	case sectionChunk:
-		return key[:strings.LastIndexByte(key, '/')+1], true
-	}
-	return key, true
-}
-
-// known lists the entries that the index holds something of. The caller holds the lock.
-func (x *index) known() []string {
-	var out []string
-	for name, l := range x.lanes {
-		for id, it := range l.items {
-			out = append(out, itemKey(name, id))
-			if it.leased != 0 {
-				out = append(out, leaseKey(name, id))
-			}
-		}
-	}
-	for key := range x.catalog.records {
-		out = append(out, recordKey(key))
-	}
-	for key := range x.catalog.users {
-		out = append(out, key)
-	}
-	for body := range x.catalog.used {
-		out = append(out, sectionChunk+body+"/")
-	}
-	for batch := range x.catalog.markers {
-		out = append(out, sectionMarker+batch)
-	}
-	return out
-}
-
-// signal puts something into a channel that holds one.
-func signal(ch chan struct{}) {
-	select {
-	case ch <- struct{}{}:
-	default:
-	}
-}
-
 // choose returns the next due item of a lane for a Take to try, or what is
 // closed when there may be one. The error tells of a damaged item, once.
 func (x *index) choose(name string) (*claim, <-chan struct{}, error) {
@@ -247,7 +101,7 @@ func (x *index) choose(name string) (*claim, <-chan struct{}, error) {
 	it.unqueue()
 	x.nonce++
 	it.claim = x.nonce
-	return &claim{item: it, laneName: name, id: it.id, version: it.version, leased: it.leased, nonce: x.nonce}, nil, nil
+	return &claim{item: it, laneName: name, id: it.id, version: it.version, leased: it.leased, seen: it.seen, nonce: x.nonce}, nil, nil
 }
 
 // won notes that the claim was granted by the transaction of revision token.
@@ -446,69 +300,4 @@ func (x *index) close() {
 			l.timer.Stop()
 		}
 	}
-}
-
-// What follows notes what the watch says. The caller holds the lock, over all
-// changes of one revision: nobody may choose between them. Then it calls moveTo.
-
-// putItem notes an item's version.
-func (x *index) putItem(lane, id string, s stored, version int64) {
-	l := x.lane(lane)
-	it := l.items[id]
-	switch {
-	case it == nil:
-		it = &item{lane: l, id: id}
-	case it.version >= version:
-		return
-	default:
-		if next := l.remove(it); next != nil {
-			x.settle(next)
-		}
-	}
-	it.key, it.place, it.version = s.key, s.place, version
-	it.priority, it.due, it.enqueued = s.priority, s.due, s.enqueued
-	l.add(it)
-	x.settle(it)
-	x.touched[l] = true
-}
-
-// dropItem notes that an item is gone.
-func (x *index) dropItem(it *item) {
-	if next := it.lane.remove(it); next != nil {
-		x.settle(next)
-	}
-	x.touched[it.lane] = true
-}
-
-// putLease notes that somebody leased an item.
-func (x *index) putLease(it *item, h holder, rev int64) {
-	x.changeLease(it, rev, func() {
-		it.leased, it.by = rev, h
-		if it.hold != nil && it.hold.token != rev {
-			it.hold = nil
-		}
-		x.orphan(it)
-	})
-}
-
-// dropLease notes that an item is no longer leased.
-func (x *index) dropLease(it *item, rev int64) {
-	x.changeLease(it, rev, func() { it.leased, it.by, it.hold = 0, holder{}, nil })
-}
-
-func (x *index) changeLease(it *item, rev int64, change func()) {
-	if rev <= it.seen {
-		return
-	}
-	it.unqueue()
-	it.seen = rev
-	change()
-	x.settle(it)
-	x.touched[it.lane] = true
-}
-
-// damage notes an item that cannot be read: the next Take is told.
-func (x *index) damage(lane string, err error) {
-	x.broken[lane] = append(x.broken[lane], fmt.Errorf("take from lane %q: %w", lane, err))
-	x.touched[x.lane(lane)] = true
 }

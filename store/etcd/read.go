@@ -15,11 +15,12 @@ import (
 )
 
 // How much one page of a scan asks for: first so many entries, then as many as
-// came to about so many bytes before.
+// came to about so many bytes before. Pages are large because etcd counts all
+// that is left of the range for each of them.
 const (
-	firstPage = 64
-	mostPage  = 4096
-	pageBytes = 1 << 20
+	firstPage = 128
+	mostPage  = 1 << 15
+	pageBytes = 16 << 20
 )
 
 // Get is the contract's. It sees every batch that was done before it was called,

@@ -42,15 +42,13 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-const (
-	// openFor is how long Open waits for a cluster that does not answer.
-	openFor = 15 * time.Second
-	// lanesFor is how long Lanes waits for the index to know this replica's own batches.
-	lanesFor = time.Second
-)
+// lanesFor is how long Lanes waits for the index to know this replica's own batches.
+const lanesFor = time.Second
 
-// Open connects to the cluster, and reads and checks all that lies under the
-// prefix. What is damaged is logged and counted, and refused when it is asked for.
+// Open connects to the cluster, and reads and checks the lanes; the records are
+// read and checked while the store is used. What is damaged is logged and counted,
+// and refused when it is asked for.
+// A cluster that does not answer is an error after ten seconds.
 func Open(ctx context.Context, c Config, log *slog.Logger, now func() time.Time, reg prometheus.Registerer) (*Store, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -78,9 +76,7 @@ func start(ctx context.Context, c cluster, prefix string, log *slog.Logger, now 
 	if s.metrics, err = newMetrics(reg, s.index); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
-	within, cancel := context.WithTimeout(ctx, openFor)
-	defer cancel()
-	if err := s.load(within); err != nil {
+	if err := s.load(ctx); err != nil {
 		s.stop()
 		s.metrics.close()
 		return nil, err

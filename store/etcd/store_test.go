@@ -69,6 +69,13 @@ func openAt(t testing.TB, c cluster, prefix string) *Store {
 	return s
 }
 
+// cataloguing reports whether records are still being read.
+func (x *index) cataloguing() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.pending != nil
+}
+
 func TestStore(t *testing.T) {
 	b := newBridge(t, run(t, etcdcluster.Options{}).Endpoints())
 	storetest.Run(t, func(t *testing.T, dir string) store.Store { return openAt(t, b, dir) })

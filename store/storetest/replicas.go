@@ -146,7 +146,7 @@ func takeoverTests() []pairTest {
 			require.Equal(t, time.Minute, time.Since(began))
 			require.Equal(t, []any{"a1", 1}, []any{l.ID, l.Attempt})
 		}},
-		{name: "a lease of the one is nothing at the other", run: func(t *testing.T, p *pair) {
+		{name: "a lease of the one is nothing at the other", run: func(_ *testing.T, p *pair) {
 			p.a.apply(enqueue("i", "k", 0))
 			l := p.a.take()
 			p.b.refuse(store.ErrFenced, store.Done(l))
