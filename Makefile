@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test e2e faults bench bench-traits accuracy fuzz lint fmt golden rules dashboards demo tools clean
+.PHONY: help build test e2e faults matrix bench bench-traits bench-sources accuracy fuzz lint fmt golden rules dashboards demo tools clean
 
 BIN   := bin
 CACHE := .cache/bin
@@ -12,7 +12,7 @@ FUZZTIME ?= 30s
 FUZZ ?= .
 
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: $(BIN)/tocsin $(BIN)/tocsin-lab ## build bin/tocsin and bin/tocsin-lab
 
@@ -31,6 +31,10 @@ demo: build ## a bad deploy strikes in a world in a box; ARGS=--once, ARGS=--tha
 
 e2e: build ## every fault on real Prometheus x2, Thanos, Alertmanager x2
 	$(BIN)/tocsin-lab e2e $(ARGS)
+	$(BIN)/tocsin-lab matrix --only bad-deploy --only target-down --warm 30s --stagger 15s --patience 75s
+
+matrix: build ## every fault x the catalogue of alert expressions on real Prometheus and Thanos; ARGS="--only bad-host"
+	$(BIN)/tocsin-lab matrix $(ARGS)
 
 faults: build ## SIGKILL under load, hostile sources and targets, a hurt etcd; seed and ledger printed
 	go test -count=1 -timeout 10m -tags faults -run Fault -v ./store/etcd
@@ -50,6 +54,9 @@ else
 accuracy: build ## right trait in the first message over 10 faults; ARGS="--faults 20"
 	$(BIN)/tocsin-lab measure $(ARGS)
 endif
+
+bench-sources: $(CACHE)/prometheus $(CACHE)/thanos ## one question to real Thanos Query over gRPC and over HTTP, of 1,000 to 100,000 series
+	go test -count=1 -tags sources -run TestSources -v $(ARGS) ./lab/world
 
 fuzz: ## every fuzz target for FUZZTIME (30s); FUZZ=regexp chooses, FUZZ='!regexp' leaves out
 	tools/fuzz $(FUZZTIME) '$(FUZZ)'

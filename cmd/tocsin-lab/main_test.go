@@ -29,7 +29,7 @@ func lab(t *testing.T, args ...string) (code int, out, errs string) {
 func TestHelp(t *testing.T) {
 	code, out, _ := lab(t, "--help")
 	require.Zero(t, code)
-	for _, command := range []string{"demo", "up", "fault", "measure", "e2e", "kill", "fake", "configs"} {
+	for _, command := range []string{"demo", "up", "fault", "measure", "e2e", "matrix", "kill", "fake", "configs"} {
 		require.Contains(t, out, "\n  "+command+" ")
 		code, help, _ := lab(t, command, "--help")
 		require.Zero(t, code)
@@ -135,6 +135,53 @@ func TestReport(t *testing.T) {
 	require.NotContains(t, out.String(), "%!")
 	require.NoError(t, wrong(good))
 	require.ErrorContains(t, wrong(bad), "is not what was read first")
+}
+
+func TestMatrixReport(t *testing.T) {
+	f, err := fleet.New(fleet.Options{})
+	require.NoError(t, err)
+	struck, err := scenario.NewBoard(f, 1).Sicken(scenario.BadDeploy, "cart")
+	require.NoError(t, err)
+	cell := func(name string, right bool, d drill.Dating) drill.Cell {
+		return drill.Cell{
+			Kind: struck.Kind, Expression: name, Paged: true, Right: right, Said: "said this\nand more", Dating: d,
+			Queries: 2, Series: 10, Bytes: 3000, Delivered: 20 * time.Second, Answered: 200 * time.Millisecond,
+		}
+	}
+	scenes := []drill.Scene{{Fault: struck, Cells: []drill.Cell{
+		cell("Good", true, drill.Dating{Known: true, Off: -2 * time.Second, Inside: true, Named: true}),
+		cell("Late", true, drill.Dating{Known: true, Off: 8 * time.Second}),
+		cell("Wrong", false, drill.Dating{Known: true, Innocent: true}),
+		{Kind: struck.Kind, Expression: "Silent"},
+	}}}
+	sums := summed(scenes, 5*time.Second)
+	require.Len(t, sums, 2)
+	all := sums[1]
+	require.Equal(t, []int{4, 3, 2}, []int{all.Cells, all.Paged, all.Right})
+	require.InDelta(t, 10, all.Series, 0)
+	require.Equal(t, []int{3, 3, 2, 1, 1, 1, 3}, []int{all.Onset.Of, all.Onset.Dated, all.Onset.Within, all.Onset.Inside, all.Onset.Innocent, all.Onset.Named, all.Onset.Deploys})
+	require.Equal(t, 8*time.Second, all.Onset.Off95)
+	require.EqualError(t, all.verdict(), "2 of 4 first messages are right, below 95 %\n1 pages blame the deploy of ten minutes before")
+	require.NoError(t, summed([]drill.Scene{{Fault: struck, Cells: scenes[0].Cells[:2]}}, 5*time.Second)[1].verdict())
+
+	var out bytes.Buffer
+	s := &screen{out: &out}
+	s.scene(scenes[0])
+	s.matrix(scenes, sums, 5*time.Second)
+	for _, want := range []string{
+		"3 of 4 paged, 2 wrong, expected version=v42", `Wrong said "said this"`, "Silent never paged", "1/3",
+		"bad-deploy Late: off by 8s", "bad-deploy Wrong: blames the deploy of ten minutes before",
+	} {
+		require.Contains(t, out.String(), want)
+	}
+	require.NotContains(t, out.String(), "Good:")
+	require.NotContains(t, out.String(), "%!")
+}
+
+func TestMatrixMistake(t *testing.T) {
+	code, _, errs := lab(t, "matrix", "--expr", "Nope")
+	require.Equal(t, 1, code)
+	require.Contains(t, errs, `expression "Nope" is not known`)
 }
 
 func TestComplain(t *testing.T) {

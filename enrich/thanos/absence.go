@@ -8,9 +8,9 @@ import (
 
 // before are the times at which those who are not there any more are looked
 // for: the first at which somebody was who is gone now is taken. What is younger
-// than all of them was there a minute ago, if ever.
+// than all of those was there some minutes ago, if ever.
 func before() []time.Duration {
-	return []time.Duration{10 * time.Minute, time.Hour, 24 * time.Hour, time.Minute}
+	return []time.Duration{10 * time.Minute, time.Hour, 24 * time.Hour, 4 * time.Minute, time.Minute}
 }
 
 // vanished asks who was there and is not any more. All times are asked at once:

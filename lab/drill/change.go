@@ -70,6 +70,17 @@ type Dating struct {
 	Named    bool          `json:"named"`    // it names the deploy that went wrong
 }
 
+// String says it in a few words.
+func (d Dating) String() string {
+	switch {
+	case !d.Known:
+		return "not dated"
+	case d.Innocent:
+		return "blames the deploy of ten minutes before"
+	}
+	return "off by " + d.Off.Round(100*time.Millisecond).String()
+}
+
 // dated compares a page with its fault.
 func dated(f scenario.Fault, p page.Page) Dating {
 	o := p.Onset

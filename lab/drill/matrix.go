@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -37,7 +38,8 @@ type Scene struct {
 	Fault scenario.Fault `json:"fault"`
 	Cells []Cell         `json:"cells"`
 
-	due time.Time
+	due   time.Time
+	pages map[string]page.Page // by expression, as they were last seen
 }
 
 // Matrix says how faults are to strike.
@@ -45,6 +47,7 @@ type Matrix struct {
 	Kinds    []scenario.Kind // one service each
 	Stagger  time.Duration   // between them
 	Patience time.Duration   // for pages and their dates, from the fault on
+	Every    time.Duration   // between looks at the pages; 0 is 3 s
 	Tell     func(Scene)     // is told of each scene when it is over
 }
 
@@ -59,13 +62,14 @@ func (r *Runner) Matrix(ctx context.Context, m Matrix) ([]Scene, error) {
 	scenes := make([]Scene, len(m.Kinds))
 	for i := range scenes {
 		scenes[i].due = begin.Add(time.Duration(i) * m.Stagger)
+		scenes[i].pages = map[string]page.Page{}
 	}
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(cmp.Or(m.Every, 3*time.Second))
 	defer tick.Stop()
 	for over := 0; over < len(scenes); {
-		pages, err := r.pages(ctx)
+		pages, err := r.pages(ctx, "open")
 		if err != nil {
-			return scenes, fmt.Errorf("read pages: %w", err)
+			pages = nil // the next look may see them
 		}
 		for i := range scenes {
 			done, err := r.turn(ctx, &scenes[i], m.Kinds[i], services[i], m.Patience, pages)
@@ -101,7 +105,7 @@ func (r *Runner) turn(ctx context.Context, s *Scene, kind scenario.Kind, service
 		}
 		return false, r.announce(ctx, s.Fault)
 	}
-	cells := r.cells(s.Fault, pages)
+	cells := r.cells(s, pages)
 	whole := !slices.ContainsFunc(cells, func(c Cell) bool { return c.Page.Clock.Sent.IsZero() || c.Page.Onset == nil })
 	if !whole && now.Before(s.Fault.At.Add(patience)) {
 		return false, nil
@@ -116,32 +120,35 @@ func (r *Runner) turn(ctx context.Context, s *Scene, kind scenario.Kind, service
 }
 
 // cells are the expressions that a fault makes fire, with their pages.
-func (r *Runner) cells(f scenario.Fault, pages []page.Page) []Cell {
-	out := []Cell{}
+func (r *Runner) cells(s *Scene, pages []page.Page) []Cell {
+	f, out := s.Fault, []Cell{}
 	for _, e := range r.World.Expressions {
 		if !e.Fires(f.Kind) {
 			continue
 		}
 		c := Cell{Kind: f.Kind, Service: f.Service, Expression: e.Name, Expected: f.Expected()}
-		c.Page = pageOf(f, e, pages)
+		if p, ok := pageOf(f, e, pages); ok {
+			s.pages[e.Name] = p
+		}
+		c.Page = s.pages[e.Name]
 		out = append(out, c)
 	}
 	return out
 }
 
 // pageOf finds the page about an expression at the place of a fault.
-func pageOf(f scenario.Fault, e expressions.Expression, pages []page.Page) page.Page {
+func pageOf(f scenario.Fault, e expressions.Expression, pages []page.Page) (page.Page, bool) {
 	for _, p := range pages {
 		if p.Clock.Received.Before(f.At) {
 			continue
 		}
 		for _, a := range p.Alerts {
 			if a.Name() == e.Name && a.Labels["service"] == f.Service {
-				return p
+				return p, true
 			}
 		}
 	}
-	return page.Page{}
+	return page.Page{}, false
 }
 
 // read fills in what the page cost, and what its message said first.

@@ -92,7 +92,7 @@ func (h *house) play(t *testing.T, kind scenario.Kind) map[string]drill.Cell {
 	t.Helper()
 	told := 0
 	scenes, err := drill.New(h.World).Matrix(t.Context(), drill.Matrix{
-		Kinds: []scenario.Kind{kind}, Patience: time.Second, Tell: func(drill.Scene) { told++ },
+		Kinds: []scenario.Kind{kind}, Patience: time.Second, Every: 200 * time.Millisecond, Tell: func(drill.Scene) { told++ },
 	})
 	require.NoError(t, err)
 	require.Equal(t, 1, told)

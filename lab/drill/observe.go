@@ -133,20 +133,20 @@ func (r *Runner) readPage(ctx context.Context, o *Outcome) {
 	r.pass(o, ttn.StageEnriched, p.Clock.Enriched)
 }
 
-// pages reads all pages there are, those that are over too.
-func (r *Runner) pages(ctx context.Context) ([]page.Page, error) {
+// pages reads the open pages, or all there are ("all").
+func (r *Runner) pages(ctx context.Context, state string) ([]page.Page, error) {
 	token, err := r.World.Secret(r.World.SecretFiles.Operator)
 	if err != nil {
 		return nil, err
 	}
 	var out []page.Page
-	err = r.get(ctx, "http://"+r.World.Operators+"/api/v1/pages?state=all", token, &out)
+	err = r.get(ctx, "http://"+r.World.Operators+"/api/v1/pages?state="+state, token, &out)
 	return out, err
 }
 
 // page finds the page about the fault.
 func (r *Runner) page(ctx context.Context, o *Outcome) (page.Page, bool) {
-	pages, err := r.pages(ctx)
+	pages, err := r.pages(ctx, "all")
 	if err != nil {
 		return page.Page{}, false
 	}

@@ -27,6 +27,7 @@ type Expression struct {
 	On    []Signal                 `yaml:"on"`    // what makes it fire
 	User  bool                     `yaml:"user"`  // its members have a label user
 	Expr  string                   `yaml:"expr"`  // PromQL; with $service it is a rule for each service
+	Brief bool                     `yaml:"brief"` // it is true only for a while: its alert is not held for longer than the others
 	Rules []Recording              `yaml:"rules"` // recording rules it reads, in the order of their evaluation
 	Blind map[scenario.Kind]string `yaml:"blind"` // faults for which it does not fire all the same, and why
 }
@@ -102,8 +103,13 @@ func (e Expression) Fires(kind scenario.Kind) bool {
 	return !blind && slices.Contains(e.On, signal) && (e.User || kind != scenario.NoisyUser)
 }
 
+// spread is over how many different times the alerts of one fault are held: so
+// many pages come one after the other, not all at once.
+const spread = 6
+
 // Rules writes the file of rules that Prometheus reads: each expression a group
-// of its own, evaluated at this interval, its alert held for a while.
+// of its own, evaluated at this interval, its alert held for a while, and some
+// for up to ten intervals more.
 func Rules(list []Expression, services []string, every, hold time.Duration) ([]byte, error) {
 	type rule struct {
 		Record string            `yaml:"record,omitempty"`
@@ -118,14 +124,18 @@ func Rules(list []Expression, services []string, every, hold time.Duration) ([]b
 		Rules    []rule `yaml:"rules"`
 	}
 	var groups []group
-	for _, e := range list {
+	for i, e := range list {
+		held := hold
+		if !e.Brief {
+			held += time.Duration(2*(i%spread)) * every
+		}
 		g := group{Name: e.Name, Interval: model.Duration(every).String()}
 		for _, r := range e.Rules {
 			g.Rules = append(g.Rules, rule{Record: r.Record, Expr: r.Expr, Labels: r.Labels})
 		}
 		own := func(expr string, labels map[string]string) {
 			labels["severity"] = "critical"
-			g.Rules = append(g.Rules, rule{Alert: e.Name, Expr: expr, For: model.Duration(hold).String(), Labels: labels})
+			g.Rules = append(g.Rules, rule{Alert: e.Name, Expr: expr, For: model.Duration(held).String(), Labels: labels})
 		}
 		if !strings.Contains(e.Expr, "$service") {
 			own(e.Expr, map[string]string{})

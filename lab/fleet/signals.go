@@ -152,8 +152,8 @@ func (s *signals) saturation(t *target, w *writer) {
 	w.sample("cpu_seconds_total", `{mode="idle"}`, s.cpuIdle)
 	w.sample("cpu_seconds_total", `{mode="user"}`, s.cpuUser)
 	w.one("machine_cpu_cores", "gauge", "Cores.", "", 1)
-	// the volume fills within a minute; the read-only one always was full
-	left := 0.6 * max(0.03, 1-s.fullFor/60)
+	// the volume fills within half a minute; the read-only one always was full
+	left := 0.6 * max(0.03, 1-s.fullFor/30)
 	w.family("filesystem_avail_bytes", "gauge", "Bytes that are free.")
 	w.sample("filesystem_avail_bytes", `{device="sda1"}`, disk*left*(1+0.001*s.rng.NormFloat64()))
 	w.sample("filesystem_avail_bytes", `{device="snap1"}`, 0)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/tocsin/tocsin/lab/expressions"
 	"github.com/tocsin/tocsin/lab/ttn"
 	"github.com/tocsin/tocsin/lab/world"
 )
@@ -28,6 +29,14 @@ func plans() map[string]world.Plan {
 		"stock": {
 			Settings: ttn.Stock(), Slack: "slack:1", PagerDuty: "pd:1", Tocsin: "tocsin:1", Operators: "tocsin:2", Channel: "C0PAGES",
 			Prometheus: []string{"prom-a:1"}, Alertmanagers: []string{"am-1:1"}, SecretFiles: secrets,
+		},
+		"matrix": {
+			Settings: ttn.Fast(), Slack: "slack:1", PagerDuty: "pd:1", Tocsin: "tocsin:1", Operators: "tocsin:2", Channel: "C0PAGES",
+			Prometheus: []string{"prom-a:1"}, Alertmanagers: []string{"am-1:1"}, SecretFiles: secrets, Services: []string{"cart", "search"},
+			Expressions: []expressions.Expression{
+				{Name: "Down", On: []expressions.Signal{expressions.Down}, Expr: "up == 0"},
+				{Name: "Recorded", Expr: `a:b{service="$service"} > 1`, Rules: []expressions.Recording{{Record: "a:b", Expr: "sum by (service) (b)"}}},
+			},
 		},
 		"alone": {Settings: ttn.Fast(), Slack: "slack:1", PagerDuty: "pd:1", Tocsin: "tocsin:1", Operators: "tocsin:2", Channel: "C0PAGES", SecretFiles: secrets},
 	}
@@ -60,7 +69,7 @@ func TestFiles(t *testing.T) {
 
 func TestRulesAreRules(t *testing.T) {
 	for name, plan := range plans() {
-		if len(plan.Prometheus) == 0 {
+		if len(plan.Prometheus) == 0 || plan.Expressions != nil {
 			continue
 		}
 		files, err := plan.Files()
