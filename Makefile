@@ -32,8 +32,8 @@ demo: build ## a bad deploy strikes in a world in a box; ARGS=--once, ARGS=--tha
 e2e: build ## every fault on real Prometheus x2, Thanos, Alertmanager x2
 	$(BIN)/tocsin-lab e2e $(ARGS)
 
-faults: build ## SIGKILL under load, hostile sources and targets; seed and ledger printed
-	tools/with-strace go test -count=1 -timeout 20m -tags faults -run Fault -v ./cmd/tocsin/...
+faults: build ## death at every point, lost writes, sick disks, moved clocks; FULL=1 for 200 seeds, SEED=n for one, FAULTS=-short
+	tools/with-strace go test -count=1 -timeout $(if $(FULL),8h,20m) -parallel 6 -tags faults -run Fault -v $(FAULTS) ./cmd/tocsin
 	$(BIN)/tocsin-lab kill $(ARGS)
 
 bench: ## benchmarks, each beside a peer or the naive way

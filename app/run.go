@@ -25,6 +25,10 @@ type Options struct {
 	Log        *slog.Logger
 	Version    string
 	Reload     <-chan struct{} // each receive reads the config again
+	// Store and Now are for tests of faults: what stands between the rooms and
+	// the engine, and the wall clock. nil: nothing, and the machine's.
+	Store func(store.Store) store.Store
+	Now   func() time.Time
 }
 
 // shutdownFor bounds how long the steps under way may take once the house
@@ -44,13 +48,16 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	st, err := bolt.Open(p.Store.Bolt, o.Log, time.Now, reg)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	st, err := openStore(p, o, reg)
 	if err != nil {
 		return err
 	}
 	h := &house{
 		options: o, store: st, metrics: metrics, tracer: tracer,
-		lent: lent{transport: newTransport(), log: o.Log, now: time.Now},
+		lent: lent{transport: newTransport(), log: o.Log, now: o.Now},
 	}
 	if err := h.furnish(p); err != nil {
 		return errors.Join(err, st.Close())
@@ -60,6 +67,15 @@ func Run(ctx context.Context, o Options) error {
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	return errors.Join(err, st.Close(), flush(end))
+}
+
+// openStore opens the engine of the config.
+func openStore(p *plan, o Options, reg prometheus.Registerer) (store.Store, error) {
+	st, err := bolt.Open(p.Store.Bolt, o.Log, o.Now, reg)
+	if err != nil || o.Store == nil {
+		return st, err
+	}
+	return o.Store(st), nil
 }
 
 // house is what outlives a reload, and the generation of rooms that serves now.

@@ -46,8 +46,8 @@ func (v Verdict) progress() int {
 	return v.Slack.Shown + v.Slack.Resolved + v.PagerDuty.Shown + v.PagerDuty.Resolved
 }
 
-// complete reports whether there is nothing left to wait for.
-func (v Verdict) complete() bool { return v.progress() == 2*(v.Problems+v.Ended) }
+// Complete reports whether there is nothing left to wait for.
+func (v Verdict) Complete() bool { return v.progress() == 2*(v.Problems+v.Ended) }
 
 // shown counts what one service shows of a problem.
 type shown struct{ roots, admitted, open int }
