@@ -112,7 +112,7 @@ func DefaultConfig() *Config {
 	return &Config{
 		Listen:    "127.0.0.1:9095",
 		Operators: Operators{Listen: "127.0.0.1:9096"},
-		Store:     Store{Bolt: bolt.Config{Path: "data/tocsin.db"}},
+		Store:     Store{Bolt: bolt.DefaultConfig()},
 		Traits: Traits{Roles: Roles{
 			"host":       {"host", "node", "instance"},
 			"deploy":     {"deploy", "deploy_id", "version"},

@@ -152,11 +152,12 @@ func kernelDeaths() []death {
 			g.start(nil)
 			g.ready()
 			first, then := time.Duration(rng.IntN(700))*time.Millisecond, time.Duration(rng.IntN(30))*time.Millisecond
+			group := g.group()
 			return func() {
 				time.Sleep(first)
-				g.signal(s)
+				signalGroup(group, s)
 				time.Sleep(then)
-				g.signal(syscall.SIGKILL)
+				signalGroup(group, syscall.SIGKILL)
 			}
 		}}
 	}
@@ -170,9 +171,10 @@ func kernelDeaths() []death {
 			g.sender.Live(context.Background(), 99, crash.Life{Until: g.paged(99)})
 			g.kill()
 			g.start(nil)
+			group := g.group()
 			return func() {
 				time.Sleep(time.Duration(rng.IntN(200)) * time.Millisecond)
-				g.signal(syscall.SIGKILL)
+				signalGroup(group, syscall.SIGKILL)
 			}
 		}},
 		signals("it closes", syscall.SIGTERM),

@@ -146,18 +146,26 @@ func (g *gateway) ended() <-chan struct{} {
 	return g.done
 }
 
-// signal reaches the program and whatever traces it.
-func (g *gateway) signal(s syscall.Signal) {
+// group is the process group of the program as it runs now, and of whatever
+// traces it; 0 before it was started.
+func (g *gateway) group() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.cmd != nil {
-		_ = syscall.Kill(-g.cmd.Process.Pid, s)
+	if g.cmd == nil {
+		return 0
+	}
+	return g.cmd.Process.Pid
+}
+
+func signalGroup(group int, s syscall.Signal) {
+	if group > 0 {
+		_ = syscall.Kill(-group, s)
 	}
 }
 
 // kill ends the program without notice.
 func (g *gateway) kill() {
-	g.signal(syscall.SIGKILL)
+	signalGroup(g.group(), syscall.SIGKILL)
 	if done := g.ended(); done != nil {
 		<-done
 	}

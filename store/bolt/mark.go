@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"go.etcd.io/bbolt"
@@ -9,11 +10,43 @@ import (
 
 // The file's buckets.
 const (
-	bucketMeta    = "meta"    // the mark
+	bucketMeta    = "meta"    // the mark, the format
 	bucketRecords = "records" // key -> entry
 	bucketItems   = "items"   // sequence, big endian -> stored
 	keyMark       = "mark"
+	keyFormat     = "format"
 )
+
+// format is the version of the file that this release writes. It grows when an
+// older release could no longer read what is written; a file of format 1 may
+// lack the entry, which is younger than the format.
+const format = 1
+
+// errNewer says that a file was written by a release that is newer than this.
+var errNewer = errors.New("a newer release of tocsin wrote it")
+
+func writeFormat(b *bbolt.Bucket, version uint64) error {
+	e := binary.LittleEndian.AppendUint64(sealed(formFormat, 8), version)
+	return b.Put([]byte(keyFormat), seal([]byte(keyFormat), e))
+}
+
+// readFormat returns a file's format, or errNewer where this release cannot
+// read it. Nothing else of the file may be read before that.
+func readFormat(b *bbolt.Bucket) (uint64, error) {
+	e := b.Get([]byte(keyFormat))
+	if e == nil {
+		return 1, nil
+	}
+	body, err := unseal(formFormat, []byte(keyFormat), e)
+	if err != nil || len(body) != 8 {
+		return 0, damaged("record", keyFormat, err)
+	}
+	v := binary.LittleEndian.Uint64(body)
+	if v > format {
+		return v, fmt.Errorf("its format is %d, this release reads up to %d: %w", v, format, errNewer)
+	}
+	return v, nil
+}
 
 // tally is what a bucket must hold: how many entries, and the sum of their
 // checksums. A lost entry changes both, one that is older than it should be
