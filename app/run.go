@@ -51,12 +51,16 @@ func Run(ctx context.Context, o Options) error {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	st, err := openStore(p, o, reg)
+	engine, err := bolt.Open(p.Store.Bolt, o.Log, o.Now, reg)
 	if err != nil {
 		return err
 	}
+	var st store.Store = engine
+	if o.Store != nil {
+		st = o.Store(st)
+	}
 	h := &house{
-		options: o, store: st, metrics: metrics, tracer: tracer,
+		options: o, store: st, engine: engine, metrics: metrics, tracer: tracer,
 		lent: lent{transport: newTransport(), log: o.Log, now: o.Now},
 	}
 	if err := h.furnish(p); err != nil {
@@ -69,19 +73,11 @@ func Run(ctx context.Context, o Options) error {
 	return errors.Join(err, st.Close(), flush(end))
 }
 
-// openStore opens the engine of the config.
-func openStore(p *plan, o Options, reg prometheus.Registerer) (store.Store, error) {
-	st, err := bolt.Open(p.Store.Bolt, o.Log, o.Now, reg)
-	if err != nil || o.Store == nil {
-		return st, err
-	}
-	return o.Store(st), nil
-}
-
 // house is what outlives a reload, and the generation of rooms that serves now.
 type house struct {
 	options Options
 	store   store.Store
+	engine  *bolt.Store // below store
 	metrics *metrics
 	tracer  trace.Tracer
 	lent    lent

@@ -24,8 +24,8 @@ import (
 // Config is the store's section.
 type Config struct {
 	Path      string          `yaml:"path" doc:"File that holds the state. Its folder is made if it is missing; only this user can read either. Not on NFS, and not on tmpfs."`
-	Retention config.Duration `yaml:"retention" doc:"How long problems that are over are kept, with their pages and receipts, and work for targets that are no longer configured."`
-	MaxBytes  int64           `yaml:"max_bytes" doc:"How large the state may grow: beyond it problems that are over go before their time, the oldest first. What is open is never dropped, nor a webhook refused for it."`
+	Retention config.Duration `yaml:"retention" doc:"How long problems that are over are kept, with their pages and receipts, and work for targets that are no longer configured. 0s: for ever."`
+	MaxBytes  int64           `yaml:"max_bytes" doc:"How large the state may grow: beyond it problems that are over go before their time, the oldest first. What is open is never dropped, nor a webhook refused for it. 0: any size."`
 	History   string          `yaml:"history" doc:"File to which problems are appended as JSON lines before they go; at 64 MiB it is renamed to FILE.TIME and begun anew. Empty: they are not kept."`
 }
 
