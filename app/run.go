@@ -60,9 +60,10 @@ func Run(ctx context.Context, o Options) error {
 		st = o.Store(st)
 	}
 	h := &house{
-		options: o, store: st, engine: engine, metrics: metrics, tracer: tracer,
+		options: o, engine: engine, metrics: metrics, tracer: tracer,
 		lent: lent{transport: newTransport(), log: o.Log, now: o.Now},
 	}
+	h.store = &watchedStore{Store: st, now: o.Now, tell: h.storeAlarm}
 	if err := h.furnish(p); err != nil {
 		return errors.Join(err, st.Close())
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -213,6 +214,20 @@ func (g *gateway) metric(name string) float64 {
 		}
 	}
 	return sum
+}
+
+// ledger is all that PagerDuty was told.
+func (g *gateway) ledger() string {
+	b, err := json.Marshal(g.pd.Ledger())
+	require.NoError(g, err)
+	return string(b)
+}
+
+// logged is all that the program has said.
+func (g *gateway) logged() string {
+	b, err := os.ReadFile(g.log.Name())
+	require.NoError(g, err)
+	return string(b)
 }
 
 func (g *gateway) tail() string {
