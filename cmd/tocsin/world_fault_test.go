@@ -288,8 +288,6 @@ func TestFaultChild(t *testing.T) {
 	switch {
 	case os.Getenv(dieAt) != "":
 		o.Store = dyingStore(os.Getenv(dieAt))
-	case os.Getenv(clockFile) != "":
-		o.Now = jumpingClock(os.Getenv(clockFile))
 	default:
 		return
 	}

@@ -19,6 +19,7 @@ const (
 	formItem   = 2 // due, enqueued, priority, attempt, lane, id, key, value
 	formMark   = 3 // last, and count and sum of each bucket
 	formFormat = 4 // version of the file
+	formClock  = 5 // wall clock of the last commit
 
 	sumSize = 4
 )

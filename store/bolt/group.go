@@ -234,6 +234,9 @@ func (g *group) retry(it *item, s stored, at time.Time) error {
 // seal writes the mark. The transaction is ready to be committed then.
 func (g *group) seal() error {
 	g.mark.next()
+	if err := writeNumber(g.meta, keyClock, formClock, uint64(g.now().UnixNano())); err != nil {
+		return err
+	}
 	return g.mark.write(g.meta)
 }
 

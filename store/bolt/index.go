@@ -68,19 +68,20 @@ func (x *index) add(seq uint64, s stored, now int64) {
 	}, now)
 }
 
-// load replaces all items by those of a file. Leases of before are lost. An item
-// waits no longer than it had to when it was enqueued, wherever the wall clock
-// has gone since.
-func (x *index) load(items []sequenced) {
+// load replaces all items by those of a file that was written last at the time
+// written, 0 if that is not known. Leases of before are lost. Where the wall clock
+// was set back since, what had a moment to wait still has.
+func (x *index) load(items []sequenced, written int64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, l := range x.lanes {
 		l.clear()
 	}
-	now, wall := x.clock.now(), x.clock.wall().UnixNano()
+	now := x.clock.now()
+	back := max(0, written-x.clock.wall().UnixNano())
 	for _, it := range items {
-		if s := &it.stored; s.due > wall && s.due > s.enqueued {
-			s.due = min(s.due, wall+s.due-s.enqueued)
+		if it.stored.due != 0 {
+			it.stored.due -= back
 		}
 		x.add(it.seq, it.stored, now)
 	}

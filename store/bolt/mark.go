@@ -10,11 +10,12 @@ import (
 
 // The file's buckets.
 const (
-	bucketMeta    = "meta"    // the mark, the format
+	bucketMeta    = "meta"    // the mark, the format, the clock
 	bucketRecords = "records" // key -> entry
 	bucketItems   = "items"   // sequence, big endian -> stored
 	keyMark       = "mark"
 	keyFormat     = "format"
+	keyClock      = "clock"
 )
 
 // format is the version of the file that this release writes. It grows when an
@@ -25,27 +26,37 @@ const format = 1
 // errNewer says that a file was written by a release that is newer than this.
 var errNewer = errors.New("a newer release of tocsin wrote it")
 
+// writeNumber and readNumber keep one number under a key of the meta bucket.
+func writeNumber(b *bbolt.Bucket, key string, form byte, n uint64) error {
+	e := binary.LittleEndian.AppendUint64(sealed(form, 8), n)
+	return b.Put([]byte(key), seal([]byte(key), e))
+}
+
+// readNumber returns what stands for a key that is missing, too.
+func readNumber(b *bbolt.Bucket, key string, form byte, missing uint64) (uint64, error) {
+	e := b.Get([]byte(key))
+	if e == nil {
+		return missing, nil
+	}
+	body, err := unseal(form, []byte(key), e)
+	if err != nil || len(body) != 8 {
+		return 0, damaged("record", key, err)
+	}
+	return binary.LittleEndian.Uint64(body), nil
+}
+
 func writeFormat(b *bbolt.Bucket, version uint64) error {
-	e := binary.LittleEndian.AppendUint64(sealed(formFormat, 8), version)
-	return b.Put([]byte(keyFormat), seal([]byte(keyFormat), e))
+	return writeNumber(b, keyFormat, formFormat, version)
 }
 
 // readFormat returns a file's format, or errNewer where this release cannot
 // read it. Nothing else of the file may be read before that.
 func readFormat(b *bbolt.Bucket) (uint64, error) {
-	e := b.Get([]byte(keyFormat))
-	if e == nil {
-		return 1, nil
+	v, err := readNumber(b, keyFormat, formFormat, 1)
+	if err == nil && v > format {
+		err = fmt.Errorf("its format is %d, this release reads up to %d: %w", v, format, errNewer)
 	}
-	body, err := unseal(formFormat, []byte(keyFormat), e)
-	if err != nil || len(body) != 8 {
-		return 0, damaged("record", keyFormat, err)
-	}
-	v := binary.LittleEndian.Uint64(body)
-	if v > format {
-		return v, fmt.Errorf("its format is %d, this release reads up to %d: %w", v, format, errNewer)
-	}
-	return v, nil
+	return v, err
 }
 
 // tally is what a bucket must hold: how many entries, and the sum of their

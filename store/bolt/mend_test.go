@@ -166,13 +166,18 @@ func TestWallClockSetBackBetweenStarts(t *testing.T) {
 		return s
 	}
 	s := at()
-	require.NoError(t, s.Apply(t.Context(), store.Enqueue(store.Item{Lane: "l", ID: "1", Key: "1", Due: now().Add(300 * time.Millisecond)})))
+	shift = 0
+	require.NoError(t, s.Apply(t.Context(), store.Enqueue(store.Item{Lane: "l", ID: "1", Key: "1"})))
+	lease, err := s.Take(t.Context(), "l", time.Minute)
+	require.NoError(t, err)
+	shift = time.Hour // it is put back in another hour than that in which it came
+	require.NoError(t, s.Apply(t.Context(), store.Retry(lease, now().Add(300*time.Millisecond))))
 	require.NoError(t, s.Close())
 	shift = 0
 	s = at()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	_, err := s.Take(ctx, "l", time.Minute)
+	_, err = s.Take(ctx, "l", time.Minute)
 	require.NoError(t, err)
 	require.NoError(t, s.Close())
 }

@@ -100,6 +100,7 @@ type contents struct {
 	expiring []store.Record
 	buckets  bool // false: nothing was ever committed
 	format   uint64
+	written  int64 // wall clock of the last commit, Unix nanoseconds; 0: not known
 }
 
 type sequenced struct {
@@ -207,6 +208,11 @@ func (c *contents) read(tx *bbolt.Tx) error {
 	if c.mark, err = readMark(meta); err != nil {
 		return err
 	}
+	written, err := readNumber(meta, keyClock, formClock, 0)
+	if err != nil {
+		return err
+	}
+	c.written = int64(written)
 	var tally1, tally2 tally
 	err = walk(records, func(k, v []byte) error {
 		e, err := unsealRecord(k, v)

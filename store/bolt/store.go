@@ -98,7 +98,7 @@ func start(db *bbolt.DB, path string, c *contents, log *slog.Logger, now func() 
 		stop:     make(chan struct{}),
 	}
 	s.db.Store(db)
-	s.index.load(c.items)
+	s.index.load(c.items, c.written)
 	for _, r := range c.expiring {
 		s.expiries.set(r)
 	}
