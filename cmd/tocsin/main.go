@@ -94,6 +94,8 @@ type cli struct {
 	Preview previewCmd       `cmd:"" help:"Show the page a webhook body would become; nothing is sent."`
 	Page    pageCmd          `cmd:"" help:"Act on pages."`
 	Traits  traitsCmd        `cmd:"" help:"Explain tables offline: what do the failing members share?"`
+	Backup  backupCmd        `cmd:"" help:"Copy the state of a running gateway to a file, and check the copy."`
+	Restore restoreCmd       `cmd:"" help:"Put a backup in the place of the state."`
 	Version kong.VersionFlag `help:"Print the version."`
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"syscall"
 
 	"go.etcd.io/bbolt"
 )
@@ -58,4 +60,22 @@ func Check(path string) (Content, error) {
 		Format: int(found.format), Last: found.mark.last,
 		Records: int(found.mark.records.count), Items: int(found.mark.items.count),
 	}, nil
+}
+
+// Unlocked makes sure that no process has a file open as its store. A file that
+// is not there is unlocked.
+func Unlocked(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close() // which unlocks it
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return fmt.Errorf("%s is in use: stop tocsin first", path)
+	}
+	return err
 }
