@@ -34,6 +34,7 @@ e2e: build ## every fault on real Prometheus x2, Thanos, Alertmanager x2
 
 faults: build ## death at every point, lost writes, sick disks, moved clocks; FULL=1 for 200 seeds, SEED=n for one, FAULTS=-short
 	tools/with-strace go test -count=1 -timeout $(if $(FULL),8h,20m) -parallel 6 -tags faults -run Fault -v $(FAULTS) ./cmd/tocsin
+	FLIPS=$(if $(FULL),50000,5000) go test -count=1 -timeout 60m -run 'Flipped|Damaged|Stale|Truncated' -v ./store/bolt
 	$(BIN)/tocsin-lab kill $(ARGS)
 
 bench: ## benchmarks, each beside a peer or the naive way
