@@ -154,9 +154,9 @@ func kernelDeaths() []death {
 			first, then := time.Duration(rng.IntN(700))*time.Millisecond, time.Duration(rng.IntN(30))*time.Millisecond
 			group := g.group()
 			return func() {
-				time.Sleep(first)
+				pause(first)
 				signalGroup(group, s)
-				time.Sleep(then)
+				pause(then)
 				signalGroup(group, syscall.SIGKILL)
 			}
 		}}
@@ -173,7 +173,7 @@ func kernelDeaths() []death {
 			g.start(nil)
 			group := g.group()
 			return func() {
-				time.Sleep(time.Duration(rng.IntN(200)) * time.Millisecond)
+				pause(time.Duration(rng.IntN(200)) * time.Millisecond)
 				signalGroup(group, syscall.SIGKILL)
 			}
 		}},
@@ -247,7 +247,7 @@ func dieOnce(t *testing.T, d death, seed uint64) crash.Verdict {
 		part := func(most int) time.Duration { return time.Duration(1+rng.IntN(most)) * time.Millisecond }
 		first, life := part(300), crash.Life{Grows: part(500), Lasts: part(500), Repeat: rng.IntN(3), Until: g.paged(n)}
 		all.Go(func() {
-			time.Sleep(first)
+			pause(first)
 			g.sender.Live(t.Context(), n, life)
 		})
 	}

@@ -110,7 +110,7 @@ func TestFaultDisk(t *testing.T) {
 			for n := range 4 {
 				live(n, crash.Life{Grows: time.Second, Lasts: 3 * time.Second})
 			}
-			time.Sleep(300 * time.Millisecond)
+			pause(300 * time.Millisecond)
 			heal := s.strike(g)
 			defer heal()
 			for n := range 20 {
@@ -119,7 +119,7 @@ func TestFaultDisk(t *testing.T) {
 			if !s.slow {
 				refusedInTime(t, g, s)
 			}
-			time.Sleep(2 * time.Second)
+			pause(2 * time.Second)
 			heal()
 			healed := time.Now()
 			all.Wait()

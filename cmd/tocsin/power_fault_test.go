@@ -58,7 +58,7 @@ func TestFaultPower(t *testing.T) {
 		part := func() time.Duration { return time.Duration(1+rng.IntN(300)) * time.Millisecond }
 		first, life := 4*part(), crash.Life{Grows: part(), Lasts: part(), Until: g.paged(n)}
 		all.Go(func() {
-			time.Sleep(first)
+			pause(first)
 			g.sender.Live(t.Context(), n, life)
 		})
 	}

@@ -175,7 +175,7 @@ func (g *gateway) kill() {
 // ready waits until webhooks are taken.
 func (g *gateway) ready() {
 	g.Helper()
-	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; pause(20 * time.Millisecond) {
 		if _, status := g.get(":9095/-/ready"); status == http.StatusOK {
 			return
 		}
@@ -250,7 +250,7 @@ func (g *gateway) paged(n int) func() bool {
 // fails the test if one is lost, doubled or left open.
 func (g *gateway) settled(limit time.Duration) crash.Verdict {
 	g.Helper()
-	for end := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(limit); ; pause(20 * time.Millisecond) {
 		v := g.verdict()
 		if v.Complete() || time.Now().After(end) {
 			if !v.Complete() || !v.Good() {
@@ -295,3 +295,6 @@ func TestFaultChild(t *testing.T) {
 	defer stop()
 	require.NoError(t, app.Run(ctx, o))
 }
+
+// pause lets time go by for another process.
+func pause(d time.Duration) { <-time.After(d) }

@@ -66,7 +66,7 @@ func testPolicy() map[string]string {
 		"enrich/*":       "enrich/*",
 		"notify":         "store/* notify/* lab/*",
 		"notify/*":       "store/* notify/* lab/*",
-		"cmd/tocsin":     "lab/* enrich/enrichtest store/* page",
+		"cmd/tocsin":     "lab/* enrich/enrichtest store store/* page",
 		"cmd/tocsin-lab": "lab/* page",
 		"lab/*":          "*",
 	}
