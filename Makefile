@@ -36,9 +36,10 @@ e2e: build ## every fault on real Prometheus x2, Thanos, Alertmanager x2
 matrix: build ## every fault x the catalogue of alert expressions on real Prometheus and Thanos; ARGS="--only bad-host"
 	$(BIN)/tocsin-lab matrix $(ARGS)
 
-faults: build ## SIGKILL under load, hostile sources and targets, a hurt etcd; seed and ledger printed
+faults: build ## death at every point, lost writes, sick disks, moved clocks, a hurt etcd; FULL=1 for 200 seeds, SEED=n for one, FAULTS=-short
 	go test -count=1 -timeout 10m -tags faults -run Fault -v ./store/etcd
-	tools/with-strace go test -count=1 -timeout 20m -tags faults -run Fault -v ./cmd/tocsin/...
+	tools/with-strace go test -count=1 -timeout $(if $(FULL),8h,20m) -parallel 6 -tags faults -run Fault -v $(FAULTS) ./cmd/tocsin
+	FLIPS=$(if $(FULL),50000,5000) go test -count=1 -timeout 60m -run 'Flipped|Damaged|Stale|Truncated' -v ./store/bolt
 	$(BIN)/tocsin-lab kill $(ARGS)
 
 bench: ## benchmarks, each beside a peer or the naive way

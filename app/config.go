@@ -124,7 +124,7 @@ func DefaultConfig() *Config {
 	return &Config{
 		Listen:    "127.0.0.1:9095",
 		Operators: Operators{Listen: "127.0.0.1:9096"},
-		Store:     Store{Bolt: bolt.Config{Path: "data/tocsin.db"}, Etcd: etcd.Config{Prefix: etcd.DefaultPrefix}},
+		Store:     Store{Bolt: bolt.DefaultConfig(), Etcd: etcd.Config{Prefix: etcd.DefaultPrefix}},
 		Traits: Traits{Roles: Roles{
 			"host":       {"host", "node", "instance"},
 			"deploy":     {"deploy", "deploy_id", "version"},

@@ -51,7 +51,7 @@ func duty(body string) string { return strings.Replace(body, `"team"`, `"duty"`,
 func TestTheHouseFailsOpen(t *testing.T) {
 	s := &sick{}
 	h := run(t, "", func(o *app.Options) {
-		o.Around = func(inner store.Store) store.Store { s.Store = inner; return s }
+		o.Store = func(inner store.Store) store.Store { s.Store = inner; return s }
 	})
 	post := func(body string) answer {
 		return h.send(t, http.MethodPost, h.listen, "/webhook/alertmanager", "am-secret", duty(body), nil)

@@ -8,6 +8,7 @@ import (
 	"github.com/tocsin/tocsin/notify"
 	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/pipeline"
+	"github.com/tocsin/tocsin/store"
 	"github.com/tocsin/tocsin/webhook"
 )
 
@@ -18,6 +19,7 @@ type rooms struct {
 	pipeline *pipeline.Worker
 	notify   *notify.Worker
 	rereader *rereader
+	keeper   *pipeline.Keeper
 	stop     context.CancelFunc
 	done     chan struct{} // closed when run has ended
 }
@@ -29,6 +31,7 @@ func (r *rooms) run(ctx context.Context) {
 	var workers sync.WaitGroup
 	workers.Go(func() { r.pipeline.Run(ctx) })
 	workers.Go(func() { r.notify.Run(ctx) })
+	workers.Go(func() { r.keeper.Run(ctx) })
 	workers.Wait()
 	for _, s := range r.parts.sources {
 		if c, ok := s.Source.(io.Closer); ok {
@@ -80,7 +83,28 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 			Metrics: h.metrics.notify, Observe: h.metrics.observe,
 			Alarm: h.alarm(door, b.router),
 		},
+		keeper: h.keeper(p, b.router),
 	}, nil
+}
+
+// keeper drops what is over, as the store's section says.
+func (h *house) keeper(p *plan, r *notify.Router) *pipeline.Keeper {
+	c, used := p.Store.Bolt, func() int64 { return 0 } // an etcd has a quota of its own
+	if h.file != nil {
+		used = func() int64 { return h.file.Size().Used }
+	}
+	k := &pipeline.Keeper{
+		Store: h.store, Retention: c.Retention.D(), MaxBytes: c.MaxBytes, Lanes: map[string]bool{},
+		Used: used,
+		Log:  h.options.Log, Now: h.lent.now, Metrics: h.metrics.pipeline,
+	}
+	if c.History != "" {
+		k.History = &pipeline.History{Path: c.History, Now: h.lent.now}
+	}
+	for _, t := range r.Targets() {
+		k.Lanes[store.LaneDeliver+t.String()] = true
+	}
+	return k
 }
 
 // alarm tells people that a target takes no pages, by another target. Where

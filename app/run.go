@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tocsin/tocsin/store"
+	"github.com/tocsin/tocsin/store/bolt"
 	"github.com/tocsin/tocsin/webhook"
 )
 
@@ -25,8 +26,10 @@ type Options struct {
 	Log        *slog.Logger
 	Version    string
 	Reload     <-chan struct{} // each receive reads the config again
-	// Around is put around the store, by tests that have it fail; nil: nothing is.
-	Around func(store.Store) store.Store
+	// Store and Now are for tests of faults: what stands between the rooms and
+	// the engine, and the wall clock. nil: nothing, and the machine's.
+	Store func(store.Store) store.Store
+	Now   func() time.Time
 }
 
 // shutdownFor bounds how long the steps under way may take once the house
@@ -46,16 +49,20 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	st, saved, err := p.openStore(ctx, o.Log, reg)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	e, err := p.openStore(ctx, o.Log, o.Now, reg)
 	if err != nil {
 		return err
 	}
-	if o.Around != nil {
-		st = o.Around(st)
+	st := e.Store
+	if o.Store != nil {
+		st = o.Store(st)
 	}
 	h := &house{
-		options: o, store: st, metrics: metrics, tracer: tracer,
-		lent: lent{transport: newTransport(), log: o.Log, now: time.Now},
+		options: o, store: st, file: e.file, metrics: metrics, tracer: tracer,
+		lent: lent{transport: newTransport(), log: o.Log, now: o.Now},
 	}
 	h.watch()
 	if err := h.furnish(p); err != nil {
@@ -65,7 +72,7 @@ func Run(ctx context.Context, o Options) error {
 	for _, work := range []func(context.Context){h.vigil.Run, h.roll.run, h.rereads} {
 		h.running.Go(func() { work(watching) })
 	}
-	h.tellDamage(ctx, saved)
+	h.tellDamage(ctx, e.saved)
 	h.reread()
 	err = h.serve(ctx, p, reg)
 	stop()
@@ -79,6 +86,7 @@ func Run(ctx context.Context, o Options) error {
 type house struct {
 	options Options
 	store   store.Store
+	file    *bolt.Store // what is below store, where that is a file
 	metrics *metrics
 	tracer  trace.Tracer
 	lent    lent

@@ -115,6 +115,7 @@ func (h *house) backDoor(reg *prometheus.Registry) http.Handler {
 	mux.Handle("GET /api/v1/shadow", h.operated(false, a.shadow))
 	mux.Handle("GET /api/v1/pages/{id}", h.operated(false, a.show))
 	mux.Handle("GET /api/v1/pages/{id}/traits", h.operated(false, a.traits))
+	mux.Handle("GET /api/v1/backup", h.operated(true, h.serveBackup)) // all there is, secrets of labels too
 	return mux
 }
 

@@ -30,25 +30,31 @@ func (p *plan) oneStore() error {
 	}
 }
 
+// engine is what keeps the state.
+type engine struct {
+	store.Store
+	file  *bolt.Store    // the same, where the state is a file; else nil
+	saved *bolt.Salvaged // what came of a damaged file, if it was one
+}
+
 // openStore opens the engine that the config chooses. A file that is damaged must
-// not keep the pager silent: it is moved aside, and what can be read of it goes
-// on. Salvaged is nil where all was well.
-func (p *plan) openStore(ctx context.Context, log *slog.Logger, reg prometheus.Registerer) (store.Store, *bolt.Salvaged, error) {
+// not keep the pager silent: it is moved aside, and what can be read of it goes on.
+func (p *plan) openStore(ctx context.Context, log *slog.Logger, now func() time.Time, reg prometheus.Registerer) (engine, error) {
 	if p.shared() {
-		s, err := etcd.Open(ctx, p.Store.Etcd, log, time.Now, reg)
-		return s, nil, err
+		s, err := etcd.Open(ctx, p.Store.Etcd, log, now, reg)
+		return engine{Store: s}, err
 	}
-	s, err := bolt.Open(p.Store.Bolt, log, time.Now, reg)
+	s, err := bolt.Open(p.Store.Bolt, log, now, reg)
 	if !errors.Is(err, store.ErrDamaged) {
-		return s, nil, err
+		return engine{Store: s, file: s}, err
 	}
 	log.Error("store is damaged: it is moved aside, and what can be read of it goes on", "err", err)
-	s, saved, err := bolt.Recover(p.Store.Bolt, log, time.Now, reg)
+	s, saved, err := bolt.Recover(p.Store.Bolt, log, now, reg)
 	if err != nil {
-		return nil, nil, err
+		return engine{}, err
 	}
 	log.Warn("store was salvaged", "aside", saved.Aside, "records", saved.Records, "items", saved.Items, "lost", saved.Lost)
-	return s, &saved, nil
+	return engine{Store: s, file: s, saved: &saved}, nil
 }
 
 // storeName says which state it is: only a restart can change that.

@@ -193,9 +193,15 @@ func (l *lane) step(ctx context.Context, lease store.Lease) {
 }
 
 func (l *lane) putBack(ctx context.Context, lease store.Lease, due time.Time) {
-	if err := l.Store.Apply(context.WithoutCancel(ctx), store.Retry(lease, due)); err != nil {
-		l.log.Error("put item back: it returns when its lease ends", "item", lease.ID, "err", err)
+	err := l.Store.Apply(context.WithoutCancel(ctx), store.Retry(lease, due))
+	// A store that takes nothing comes back at some time: then the item must not
+	// wait until its lease ends.
+	for tries := 0; err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrFenced) && !errors.Is(err, store.ErrClosed); tries++ {
+		if tries == 0 {
+			l.log.Error("item cannot be put back: it is tried again until its lease ends", "item", lease.ID, "err", err)
+		}
 		pause(ctx, time.Second)
+		err = l.Store.Apply(context.WithoutCancel(ctx), store.Retry(lease, l.Now()))
 	}
 }
 

@@ -13,6 +13,11 @@ import (
 type Metrics struct {
 	events  *prometheus.CounterVec
 	retries prometheus.Counter
+
+	dropped       *prometheus.CounterVec
+	sweepFailures prometheus.Counter
+	overfull      prometheus.Gauge
+	orphans       prometheus.Gauge
 }
 
 // NewMetrics registers the pipeline's metrics with reg, which may be nil.
@@ -26,6 +31,22 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		retries: f.NewCounter(prometheus.CounterOpts{
 			Name: "tocsin_pipeline_retries_total",
 			Help: "Events put back because the store or a room was in trouble.",
+		}),
+		dropped: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "tocsin_pipeline_dropped_problems_total",
+			Help: "Closed problems that were dropped, by why: retention, or size for those that went before their time.",
+		}, []string{"reason"}),
+		sweepFailures: f.NewCounter(prometheus.CounterOpts{
+			Name: "tocsin_pipeline_sweep_failures_total",
+			Help: "Sweeps that did not drop all that may go: the store or the history was in trouble.",
+		}),
+		overfull: f.NewGauge(prometheus.GaugeOpts{
+			Name: "tocsin_pipeline_store_overfull",
+			Help: "1 while the store is larger than store.bolt.max_bytes and nothing more in it may go.",
+		}),
+		orphans: f.NewGauge(prometheus.GaugeOpts{
+			Name: "tocsin_pipeline_orphaned_items",
+			Help: "Work that waits for targets that are not in the config.",
 		}),
 	}
 }

@@ -118,9 +118,15 @@ func (w *Worker) giveBack(ctx context.Context, l store.Lease, err error) {
 	w.Metrics.retries.Inc()
 	w.Log.Error("event is tried again", "lane", l.Lane, "item", l.ID, "attempt", l.Attempt, "err", err)
 	wait := min(time.Second<<min(l.Attempt, 6), time.Minute)
-	if err := w.Store.Apply(context.WithoutCancel(ctx), store.Retry(l, w.Now().Add(wait))); err != nil {
-		w.Log.Error("put item back: it returns when its lease ends", "lane", l.Lane, "item", l.ID, "err", err)
+	err = w.Store.Apply(context.WithoutCancel(ctx), store.Retry(l, w.Now().Add(wait)))
+	// A store that takes nothing comes back at some time: then the item must not
+	// wait until its lease ends.
+	for tries := 0; err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrFenced) && !errors.Is(err, store.ErrClosed); tries++ {
+		if tries == 0 {
+			w.Log.Error("item cannot be put back: it is tried again until its lease ends", "lane", l.Lane, "item", l.ID, "err", err)
+		}
 		pause(ctx, time.Second)
+		err = w.Store.Apply(context.WithoutCancel(ctx), store.Retry(l, w.Now()))
 	}
 }
 
@@ -222,7 +228,8 @@ func (w *Worker) enrich(ctx context.Context, p *page.Problem, e page.Event, know
 	c.Durable = w.Now()
 	c.Deadline = e.At.Add(w.Deadline.Of(p.Severity()))
 	if !p.Self && *known == nil {
-		ctx, cancel := context.WithDeadline(ctx, latest(c.Deadline, c.Durable.Add(minAsk)))
+		left := min(c.Deadline.Sub(c.Durable), w.Deadline.Of(p.Severity())) // a clock that was set back must not stretch it
+		ctx, cancel := context.WithTimeout(ctx, max(left, minAsk))
 		found := w.Enricher.Context(ctx, *p)
 		cancel()
 		*known = &found

@@ -6,7 +6,8 @@ import (
 )
 
 // The layout of the state: which records and lanes there are, and who writes
-// them. Rooms that hand work to one another meet here and nowhere else.
+// them. The pipeline also removes the pages and receipts of a problem once it
+// has been over for long. Rooms that hand work to one another meet here and nowhere else.
 const (
 	// LaneEvents holds page.Event, ordered by problem. The door writes it, the pipeline takes it.
 	LaneEvents = "events"
@@ -38,6 +39,12 @@ func ProblemKey(id string) string { return prefixProblem + id }
 func PageKey(problem string, episode int) string {
 	return fmt.Sprintf("%s%s/%08d", prefixPage, problem, episode)
 }
+
+// PagePrefix covers the pages of all episodes of a problem.
+func PagePrefix(problem string) string { return prefixPage + problem + "/" }
+
+// ReceiptsPrefix covers the receipts of all episodes of a problem.
+func ReceiptsPrefix(problem string) string { return prefixReceipt + problem + "/" }
 
 // ReceiptKey is the ledger's line, a page.Receipt, of one episode at one target. Writer: notify.
 func ReceiptKey(problem string, episode int, target string) string {

@@ -12,7 +12,7 @@ import (
 type killCmd struct {
 	worldFlags
 	N    int     `default:"50" help:"How many times."`
-	Rate float64 `default:"20" help:"Webhooks per second meanwhile."`
+	Rate float64 `default:"50" help:"Webhooks per second meanwhile."`
 }
 
 // Help shows examples under the flags.
@@ -20,7 +20,7 @@ func (killCmd) Help() string {
 	return `Webhooks are posted as Alertmanager would: again and again until they are answered 2xx. In the
 end every accepted page must stand once in Slack and once in PagerDuty, and be resolved in both.
 
-  tocsin-lab kill --n 50 --rate 20 --seed 7`
+  tocsin-lab kill --n 50 --rate 50 --seed 7`
 }
 
 // Run is the command.

@@ -96,6 +96,8 @@ type cli struct {
 	Page    pageCmd          `cmd:"" help:"Act on pages."`
 	Shadow  shadowCmd        `cmd:"" help:"Look at what receivers in shadow would have sent."`
 	Traits  traitsCmd        `cmd:"" help:"Explain tables offline: what do the failing members share?"`
+	Backup  backupCmd        `cmd:"" help:"Copy the state of a running gateway to a file, and check the copy."`
+	Restore restoreCmd       `cmd:"" help:"Put a backup in the place of the state."`
 	Version kong.VersionFlag `help:"Print the version."`
 }
 

@@ -69,7 +69,7 @@ func testPolicy() map[string]string {
 		"notify":         "store/* notify/* lab/*",
 		"notify/*":       "store/* notify/* lab/*",
 		"deploy":         "app",
-		"cmd/tocsin":     "lab/* enrich/enrichtest store/* page",
+		"cmd/tocsin":     "lab/* enrich/enrichtest store store/* page",
 		"cmd/tocsin-lab": "lab/* page",
 		"lab/*":          "*",
 	}

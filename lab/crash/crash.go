@@ -32,17 +32,17 @@ func Run(ctx context.Context, w *world.World, o Options) (Verdict, error) {
 		return Verdict{}, err
 	}
 	rng := rand.New(rand.NewPCG(o.Seed, 3))
-	s := &sender{
-		url: "http://" + w.Tocsin + "/webhook/alertmanager", token: token,
-		client: &http.Client{Timeout: 10 * time.Second},
-		rng:    rand.New(rand.NewPCG(o.Seed, 4)),
+	s := &Sender{
+		URL: "http://" + w.Tocsin + "/webhook/alertmanager", Token: token,
+		Client: &http.Client{Timeout: 10 * time.Second},
+		Rand:   rand.New(rand.NewPCG(o.Seed, 4)), Lose: 0.1,
 	}
 	sending, stop := context.WithCancel(ctx)
 	defer stop()
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		s.pour(ctx, sending.Done(), o.Rate)
+		s.Pour(ctx, sending.Done(), o.Rate)
 	}()
 	for i := range o.Kills {
 		if err := kill(ctx, w.Gateway, time.Duration(30+rng.IntN(1500))*time.Millisecond); err != nil {
@@ -50,7 +50,7 @@ func Run(ctx context.Context, w *world.World, o Options) (Verdict, error) {
 			return Verdict{}, fmt.Errorf("kill %d (seed %d): %w", i+1, o.Seed, err)
 		}
 		if (i+1)%10 == 0 {
-			o.Tell("  killed %d times; %d webhooks accepted", i+1, s.accepted.Load())
+			o.Tell("  killed %d times; %d webhooks accepted", i+1, s.Accepted())
 		}
 	}
 	stop()
@@ -88,16 +88,16 @@ func kill(ctx context.Context, p *world.Process, after time.Duration) error {
 
 // drain waits until every page stands and is resolved in both places, or until
 // nothing has moved for too long.
-func drain(ctx context.Context, w *world.World, s *sender, o Options) Verdict {
+func drain(ctx context.Context, w *world.World, s *Sender, o Options) Verdict {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	progress, last := -1, time.Now()
 	for {
-		v := judge(s.problems(), w.FakeSlack.Ledger(), w.FakePD.Ledger())
+		v := s.Judge(w.FakeSlack.Ledger(), w.FakePD.Ledger())
 		if now := v.progress(); now != progress {
 			progress, last = now, time.Now()
 		}
-		if v.complete() || time.Since(last) > o.Drain {
+		if v.Complete() || time.Since(last) > o.Drain {
 			return v
 		}
 		select {

@@ -53,12 +53,12 @@ func TestJudge(t *testing.T) {
 		},
 	}, v)
 	require.False(t, v.Good())
-	require.False(t, v.complete())
+	require.False(t, v.Complete())
 
 	v = judge(problems[:1], fakeslack.Ledger{Messages: []fakeslack.Message{root("svc-000000", "Resolved svc-000000")}},
 		fakepagerduty.Ledger{Incidents: []fakepagerduty.Incident{incident("svc-000000", "resolved", 1)}})
 	require.True(t, v.Good())
-	require.True(t, v.complete())
+	require.True(t, v.Complete())
 	require.JSONEq(t, `{"seed":0,"kills":0,"problems":1,"ended":1,"slack":{"shown":1,"resolved":1},"pagerduty":{"shown":1,"resolved":1}}`, v.String())
 }
 
@@ -68,6 +68,7 @@ func TestSender(t *testing.T) {
 	type webhook struct {
 		Status   string
 		GroupKey string
+		Alerts   []struct{}
 	}
 	var mu sync.Mutex
 	var bodies []webhook
@@ -89,9 +90,9 @@ func TestSender(t *testing.T) {
 		bodies = append(bodies, b)
 	}))
 	t.Cleanup(srv.Close)
-	s := &sender{url: srv.URL, token: "tok", client: srv.Client(), rng: rand.New(rand.NewPCG(1, 1))}
+	s := &Sender{URL: srv.URL, Token: "tok", Client: srv.Client(), Rand: rand.New(rand.NewPCG(1, 1))}
 	p := &problem{name: "svc-000007"}
-	s.live(t.Context(), p, 0)
+	s.live(t.Context(), p, Life{})
 	require.True(t, p.fired && p.resolved)
 	require.Equal(t, 4, tries, "each was sent twice")
 	require.Equal(t, "firing", bodies[0].Status)
@@ -99,9 +100,17 @@ func TestSender(t *testing.T) {
 	require.Equal(t, bodies[0].GroupKey, bodies[1].GroupKey)
 	require.EqualValues(t, 2, s.accepted.Load())
 
-	s.token = "wrong"
+	tries, bodies = 0, nil
+	asked := 0
+	s.Live(t.Context(), 9, Life{Grows: 1, Repeat: 1, Until: func() bool { asked++; return asked > 2 }})
+	require.Equal(t, 8, tries, "the first came again although it was accepted")
+	require.Equal(t, 3, asked)
+	require.Equal(t, []int{1, 1, 2, 2}, []int{len(bodies[0].Alerts), len(bodies[1].Alerts), len(bodies[2].Alerts), len(bodies[3].Alerts)})
+	require.Equal(t, "resolved", bodies[3].Status)
+
+	s.Token = "wrong"
 	p = &problem{name: "svc-000008"}
-	s.live(t.Context(), p, 0)
+	s.live(t.Context(), p, Life{})
 	require.Equal(t, http.StatusText(http.StatusUnauthorized), p.refused)
 	require.False(t, p.fired)
 
@@ -110,6 +119,6 @@ func TestSender(t *testing.T) {
 	stop := make(chan struct{})
 	close(stop)
 	before := len(s.problems())
-	s.pour(ctx, stop, 1e-6) // the next is weeks away: only the word to stop can end it
+	s.Pour(ctx, stop, 1e-6) // the next is weeks away: only the word to stop can end it
 	require.Len(t, s.problems(), before, "stops when told")
 }

@@ -6,19 +6,27 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/tocsin/tocsin/lab/fakepagerduty"
+	"github.com/tocsin/tocsin/lab/fakeslack"
 )
 
-// sender behaves like an Alertmanager: it posts the same body again until it
+// Sender behaves like an Alertmanager: it posts the same body again until it
 // is answered 2xx, and gives up on an answer that says the body is wrong.
-type sender struct {
-	url, token string
-	client     *http.Client
-	rng        *rand.Rand // of the pouring goroutine
+type Sender struct {
+	URL, Token string
+	Client     *http.Client
+	Rand       *rand.Rand // of the pouring goroutine
+	// Lose is the share of webhooks whose 2xx is taken for lost: the same body
+	// comes again.
+	Lose float64
 
 	accepted atomic.Int64
 	mu       sync.Mutex
@@ -33,54 +41,113 @@ type problem struct {
 	refused  string
 }
 
-// pour opens problems at half the rate until stop closes, resolves each a
+// Life is how long a problem lasts, until each of its webhooks after the first.
+type Life struct {
+	Grows  time.Duration // until a second alert joins; 0: none does
+	Lasts  time.Duration // from there until it resolves
+	Repeat int           // how many of its webhooks are posted again after their 2xx
+	// Until, if set, holds the resolve back until it is true. A page that is
+	// over before PagerDuty could be told pages nobody, which is no loss.
+	Until func() bool
+}
+
+// Accepted counts the webhooks that were answered 2xx.
+func (s *Sender) Accepted() int64 { return s.accepted.Load() }
+
+// Pour opens problems at half the rate until stop closes, resolves each a
 // little later, and returns when every webhook was accepted or ctx has ended.
-func (s *sender) pour(ctx context.Context, stop <-chan struct{}, rate float64) {
+func (s *Sender) Pour(ctx context.Context, stop <-chan struct{}, rate float64) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for n := 0; ; n++ {
 		// Independent arrivals: the gaps are exponential.
-		gap := time.NewTimer(time.Duration(s.rng.ExpFloat64() * 2 / rate * float64(time.Second)))
+		gap := time.NewTimer(time.Duration(s.Rand.ExpFloat64() * 2 / rate * float64(time.Second)))
 		select {
 		case <-stop:
 			gap.Stop()
 			return
 		case <-gap.C:
 		}
-		p := &problem{name: fmt.Sprintf("svc-%06d", n)}
-		s.mu.Lock()
-		s.all = append(s.all, p)
-		s.mu.Unlock()
-		lasts := time.Duration((0.5 + 3*s.rng.Float64()) * float64(time.Second))
-		wg.Go(func() { s.live(ctx, p, lasts) })
+		l := Life{Lasts: time.Duration((0.5 + 3*s.Rand.Float64()) * float64(time.Second))}
+		if s.Rand.Float64() < s.Lose {
+			l.Repeat = 2
+		}
+		p := s.problem(n)
+		wg.Go(func() { s.live(ctx, p, l) })
 	}
 }
 
-// live posts a problem's two webhooks, one after the other.
-func (s *sender) live(ctx context.Context, p *problem, lasts time.Duration) {
+// Live posts the webhooks of problem n, one after the other.
+func (s *Sender) Live(ctx context.Context, n int, l Life) { s.live(ctx, s.problem(n), l) }
+
+// Once posts, and posts once, the end of a problem that never was, which pages
+// nobody. It returns the status, 0 where there was no answer.
+func (s *Sender) Once(ctx context.Context, n int) int {
+	now := time.Now()
+	status, err := s.try(ctx, body(Name(n), now.Add(-time.Minute), now, 1))
+	if err != nil {
+		return 0
+	}
+	return status
+}
+
+// Name is how problem n is called: the value of its label service.
+func Name(n int) string { return fmt.Sprintf("svc-%06d", n) }
+
+func (s *Sender) problem(n int) *problem {
+	p := &problem{name: Name(n)}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, p)
+	return p
+}
+
+func (s *Sender) live(ctx context.Context, p *problem, l Life) {
 	began := time.Now()
-	if !s.post(ctx, p, body(p.name, began, time.Time{})) {
+	post := func(alerts int, ended time.Time) bool {
+		b := body(p.name, began, ended, alerts)
+		again := l.Repeat > 0
+		l.Repeat--
+		return s.post(ctx, p, b) && (!again || s.post(ctx, p, b))
+	}
+	if !post(1, time.Time{}) {
 		return
 	}
 	s.note(func() { p.fired = true })
-	select {
-	case <-ctx.Done():
-		return
-	case <-time.After(lasts):
+	alerts := 1
+	if l.Grows > 0 {
+		if !wait(ctx, l.Grows) || !post(2, time.Time{}) {
+			return
+		}
+		alerts = 2
 	}
-	if s.post(ctx, p, body(p.name, began, time.Now())) {
+	for l.Until != nil && !l.Until() {
+		if !wait(ctx, 20*time.Millisecond) {
+			return
+		}
+	}
+	if wait(ctx, l.Lasts) && post(alerts, time.Now()) {
 		s.note(func() { p.resolved = true })
 	}
 }
 
-func (s *sender) note(do func()) {
+func wait(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+func (s *Sender) note(do func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	do()
 }
 
 // problems returns a copy of what is known by now.
-func (s *sender) problems() []problem {
+func (s *Sender) problems() []problem {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make([]problem, len(s.all))
@@ -90,8 +157,13 @@ func (s *sender) problems() []problem {
 	return out
 }
 
+// Judge asks the ledgers what became of all that was accepted by now.
+func (s *Sender) Judge(slack fakeslack.Ledger, pd fakepagerduty.Ledger) Verdict {
+	return judge(s.problems(), slack, pd)
+}
+
 // post sends a body until it is accepted.
-func (s *sender) post(ctx context.Context, p *problem, body []byte) bool {
+func (s *Sender) post(ctx context.Context, p *problem, body []byte) bool {
 	retry := time.NewTicker(100 * time.Millisecond)
 	defer retry.Stop()
 	for {
@@ -112,14 +184,14 @@ func (s *sender) post(ctx context.Context, p *problem, body []byte) bool {
 	}
 }
 
-func (s *sender) try(ctx context.Context, body []byte) (int, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
+func (s *Sender) try(ctx context.Context, body []byte) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL, bytes.NewReader(body))
 	if err != nil {
 		return 0, err
 	}
-	req.Header.Set("Authorization", "Bearer "+s.token)
+	req.Header.Set("Authorization", "Bearer "+s.Token)
 	req.Header.Set("Content-Type", "application/json")
-	res, err := s.client.Do(req)
+	res, err := s.Client.Do(req)
 	if err != nil {
 		return 0, err
 	}
@@ -128,23 +200,33 @@ func (s *sender) try(ctx context.Context, body []byte) (int, error) {
 	return res.StatusCode, err
 }
 
-// body is the webhook of a group of one alert, version 4.
-func body(service string, began, ended time.Time) []byte {
+// body is the webhook of a group of so many alerts, version 4.
+func body(service string, began, ended time.Time, alerts int) []byte {
 	status := "firing"
 	if !ended.IsZero() {
 		status = "resolved"
 	}
-	labels := map[string]string{"alertname": "CrashTest", "cluster": "lab", "service": service, "severity": "critical"}
+	group := map[string]string{"alertname": "CrashTest", "cluster": "lab", "service": service}
+	notes := map[string]string{"summary": service + " is part of a crash test"}
+	var list []map[string]any
+	for i := range alerts {
+		list = append(list, map[string]any{
+			"status": status, "annotations": notes, "startsAt": began, "endsAt": ended,
+			"labels": map[string]string{
+				"alertname": "CrashTest", "cluster": "lab", "service": service, "severity": "critical", "instance": fmt.Sprint(i),
+			},
+			"generatorURL": "http://prometheus.example.org/graph?g0.tab=1&g0.expr=" + url.QueryEscape(`crash_test{service="`+service+`"} > 0`),
+			"fingerprint":  fmt.Sprintf("%016x", began.UnixNano()+int64(i)),
+		})
+	}
+	common := maps.Clone(group)
+	common["severity"] = "critical"
 	b, err := json.Marshal(map[string]any{
 		"version": "4", "status": status, "receiver": "lab",
 		"groupKey":    fmt.Sprintf(`{}:{alertname="CrashTest", cluster="lab", service=%q}`, service),
-		"groupLabels": map[string]string{"alertname": "CrashTest", "cluster": "lab", "service": service}, "commonLabels": labels,
-		"commonAnnotations": map[string]string{"summary": service + " is part of a crash test"},
-		"externalURL":       "http://alertmanager.example.org", "truncatedAlerts": 0,
-		"alerts": []map[string]any{{
-			"status": status, "labels": labels, "annotations": map[string]string{"summary": service + " is part of a crash test"},
-			"startsAt": began, "endsAt": ended, "generatorURL": "", "fingerprint": fmt.Sprintf("%016x", began.UnixNano()),
-		}},
+		"groupLabels": group, "commonLabels": common, "commonAnnotations": notes,
+		"externalURL": "http://alertmanager.example.org", "truncatedAlerts": 0,
+		"alerts": list,
 	})
 	if err != nil {
 		panic(err) // strings and times always marshal

@@ -121,9 +121,16 @@ func actionOf(m notify.Message) string {
 }
 
 // Find answers that a repeat doubles nothing: the dedup_key, which is the
-// delivery's id, folds it into the incident that is open.
+// delivery's id, folds it into the incident that is open. A page that is over
+// meanwhile is not repeated, so it counts as found: its end is sent, lest the
+// incident stay open for ever, and PagerDuty drops that if there is none.
 func (t *target) Find(_ context.Context, m notify.Message) (page.Receipt, bool, error) {
-	return m.Receipt, false, nil
+	r := m.Receipt
+	if m.Page.State != page.Closed {
+		return r, false, nil
+	}
+	r.Ref = r.Delivery
+	return r, true, nil
 }
 
 // Keyed says so: the dedup_key is the delivery's id.

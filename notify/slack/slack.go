@@ -160,8 +160,8 @@ func (t *target) Check(ctx context.Context) error {
 }
 
 const (
-	lag      = 2 * time.Second // until a message that was posted shows in the history
-	overlap  = 5 * time.Second // clocks of ours and Slack's differ
+	lag      = 2 * time.Second  // until a message that was posted shows in the history
+	overlap  = 90 * time.Minute // our clock and Slack's differ, by an hour where somebody has set one
 	pageSize = 200
 	maxPages = 25
 )
@@ -169,7 +169,7 @@ const (
 // Find looks for the message of a delivery in the channel's history. It waits
 // until the history must show what was accepted.
 func (t *target) Find(ctx context.Context, m notify.Message) (page.Receipt, bool, error) {
-	settle := time.NewTimer(m.Receipt.At.Add(lag).Sub(t.now()))
+	settle := time.NewTimer(min(m.Receipt.At.Add(lag).Sub(t.now()), lag)) // also when our clock was set back
 	defer settle.Stop()
 	select {
 	case <-settle.C:

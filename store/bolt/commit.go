@@ -65,6 +65,7 @@ func (s *Store) write() {
 		select {
 		case r := <-s.requests:
 			s.transact(r)
+			s.compactIfWorth()
 		case <-s.stop:
 			return
 		}
@@ -73,15 +74,21 @@ func (s *Store) write() {
 
 // transact does first, and every batch that waits, in one transaction.
 func (s *Store) transact(first *request) {
-	g := &group{index: s.index, requests: []*request{first}, added: map[[2]string]bool{}}
+	g := &group{index: s.index, now: s.now, requests: []*request{first}, added: map[[2]string]bool{}}
 	err := guard(func() error {
-		tx, err := s.db.Begin(true)
+		if err := s.mend(); err != nil {
+			return err
+		}
+		tx, err := s.db.Load().Begin(true)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = tx.Rollback() }() // after a commit it does nothing
 		if err := g.begin(tx); err != nil {
 			return err
+		}
+		if g.mark != s.mark {
+			return errStranger()
 		}
 		if err := s.gather(g); err != nil || !g.wrote {
 			return err
@@ -93,6 +100,9 @@ func (s *Store) transact(first *request) {
 	})
 	if err != nil {
 		err = fmt.Errorf("commit: %w", err)
+	}
+	if err != nil {
+		s.failed(err)
 	}
 	if err == nil || s.took(g) {
 		s.settle(g)
@@ -159,6 +169,7 @@ func (s *Store) took(g *group) bool {
 
 // settle does to the index, the expiries and the watchers what is on disk now.
 func (s *Store) settle(g *group) {
+	s.mark = g.mark
 	s.index.settle(g.settle, g.pinned)
 	for _, r := range g.changed {
 		s.expiries.set(r)
@@ -209,4 +220,11 @@ func (d *durable) wait(ctx context.Context, id int) (bool, error) {
 			return false, ctx.Err()
 		}
 	}
+}
+
+// reset says that another file is in use, whose last transaction is id.
+func (d *durable) reset(id int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.last = id
 }

@@ -12,12 +12,14 @@ import (
 
 // Neither bbolt nor most disks notice a flipped bit, so every value in the file
 // is sealed: CRC32C over the length of its key, the key, and all that follows
-// the sum. The form comes first below the sum; it tells the three sorts of entry
+// the sum. The form comes first below the sum; it tells the sorts of entry
 // apart, so that one of them can never be read as another.
 const (
 	formRecord = 1 // rev, expires, value
 	formItem   = 2 // due, enqueued, priority, attempt, lane, id, key, value
 	formMark   = 3 // last, and count and sum of each bucket
+	formFormat = 4 // version of the file
+	formClock  = 5 // wall clock of the last commit
 
 	sumSize = 4
 )

@@ -64,6 +64,16 @@ func (x *expiries) set(r store.Record) {
 	}
 }
 
+// load replaces all that is known by the records of a file.
+func (x *expiries) load(records []store.Record) {
+	x.mu.Lock()
+	x.byKey, x.soon = map[string]*expiry{}, nil
+	x.mu.Unlock()
+	for _, r := range records {
+		x.set(r)
+	}
+}
+
 // wait is how long after now the next record expires.
 func (x *expiries) wait(now int64) time.Duration {
 	x.mu.Lock()

@@ -13,8 +13,9 @@ import (
 // group is one transaction that does the batches of many callers.
 type group struct {
 	index    *index
+	now      func() time.Time
 	requests []*request
-	now      time.Time
+	at       time.Time // the wall clock when the request was looked at
 	meta     *bbolt.Bucket
 	records  *bbolt.Bucket
 	items    *bbolt.Bucket
@@ -38,7 +39,7 @@ func (g *group) begin(tx *bbolt.Tx) (err error) {
 // serve does one request. What is wrong with the request itself stays in it; an
 // error is the transaction's.
 func (g *group) serve(r *request) error {
-	g.now = g.index.now()
+	g.at = g.now()
 	g.wrote = g.wrote || r.force
 	for _, key := range r.purge {
 		if err := g.purge(key); err != nil {
@@ -92,7 +93,7 @@ func (g *group) checkRecord(op store.Op) (found, error) {
 		return f, err
 	}
 	var rev uint64
-	if f.exists && !f.old.expired(g.now.UnixNano()) {
+	if f.exists && !f.old.expired(g.at.UnixNano()) {
 		rev = f.old.rev
 	}
 	if op.Cond && rev != op.If {
@@ -141,7 +142,7 @@ func (g *group) do(op store.Op, f found) error {
 		return g.retry(f.held, f.stored, op.At)
 	case store.OpExtend:
 		until := op.At.UnixNano()
-		g.settle = append(g.settle, func(*index, int64) { f.held.until = until })
+		g.settle = append(g.settle, func(x *index, _ int64) { f.held.until = x.clock.steady(until) })
 		return nil
 	}
 	return fmt.Errorf("operation %d is unknown", op.Kind)
@@ -174,7 +175,7 @@ func (g *group) remove(key string, f found) error {
 // purge removes the record of a key if it has expired.
 func (g *group) purge(key string) error {
 	f, err := g.read(key)
-	if err != nil || !f.exists || !f.old.expired(g.now.UnixNano()) {
+	if err != nil || !f.exists || !f.old.expired(g.at.UnixNano()) {
 		return nil //nolint:nilerr // A damaged record stays: whoever reads it is told.
 	}
 	return g.remove(key, f)
@@ -189,7 +190,7 @@ func (g *group) enqueue(it store.Item) error {
 	g.added[name] = true
 	n := g.mark.next()
 	s := stored{
-		due: nanos(it.Due), enqueued: g.now.UnixNano(), priority: int64(it.Priority),
+		due: nanos(it.Due), enqueued: g.at.UnixNano(), priority: int64(it.Priority),
 		lane: it.Lane, id: it.ID, key: it.Key, value: it.Value,
 	}
 	b := sealItem(sequence(n), s)
@@ -221,9 +222,9 @@ func (g *group) retry(it *item, s stored, at time.Time) error {
 	sum := sumOf(b)
 	g.mark.items.remove(it.sum)
 	g.mark.items.add(sum)
-	g.settle = append(g.settle, func(_ *index, now int64) {
+	g.settle = append(g.settle, func(x *index, now int64) {
 		it.pinned, it.ended = false, false
-		it.sum, it.due = sum, s.due
+		it.sum, it.due = sum, x.clock.steady(s.due)
 		it.lane.end(it)
 		it.lane.place(it, now)
 	})
@@ -233,6 +234,9 @@ func (g *group) retry(it *item, s stored, at time.Time) error {
 // seal writes the mark. The transaction is ready to be committed then.
 func (g *group) seal() error {
 	g.mark.next()
+	if err := writeNumber(g.meta, keyClock, formClock, uint64(g.now().UnixNano())); err != nil {
+		return err
+	}
 	return g.mark.write(g.meta)
 }
 

@@ -17,7 +17,7 @@ const longest = time.Minute
 // index knows the order of every lane's items, and who has leased them. It
 // changes only after the transaction that did so is on disk.
 type index struct {
-	now    func() time.Time
+	clock  clock
 	mu     sync.Mutex
 	lanes  map[string]*lane
 	token  uint64
@@ -26,7 +26,7 @@ type index struct {
 
 func newIndex(now func() time.Time) *index {
 	// Tokens begin anywhere, so that a lease of before a restart fits none of after it.
-	return &index{now: now, lanes: map[string]*lane{}, token: rand.Uint64() >> 1}
+	return &index{clock: newClock(now), lanes: map[string]*lane{}, token: rand.Uint64() >> 1}
 }
 
 // lane returns a lane, made if it is new. The caller holds the lock.
@@ -45,14 +45,13 @@ func (x *index) take(name string, ttl time.Duration) (*item, store.Lease, <-chan
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	l := x.lane(name)
-	now := x.now()
-	l.promote(now.UnixNano())
-	until := now.Add(ttl)
-	it := l.lease(x.token+1, until.UnixNano())
-	x.wake(l, now.UnixNano())
+	now := x.clock.now()
+	l.promote(now)
+	it := l.lease(x.token+1, now+int64(ttl))
+	x.wake(l, now)
 	if it != nil {
 		x.token++
-		return it, store.Lease{Token: it.token, Until: until}, nil
+		return it, store.Lease{Token: it.token, Until: x.clock.wall().Add(ttl)}, nil
 	}
 	if l.waiting == nil {
 		l.waiting = make(chan struct{})
@@ -65,8 +64,30 @@ func (x *index) add(seq uint64, s stored, now int64) {
 	l := x.lane(s.lane)
 	l.add(&item{
 		seq: seq, sum: s.sum, lane: l, id: s.id, key: s.key,
-		priority: s.priority, due: s.due, enqueued: s.enqueued,
+		priority: s.priority, due: x.clock.steady(s.due), enqueued: s.enqueued,
 	}, now)
+}
+
+// load replaces all items by those of a file that was written last at the time
+// written, 0 if that is not known. Leases of before are lost. Where the wall clock
+// was set back since, what had a moment to wait still has.
+func (x *index) load(items []sequenced, written int64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, l := range x.lanes {
+		l.clear()
+	}
+	now := x.clock.now()
+	back := max(0, written-x.clock.wall().UnixNano())
+	for _, it := range items {
+		if it.stored.due != 0 {
+			it.stored.due -= back
+		}
+		x.add(it.seq, it.stored, now)
+	}
+	for _, l := range x.lanes {
+		x.wake(l, now)
+	}
 }
 
 // pin keeps a lease as it is until settle or unpin, and reports whether it was
@@ -79,7 +100,7 @@ func (x *index) pin(l store.Lease) (held *item, first bool) {
 		return nil, false
 	}
 	it := ln.items[l.ID]
-	if it == nil || !it.leased(l.Token, x.now().UnixNano()) {
+	if it == nil || !it.leased(l.Token, x.clock.now()) {
 		return nil, false
 	}
 	first = !it.pinned
@@ -105,7 +126,7 @@ func (x *index) has(lane, id string) bool {
 func (x *index) settle(changes []func(*index, int64), pinned []*item) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	now := x.now().UnixNano()
+	now := x.clock.now()
 	for _, change := range changes {
 		change(x, now)
 	}
@@ -119,7 +140,7 @@ func (x *index) settle(changes []func(*index, int64), pinned []*item) {
 func (x *index) unpin(pinned []*item) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	now := x.now().UnixNano()
+	now := x.clock.now()
 	for _, it := range pinned {
 		it.ended, it.gone = false, false
 	}
@@ -151,7 +172,7 @@ func (x *index) setAside(it *item) {
 	if it.lane.items[it.id] != it {
 		return
 	}
-	now := x.now().UnixNano()
+	now := x.clock.now()
 	it.lane.drop(it, now)
 	x.wake(it.lane, now)
 }
@@ -187,7 +208,7 @@ func (x *index) arm(l *lane, now int64) {
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		l.armed = 0
-		x.wake(l, x.now().UnixNano())
+		x.wake(l, x.clock.now())
 	})
 }
 
@@ -201,8 +222,8 @@ func (x *index) stats() []store.LaneStat {
 		if len(l.items) == 0 {
 			continue
 		}
-		x.wake(l, x.now().UnixNano())
-		out = append(out, store.LaneStat{Lane: name, Items: len(l.items), Leased: l.leased, Oldest: instant(l.oldest())})
+		x.wake(l, x.clock.now())
+		out = append(out, store.LaneStat{Lane: name, Items: len(l.items), Leased: l.leased, Oldest: instant(l.oldest(x.clock.offset()))})
 	}
 	return out
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // item is what is known of a lane's item without reading the file: all but its
-// value. Times are Unix nanoseconds, 0 for none.
+// value. Times are of the index's clock, 0 for none.
 type item struct {
 	seq      uint64 // its place: enqueued earlier, smaller
 	sum      uint32 // of its entry in the file
@@ -14,7 +14,7 @@ type item struct {
 	id, key  string
 	priority int64
 	due      int64
-	enqueued int64
+	enqueued int64 // by the wall clock
 
 	token uint64 // of the lease; 0: not leased
 	until int64  // end of the lease
@@ -136,12 +136,18 @@ func (l *lane) promote(now int64) {
 	}
 }
 
-// oldest is the earliest time at which an item was enqueued, or became due if
-// that is later.
-func (l *lane) oldest() int64 {
+// clear forgets all items.
+func (l *lane) clear() {
+	fresh := newLane(l.name)
+	l.items, l.orders, l.ready, l.later, l.leased = fresh.items, fresh.orders, fresh.ready, fresh.later, 0
+}
+
+// oldest is the earliest time by the wall clock at which an item was enqueued,
+// or became due if that is later. offset is how far the index's clock is ahead.
+func (l *lane) oldest(offset int64) int64 {
 	var first int64
 	for _, it := range l.items {
-		if t := max(it.enqueued, it.due); first == 0 || t < first {
+		if t := max(it.enqueued, it.due-offset); first == 0 || t < first {
 			first = t
 		}
 	}

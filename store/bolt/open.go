@@ -35,15 +35,24 @@ func Open(c Config, log *slog.Logger, now func() time.Time, reg prometheus.Regis
 		return nil, err
 	}
 	s, err := open(c, log, now, reg)
-	switch {
-	case errors.Is(err, berrors.ErrTimeout):
-		return nil, fmt.Errorf("open %s: another process has locked it: is a second tocsin running?", c.Path)
-	case errors.Is(err, store.ErrDamaged):
-		return nil, fmt.Errorf("open %s: %w; move the file aside (keep it, it may be repaired) and start with a backup or without", c.Path, err)
-	case err != nil:
-		return nil, fmt.Errorf("open %s: %w", c.Path, err)
+	if err != nil {
+		return nil, explain(c.Path, err)
 	}
 	return s, nil
+}
+
+// explain says what to do about a file that cannot be opened.
+func explain(path string, err error) error {
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return fmt.Errorf("open %s: another process has locked it: is a second tocsin running?", path)
+	case errors.Is(err, errNewer):
+		return fmt.Errorf("open %s: %w: run that release, or restore a backup of before the upgrade (tocsin restore)", path, err)
+	case errors.Is(err, store.ErrDamaged):
+		return fmt.Errorf("open %s: %w; move the file aside (keep it, it may be repaired) and start with a backup or without", path, err)
+	default:
+		return fmt.Errorf("open %s: %w", path, err)
+	}
 }
 
 func open(c Config, log *slog.Logger, now func() time.Time, reg prometheus.Registerer) (*Store, error) {
@@ -56,19 +65,15 @@ func open(c Config, log *slog.Logger, now func() time.Time, reg prometheus.Regis
 	}
 	var db *bbolt.DB
 	err = guard(func() error {
-		// The list of free pages is not kept in the file but made anew here: it
-		// has no checksum, and a wrong one would let good pages be overwritten.
-		db, err = bbolt.Open(c.Path, 0o600, &bbolt.Options{
-			Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, InitialMmapSize: mapped,
-		})
-		if err != nil {
+		if db, err = openFile(c.Path); err != nil {
 			return err
 		}
 		return prepare(db, found, c.Path)
 	})
 	if err == nil {
+		_ = os.Remove(c.Path + compacting) // of a crash: nothing is lost with it
 		var s *Store
-		if s, err = start(db, found, log, now, reg); err == nil {
+		if s, err = start(db, c.Path, found, log, now, reg); err == nil {
 			return s, nil
 		}
 	}
@@ -78,6 +83,15 @@ func open(c Config, log *slog.Logger, now func() time.Time, reg prometheus.Regis
 	return nil, err
 }
 
+// openFile opens a file for writing. The list of free pages is not kept in it but
+// made anew here: it has no checksum, and a wrong one would let good pages be
+// overwritten.
+func openFile(path string) (*bbolt.DB, error) {
+	return bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, InitialMmapSize: mapped,
+	})
+}
+
 // contents is what a file holds: what the index and the expiries start from.
 type contents struct {
 	tx       int // ID of its last transaction
@@ -85,6 +99,8 @@ type contents struct {
 	items    []sequenced
 	expiring []store.Record
 	buckets  bool // false: nothing was ever committed
+	format   uint64
+	written  int64 // wall clock of the last commit, Unix nanoseconds; 0: not known
 }
 
 type sequenced struct {
@@ -142,7 +158,11 @@ func prepare(db *bbolt.DB, found *contents, path string) error {
 					return err
 				}
 			}
-			return mark{}.write(tx.Bucket([]byte(bucketMeta)))
+			meta := tx.Bucket([]byte(bucketMeta))
+			if err := writeFormat(meta, format); err != nil {
+				return err
+			}
+			return mark{}.write(meta)
 		})
 		if err != nil {
 			return err
@@ -182,9 +202,17 @@ func (c *contents) read(tx *bbolt.Tx) error {
 	}
 	c.buckets = true
 	var err error
+	if c.format, err = readFormat(meta); err != nil {
+		return err
+	}
 	if c.mark, err = readMark(meta); err != nil {
 		return err
 	}
+	written, err := readNumber(meta, keyClock, formClock, 0)
+	if err != nil {
+		return err
+	}
+	c.written = int64(written)
 	var tally1, tally2 tally
 	err = walk(records, func(k, v []byte) error {
 		e, err := unsealRecord(k, v)

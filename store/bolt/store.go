@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,41 +23,73 @@ import (
 
 // Config is the store's section.
 type Config struct {
-	Path string `yaml:"path" doc:"File that holds the state. Its folder is made if it is missing; only this user can read either. Not on NFS, and not on tmpfs."`
+	Path      string          `yaml:"path" doc:"File that holds the state. Its folder is made if it is missing; only this user can read either. Not on NFS, and not on tmpfs."`
+	Retention config.Duration `yaml:"retention" doc:"How long problems that are over are kept, with their pages and receipts, and work for targets that are no longer configured. 0s: for ever."`
+	MaxBytes  int64           `yaml:"max_bytes" doc:"How large the state may grow: beyond it problems that are over go before their time, the oldest first. What is open is never dropped, nor a webhook refused for it. 0: any size."`
+	History   string          `yaml:"history" doc:"File to which problems are appended as JSON lines before they go; at 64 MiB it is renamed to FILE.TIME and begun anew. Empty: they are not kept."`
 }
+
+// DefaultConfig is what a key that is not written means.
+func DefaultConfig() Config {
+	return Config{Path: "data/tocsin.db", Retention: config.Duration(30 * 24 * time.Hour), MaxBytes: 1 << 30}
+}
+
+// The least that can be meant: what has just closed may still be shown, and an
+// empty file has some size.
+const (
+	minRetention = time.Hour
+	minMaxBytes  = 16 << 20
+)
 
 // Validate is config.Validator's.
 func (c Config) Validate() error {
 	if c.Path == "" {
 		return config.Bad("path", "is empty: write the path of the state's file, e.g. data/tocsin.db")
 	}
+	if c.Retention != 0 && c.Retention.D() < minRetention {
+		return config.Bad("retention", "%s is too short: write at least %s", c.Retention, config.Duration(minRetention))
+	}
+	if c.MaxBytes != 0 && c.MaxBytes < minMaxBytes {
+		return config.Bad("max_bytes", "%d is too small: write at least %d (16 MiB)", c.MaxBytes, minMaxBytes)
+	}
+	if c.History != "" && c.History == c.Path {
+		return config.Bad("history", "is the file of the state itself: write another")
+	}
 	return nil
 }
 
 // Store is the engine. Open makes one.
 type Store struct {
-	db       *bbolt.DB
-	log      *slog.Logger
-	now      func() time.Time
-	sync     func(*bbolt.Tx) error // commits; a test puts a failing disk here
-	metrics  *metrics
-	requests chan *request // to the writer
-	durable  durable
-	index    *index
-	expiries *expiries
-	watchers *watchers
-	stop     chan struct{} // closed by Close
-	once     sync.Once
-	running  sync.WaitGroup // writer, janitor and scrub
-	calls    sync.WaitGroup // the watchers' calls
+	db        atomic.Pointer[bbolt.DB] // compacting puts another in its place
+	path      string
+	log       *slog.Logger
+	now       func() time.Time
+	sync      func(*bbolt.Tx) error // commits; a test puts a failing disk here
+	metrics   *metrics
+	requests  chan *request // to the writer
+	durable   durable
+	index     *index
+	expiries  *expiries
+	watchers  *watchers
+	stop      chan struct{} // closed by Close
+	once      sync.Once
+	running   sync.WaitGroup // writer, janitor and scrub
+	reopening sync.RWMutex   // held while there is no file to read
+	calls     sync.WaitGroup // the watchers' calls
+
+	// the writer's own
+	mark      mark      // of the last transaction that the index follows
+	failing   time.Time // since when no commit has come through; zero: the last one did
+	unsettled bool      // the folder does not surely name the file yet
+	looked    time.Time // when compacting was last thought of
 }
 
 var _ store.Store = (*Store)(nil)
 
 // start begins the work of a store whose file has been checked.
-func start(db *bbolt.DB, c *contents, log *slog.Logger, now func() time.Time, reg prometheus.Registerer) (*Store, error) {
+func start(db *bbolt.DB, path string, c *contents, log *slog.Logger, now func() time.Time, reg prometheus.Registerer) (*Store, error) {
 	s := &Store{
-		db: db, log: log, now: now, sync: (*bbolt.Tx).Commit,
+		path: path, log: log, now: now, sync: (*bbolt.Tx).Commit, mark: c.mark, looked: now(),
 		requests: make(chan *request),
 		durable:  durable{last: c.tx},
 		index:    newIndex(now),
@@ -64,15 +97,13 @@ func start(db *bbolt.DB, c *contents, log *slog.Logger, now func() time.Time, re
 		watchers: newWatchers(),
 		stop:     make(chan struct{}),
 	}
-	at := now().UnixNano()
-	for _, it := range c.items {
-		s.index.add(it.seq, it.stored, at)
-	}
+	s.db.Store(db)
+	s.index.load(c.items, c.written)
 	for _, r := range c.expiring {
 		s.expiries.set(r)
 	}
 	var err error
-	if s.metrics, err = newMetrics(reg, s.index); err != nil {
+	if s.metrics, err = newMetrics(reg, s); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	s.running.Go(s.write)
@@ -133,10 +164,8 @@ func (s *Store) Take(ctx context.Context, lane string, ttl time.Duration) (store
 		if err := ctx.Err(); err != nil {
 			return store.Lease{}, err
 		}
-		select {
-		case <-s.stop:
+		if s.closed() {
 			return store.Lease{}, store.ErrClosed
-		default:
 		}
 		it, lease, wait := s.index.take(lane, ttl)
 		if it != nil {
@@ -192,7 +221,7 @@ func (s *Store) Close() error {
 	s.index.close()
 	s.metrics.close()
 	s.calls.Wait()
-	return s.db.Close() // waits for readers
+	return s.db.Load().Close() // waits for readers
 }
 
 // view runs fn on what is durable. A commit that failed may still show in the
@@ -218,9 +247,32 @@ func (s *Store) view(ctx context.Context, fn func(*bbolt.Tx) error) error {
 
 // read runs fn on what the file shows.
 func (s *Store) read(fn func(*bbolt.Tx) error) error {
-	err := guard(func() error { return s.db.View(fn) })
+	db := s.db.Load()
+	err := guard(func() error { return db.View(fn) })
+	for errors.Is(err, store.ErrClosed) { // it was compacted or opened again meanwhile
+		s.reopening.RLock()
+		next := s.db.Load()
+		s.reopening.RUnlock()
+		if next == db {
+			break
+		}
+		db = next
+		err = guard(func() error { return db.View(fn) })
+	}
+	if errors.Is(err, store.ErrClosed) && !s.closed() {
+		err = errors.New("the file could not be opened again")
+	}
 	s.metrics.note(err)
 	return err
+}
+
+func (s *Store) closed() bool {
+	select {
+	case <-s.stop:
+		return true
+	default:
+		return false
+	}
 }
 
 // guard runs fn, and makes an error of what bbolt does where the pages make no

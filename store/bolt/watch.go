@@ -42,6 +42,21 @@ func (ws *watchers) tell(changed []store.Record) {
 	}
 }
 
+// lag tells all of them that they must read again.
+func (ws *watchers) lag() {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	for w := range ws.all {
+		w.mu.Lock()
+		w.lagged = true
+		w.mu.Unlock()
+		select {
+		case w.more <- struct{}{}:
+		default:
+		}
+	}
+}
+
 // watcher has a queue of its own, so that it can be slow.
 type watcher struct {
 	prefix string
