@@ -27,7 +27,7 @@ type Expression struct {
 	On    []Signal                 `yaml:"on"`    // what makes it fire
 	User  bool                     `yaml:"user"`  // its members have a label user
 	Expr  string                   `yaml:"expr"`  // PromQL; with $service it is a rule for each service
-	Brief bool                     `yaml:"brief"` // it is true only for a while: its alert is not held for longer than the others
+	Brief bool                     `yaml:"brief"` // it is true, or can be explained in so young a world, only for a while: its alert is not held for longer than the others
 	Rules []Recording              `yaml:"rules"` // recording rules it reads, in the order of their evaluation
 	Blind map[scenario.Kind]string `yaml:"blind"` // faults for which it does not fire all the same, and why
 }
