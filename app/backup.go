@@ -157,8 +157,8 @@ func Restore(w io.Writer, o RestoreOptions) error {
 		return err
 	}
 	fmt.Fprintf(w, "%s: restored: %d records, %d items of work, format %d, last change %d\n", o.To, c.Records, c.Items, c.Format, c.Last)
-	fmt.Fprintln(w, "Start tocsin now. What happened since the backup is not in it: alerts that fire are sent again by Alertmanager")
-	fmt.Fprintln(w, "within its repeat_interval and page; PagerDuty folds them into incidents that are open, Slack may show a message twice.")
+	fmt.Fprintln(w, "Start tocsin now. What happened since the backup is not in it: what fires is read from Alertmanager at the start")
+	fmt.Fprintln(w, "(without a url in alertmanagers: it comes within its repeat_interval). PagerDuty folds it into incidents that are open, Slack may show a message twice.")
 	return nil
 }
 

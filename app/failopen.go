@@ -66,7 +66,7 @@ func (h *house) storeWorks(ctx context.Context, t webhook.Trouble) {
 	}
 	e := webhook.Alarm("TocsinStoreFailed",
 		fmt.Sprintf("Tocsin's store took no writes for %s: %v", now.Sub(t.Since).Round(100*time.Millisecond), t.Err),
-		pages+" It works again: see what the disk, or etcd, has to say (docs/runbooks/store.md).",
+		pages+" It works again: see what the disk, or etcd, has to say (docs/store.md).",
 		page.Labels{"severity": string(severity)}, now)
 	if err := (&webhook.Door{Store: h.store}).Put(ctx, e); err != nil {
 		h.options.Log.Error("raise alarm", "err", err)
