@@ -200,7 +200,7 @@ func refused(ctx context.Context, op string, err error) error {
 		return &remote.Error{Op: op, Class: remote.Unknown, Err: ctx.Err()}
 	}
 	code := status.Code(err)
-	if code == codes.DeadlineExceeded { // the server saw our deadline before we did
+	if code == codes.DeadlineExceeded || code == codes.Canceled { // the server saw our deadline before we did
 		return &remote.Error{Op: op, Class: remote.Unknown, Err: context.DeadlineExceeded}
 	}
 	class := remote.Unknown

@@ -186,7 +186,7 @@ func TestTheSameWindowTwiceSaysNone(t *testing.T) {
 
 func TestSeveralCausesAtOnce(t *testing.T) {
 	right := 0
-	for seed := range uint64(8) {
+	for seed := range uint64(20) {
 		s := newService(seed, 3000)
 		r := report(t, s.csv("ratio", func(by map[string]string) float64 {
 			switch {
