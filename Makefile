@@ -8,6 +8,7 @@ BIN   := bin
 CACHE := .cache/bin
 GOSRC := $(shell find . -name '*.go' -not -path './.*' -not -path './tools/*') go.mod go.sum
 ARGS  ?=
+FLIPS ?= 5000
 FUZZTIME ?= 30s
 FUZZ ?= .
 
@@ -39,7 +40,7 @@ matrix: build ## every fault x the catalogue of alert expressions on real Promet
 faults: build ## death at every point, lost writes, sick disks, moved clocks, a hurt etcd; FULL=1 for 200 seeds, SEED=n for one, FAULTS=-short
 	go test -count=1 -timeout 10m -tags faults -run Fault -v ./store/etcd
 	tools/with-strace go test -count=1 -timeout $(if $(FULL),8h,20m) -parallel 6 -tags faults -run Fault -v $(FAULTS) ./cmd/tocsin
-	FLIPS=$(if $(FULL),50000,5000) go test -count=1 -timeout 60m -run 'Flipped|Damaged|Stale|Truncated' -v ./store/bolt
+	FLIPS=$(if $(FULL),50000,$(FLIPS)) go test -count=1 -timeout 60m -run 'Flipped|Damaged|Stale|Truncated' -v ./store/bolt
 	$(BIN)/tocsin-lab kill $(ARGS)
 
 bench: ## benchmarks, each beside a peer or the naive way

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tocsin/tocsin/lab/drill"
@@ -15,7 +17,8 @@ import (
 
 type e2eCmd struct {
 	worldFlags
-	Only []scenario.Kind `placeholder:"FAULT" help:"Only these kinds of fault."`
+	Only     []scenario.Kind `placeholder:"FAULT" help:"Only these kinds of fault."`
+	Parallel int             `default:"3" help:"Faults at a time, each on a service of its own."`
 }
 
 // Help shows examples under the flags.
@@ -44,16 +47,9 @@ func (c *e2eCmd) Run(ctx context.Context, out *screen) error {
 	if len(kinds) == 0 {
 		kinds = scenario.Kinds()
 	}
-	failed := 0
-	for i, kind := range kinds {
-		services := w.Fleet.Services()
-		complaints, err := scene(ctx, w, out, kind, services[i%len(services)])
-		if err != nil {
-			return err
-		}
-		if len(complaints) > 0 {
-			failed++
-		}
+	failed, err := scenes(ctx, w, out, kinds, max(1, min(c.Parallel, len(w.Fleet.Services()))))
+	if err != nil {
+		return err
 	}
 	out.line("  waiting 30 s for a page that comes back")
 	if err := pause(ctx, w, 30*time.Second); err != nil {
@@ -68,6 +64,31 @@ func (c *e2eCmd) Run(ctx context.Context, out *screen) error {
 	}
 	out.line("%s", out.paint("32", fmt.Sprintf("all %d scenes hold", len(kinds))))
 	return nil
+}
+
+// scenes plays the faults, some at a time, and counts those that did not hold.
+func scenes(ctx context.Context, w *world.World, out *screen, kinds []scenario.Kind, parallel int) (failed int, err error) {
+	services := w.Fleet.Services()
+	for round := range slices.Chunk(kinds, parallel) {
+		var playing sync.WaitGroup
+		said, complaints, errs := make([]strings.Builder, len(round)), make([][]string, len(round)), make([]error, len(round))
+		for i, kind := range round {
+			playing.Go(func() {
+				complaints[i], errs[i] = scene(ctx, w, &screen{out: &said[i], live: out.live}, kind, services[i])
+			})
+		}
+		playing.Wait()
+		for i := range round {
+			fmt.Fprint(out, said[i].String())
+			if len(complaints[i]) > 0 {
+				failed++
+			}
+		}
+		if err := errors.Join(errs...); err != nil {
+			return failed, err
+		}
+	}
+	return failed, nil
 }
 
 // extras counts everything that was ever said: as many pages as scenes, and no
