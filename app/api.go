@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
 
 	"github.com/tocsin/tocsin/notify"
 	"github.com/tocsin/tocsin/page"
@@ -20,40 +22,71 @@ type api struct {
 	redact func() []string // labels whose values are not shown
 }
 
-// listed bounds one answer of the list.
-const listed = 500
+const (
+	listed  = 500 // pages in one answer of the list, at most and where no limit is asked for
+	scanned = 100 // problems that are read at once
+)
 
-// list answers every open page; ?state=all adds those that are over.
+// list answers every open page, in order of their IDs; ?state=all adds those
+// that are over. ?limit=50 asks for no more than so many, and ?after=<id> for
+// those behind a page: the last one of an answer leads to the next.
 func (a *api) list(w http.ResponseWriter, r *http.Request) {
-	all := r.URL.Query().Get("state") == "all"
+	q := r.URL.Query()
+	limit := listed
+	if text := q.Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > listed {
+			a.fail(w, http.StatusBadRequest, fmt.Errorf("limit: write a number from 1 to %d", listed))
+			return
+		}
+		limit = n
+	}
 	out, after := []page.Page{}, ""
-	for len(out) < listed {
-		recs, err := a.store.Scan(r.Context(), store.ProblemPrefix, after, 100)
+	if id := q.Get("after"); id != "" {
+		after = store.ProblemKey(id)
+	}
+	for size := min(limit, scanned); len(out) < limit; {
+		recs, err := a.store.Scan(r.Context(), store.ProblemPrefix, after, size)
 		if err != nil {
 			a.fail(w, http.StatusServiceUnavailable, err)
 			return
 		}
-		for _, rec := range recs {
-			var p page.Problem
-			if err := store.Unmarshal(rec.Value, &p); err != nil {
-				a.fail(w, http.StatusInternalServerError, err)
-				return
-			}
-			if all || p.State == page.Open {
-				v, err := a.view(r.Context(), p)
-				if err != nil {
-					a.fail(w, http.StatusServiceUnavailable, err)
-					return
-				}
-				out = append(out, v)
-			}
-			after = rec.Key
+		views, err := a.views(r.Context(), recs, q.Get("state") == "all", limit-len(out))
+		if err != nil {
+			a.fail(w, http.StatusServiceUnavailable, err)
+			return
 		}
-		if len(recs) < 100 {
+		out = append(out, views...)
+		if len(recs) < size {
 			break
 		}
+		after = recs[len(recs)-1].Key
 	}
 	writeJSON(w, http.StatusOK, out)
+}
+
+// views shows the problems of some records in their order, up to a limit: the
+// open ones, or all.
+func (a *api) views(ctx context.Context, recs []store.Record, all bool, limit int) ([]page.Page, error) {
+	var out []page.Page
+	for _, rec := range recs {
+		if len(out) == limit {
+			break
+		}
+		var p page.Problem
+		if err := store.Unmarshal(rec.Value, &p); err != nil {
+			return nil, err
+		}
+		if !all && p.State != page.Open {
+			continue
+		}
+		v, err := a.view(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, nil
 }
 
 func (a *api) show(w http.ResponseWriter, r *http.Request) {

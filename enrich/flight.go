@@ -48,6 +48,7 @@ type answer struct {
 	impact  *page.Impact
 	partial bool
 	cut     bool
+	lacking bool
 	err     error
 	before  func(context.Context) *Table // nil when there is no past to ask for
 }
@@ -191,7 +192,7 @@ func (e *Enricher) contained(s Named, q Question, ask func() (*Table, error)) (a
 	t, err := ask()
 	if t != nil {
 		a.queries, a.partial, a.cut, a.show, a.course, a.before = t.Queries, t.Partial, t.Cut, t.Query, t.Course, t.Before
-		a.sample, a.gone, a.rows = t.Exemplars, t.LastSeen, t.Rows()
+		a.sample, a.gone, a.rows, a.lacking = t.Exemplars, t.LastSeen, t.Rows(), t.Lacking
 		for _, c := range t.Cols {
 			a.labels = append(a.labels, c.Name)
 		}

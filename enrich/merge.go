@@ -54,6 +54,7 @@ type merger struct {
 
 	several   bool // the problem has rules of more than one name
 	waiting   bool // somebody has not answered yet
+	lacking   bool // somebody answered without all that could set members apart
 	unsettled bool // somebody has not looked at the past yet
 }
 
@@ -74,6 +75,10 @@ func (m *merger) add(i inquiry) {
 	if a.cut {
 		m.note("%s has more members than its limits let in: the counts are of those that were read", i.source.Name)
 	}
+	if a.lacking && len(a.finding.Traits) == 0 {
+		m.note("%s: labels that could tell members apart were not read from %s", i.rule.name, i.source.Name)
+	}
+	m.lacking = m.lacking || a.lacking || a.partial
 	for _, n := range a.finding.Notes {
 		m.note("%s: %s", i.rule.name, n)
 	}
@@ -205,8 +210,8 @@ func (m *merger) finish() page.Context {
 	c := &m.out
 	slices.SortStableFunc(c.Traits, func(a, b page.Trait) int { return cmp.Compare(b.Score, a.Score) })
 	c.Traits = c.Traits[:min(len(c.Traits), maxTraits)]
-	// While somebody is still to answer, "nothing in common" is too early.
-	c.None = len(c.Traits) == 0 && m.none != nil && !m.waiting
+	// While somebody is still to answer, or some of an answer is missing, "nothing in common" is too early.
+	c.None = len(c.Traits) == 0 && m.none != nil && !m.waiting && !m.lacking
 	// Of "nothing in common" a second look will ask anew, and then of the past too.
 	c.Pending = m.waiting || (m.unsettled && !c.None)
 	counted := m.some

@@ -43,11 +43,12 @@ type Table struct {
 	Share   float64     // Ratio: the share of bad events at which the rule fires; 0 when it is not known
 	Partial bool        // the source said part of the data is missing
 	Cut     bool        // a limit of ours ended it early
+	Lacking bool        // labels that could set members apart were not read: too early for "nothing in common"
 	Past    []Past      // the same members in earlier windows, the one to compare with first; nil when they were not asked
 	Buckets [][]float64 // Histogram: events of bucket b (not cumulative) of row i at [b][i], by rising upper bound
 	Queries []page.Query
 	Query   func(labels page.Labels) string // PromQL that shows the members with these labels
-	Before  func(context.Context) *Table    // asks for the Past and returns the table with it; nil when there is none
+	Before  func(context.Context) *Table    // asks for the Past, and for what is Lacking, and returns the table with it; nil when there is none
 	Notes   []string                        // what was left out, in words for the page; they name no label value
 	Source  string
 	Alert   string

@@ -51,10 +51,16 @@ func (l *lane) deliver(ctx context.Context, lease store.Lease) error {
 		l.note(lease.ID, "")
 		return l.Store.Apply(ctx, store.Done(lease))
 	}
-	if d.doubtful() {
+	switch {
+	case d.doubtful():
 		if clear, err := d.reconcile(ctx); err != nil || !clear {
 			return err
 		}
+	case d.verb() != VerbOpen:
+		if !l.edit(d.closing, lease) {
+			return nil
+		}
+		defer func() { <-l.edits }()
 	}
 	return d.send(ctx)
 }

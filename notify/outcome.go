@@ -101,7 +101,11 @@ func (d *delivery) fail(ctx context.Context, err error, state page.DeliveryState
 	r := d.receipt
 	class := remote.ClassOf(err)
 	r.Error, r.At = Clean(err.Error(), 300), now
-	next := store.Retry(d.lease, now.Add(d.wait(err)))
+	after := d.wait(err)
+	if remote.RetryAfter(err) > 0 && state == "" { // of a question it limits questions
+		d.hush(Verb(r.Verb), after)
+	}
+	next := store.Retry(d.lease, now.Add(after))
 	switch class {
 	case remote.NotSent:
 		r.State = page.Waiting
@@ -117,7 +121,7 @@ func (d *delivery) fail(ctx context.Context, err error, state page.DeliveryState
 		next = store.Done(d.lease)
 	}
 	if state != "" {
-		r.State, next = state, store.Retry(d.lease, now.Add(d.wait(err)))
+		r.State, next = state, store.Retry(d.lease, now.Add(after))
 	}
 	if d.expired(now) {
 		r.State, next = page.Failed, store.Done(d.lease)
@@ -145,11 +149,9 @@ func (d *delivery) alarm(ctx context.Context, state page.DeliveryState, err erro
 	d.Alarm(ctx, d.target.String(), d.page, err)
 }
 
-// wait is how long to leave the item, and, where the service asked for it, the
-// whole target alone.
+// wait is how long to leave the item alone.
 func (d *delivery) wait(err error) time.Duration {
 	if asked := min(remote.RetryAfter(err), d.timing.BackoffMax); asked > 0 {
-		d.hush(asked)
 		return asked
 	}
 	switch remote.ClassOf(err) {

@@ -39,8 +39,9 @@ type work struct {
 	Trace    string `json:"trace,omitempty"` // W3C traceparent of the step that made it
 }
 
-// Ops returns one Enqueue per target. The items are the same for the same
-// revision, so applying them again changes nothing.
+// Ops returns one Enqueue per target: what is new goes before what changes a
+// page that is there, then the more severe before the less. The items are the
+// same for the same revision, so applying them again changes nothing.
 func (r *Router) Ops(p page.Problem) []store.Op {
 	targets, note := r.Route(p.Receiver, p.Self)
 	targets = r.alsoTold(emerged(targets, p.Told), p.Told)
@@ -48,11 +49,15 @@ func (r *Router) Ops(p page.Problem) []store.Op {
 	value, _ := json.Marshal(work{Problem: p.ID, Episode: p.Episode, Receiver: p.Receiver, Note: note, At: p.Updated.UnixMilli(), Trace: p.Trace})
 	ops := make([]store.Op, 0, len(targets))
 	for _, t := range targets {
+		priority := page.Info.Rank() - p.Severity().Rank()
+		if !slices.Contains(p.Told, t.String()) {
+			priority += page.Info.Rank() + 1
+		}
 		ops = append(ops, store.Enqueue(store.Item{
 			Lane:     store.LaneDeliver + t.String(),
 			ID:       fmt.Sprintf("%s/%d/%d", p.ID, p.Episode, p.Revision),
 			Key:      p.ID,
-			Priority: page.Info.Rank() - p.Severity().Rank(),
+			Priority: priority,
 			Value:    value,
 		}))
 	}

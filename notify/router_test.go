@@ -77,9 +77,15 @@ func TestRouterKeepsThoseWhoWereTold(t *testing.T) {
 
 func TestPriorityFollowsSeverity(t *testing.T) {
 	r := &notify.Router{Receivers: map[string][]notify.Target{"team": {{Kind: "slack", Name: "a"}}}}
-	critical := r.Ops(problem(id(1)))[0].Item.Priority
-	require.Greater(t, critical, r.Ops(warning(problem(id(1))))[0].Item.Priority)
-	require.Equal(t, page.Info.Rank(), critical)
+	edit := func(p page.Problem) page.Problem {
+		p.Told = []string{"slack/a"}
+		return p
+	}
+	var got []int
+	for _, p := range []page.Problem{problem(id(1)), warning(problem(id(1))), edit(problem(id(1))), edit(warning(problem(id(1))))} {
+		got = append(got, r.Ops(p)[0].Item.Priority)
+	}
+	require.Equal(t, []int{7, 5, 3, 1}, got, "what is new goes first, be it less severe")
 }
 
 func TestTargetsOnce(t *testing.T) {

@@ -34,6 +34,7 @@ type scripted struct {
 	block  time.Duration // how long a call takes
 	noFind bool
 	timing notify.Timing
+	other  notify.Notifier // is told instead
 }
 
 type call struct {
@@ -134,8 +135,11 @@ func virtually(t *testing.T, s *scripted, body func(*testing.T, *timed)) {
 		require.NoError(t, err)
 		s.began = time.Now()
 		var n notify.Notifier = s
-		if s.noFind {
+		switch {
+		case s.noFind:
 			n = blind{s}
+		case s.other != nil:
+			n = s.other
 		}
 		target := notify.Target{Kind: "scripted", Name: "x", Notifier: n}
 		v := &timed{

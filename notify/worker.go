@@ -99,6 +99,7 @@ func (w *Worker) Run(ctx context.Context) {
 			Worker: w, target: t, timing: w.Timing.withDefaults(),
 			log:    w.Log.With("notifier", t.String()),
 			states: map[string]page.DeliveryState{}, told: map[string]bool{},
+			edits: make(chan struct{}, max(1, w.Timing.withDefaults().PerTarget-1)),
 		}
 		for range l.timing.PerTarget {
 			wg.Go(func() { l.run(ctx) })
@@ -144,9 +145,11 @@ type lane struct {
 	target Target
 	timing Timing
 	log    *slog.Logger
+	edits  chan struct{} // edits under way: of several workers one is left for what is new
 
 	mu     sync.Mutex
 	quiet  time.Time                     // the service asked to be left alone until then
+	spared time.Time                     // the service asked to be spared edits until then
 	states map[string]page.DeliveryState // items that did not come through yet
 	told   map[string]bool               // of them: Alarm knows
 }
@@ -212,12 +215,44 @@ func (l *lane) quietFor() time.Duration {
 }
 
 // hush leaves the whole target alone: its limits are its own, not one page's.
-func (l *lane) hush(d time.Duration) {
+// Services count by method: one that has had enough edits still takes what is new.
+func (l *lane) hush(verb Verb, d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if until := l.Now().Add(d); until.After(l.quiet) {
-		l.quiet = until
+	quiet := &l.quiet
+	if verb != VerbOpen {
+		quiet = &l.spared
 	}
+	if until := l.Now().Add(d); until.After(*quiet) {
+		*quiet = until
+	}
+}
+
+// patience is how long a worker waits for leave to edit, before it looks for
+// something new to say.
+const patience = time.Second
+
+// edit waits for leave to edit, and puts the item back where there is none by now.
+func (l *lane) edit(ctx context.Context, lease store.Lease) bool {
+	wait := time.NewTimer(patience)
+	defer wait.Stop()
+	select {
+	case l.edits <- struct{}{}:
+	case <-wait.C:
+		l.putBack(ctx, lease, l.Now().Add(l.timing.backoff(lease.Attempt)))
+		return false
+	case <-ctx.Done():
+		l.putBack(ctx, lease, l.Now())
+		return false
+	}
+	l.mu.Lock()
+	left := l.spared.Sub(l.Now())
+	l.mu.Unlock()
+	if left > 0 {
+		<-l.edits
+		l.putBack(ctx, lease, l.Now().Add(max(left, l.timing.backoff(lease.Attempt))))
+	}
+	return left <= 0
 }
 
 // first reports whether nobody was told about the item yet, and remembers that.

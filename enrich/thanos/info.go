@@ -2,6 +2,7 @@ package thanos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -87,20 +88,40 @@ type gained struct {
 	values []string // of each row, "" for none
 }
 
-// gain looks for labels that play a role and that the members lack. It is
-// planned once for a rule: what says nothing is not asked again.
+// gain looks for labels that play a role and that the members lack, in the time
+// that a page has for it. It is planned once for a rule: what says nothing is not
+// asked again.
 func (c *inquiry) gain(ctx context.Context, rows []member, deadline time.Time) {
-	if len(rows) < 2 || len(c.source.cfg.Info) == 0 || (!deadline.IsZero() && deadline.Sub(c.source.now()) < infoSpare) {
+	ask, planned := c.informants(rows)
+	if len(ask) == 0 {
 		return
 	}
-	ask, planned := c.source.plans.get(c.rule, c.source.now())
-	if !planned {
-		for i := range c.source.cfg.Info {
-			ask = append(ask, i)
-		}
+	if !deadline.IsZero() && deadline.Sub(c.source.now()) < infoSpare {
+		c.short = true
+		return
 	}
 	ctx, stop := context.WithTimeout(ctx, infoWithin)
 	defer stop()
+	c.inform(ctx, rows, ask, planned)
+}
+
+// informants are the configured info metrics that may say more about the
+// members, and whether that was planned already.
+func (c *inquiry) informants(rows []member) (ask []int, planned bool) {
+	if len(rows) < 2 {
+		return nil, true
+	}
+	if ask, planned = c.source.plans.get(c.rule, c.source.now()); planned {
+		return ask, true
+	}
+	for i := range c.source.cfg.Info {
+		ask = append(ask, i)
+	}
+	return ask, false
+}
+
+// inform asks info metrics. The labels of those that fail, or answer in part, are lacking.
+func (c *inquiry) inform(ctx context.Context, rows []member, ask []int, planned bool) {
 	answers, errs := make([][]gained, len(ask)), make([]error, len(ask))
 	var all sync.WaitGroup
 	for n, i := range ask {
@@ -108,9 +129,8 @@ func (c *inquiry) gain(ctx context.Context, rows []member, deadline time.Time) {
 	}
 	all.Wait()
 	var useful []int
-	whole := true
 	for n, i := range ask {
-		whole = whole && errs[n] == nil
+		c.short = c.short || errs[n] != nil
 		if len(answers[n]) > 0 {
 			useful = append(useful, i)
 		}
@@ -120,9 +140,21 @@ func (c *inquiry) gain(ctx context.Context, rows []member, deadline time.Time) {
 			}
 		}
 	}
-	if !planned && whole {
+	if !planned && !c.short {
 		c.source.plans.set(c.rule, useful, c.source.now())
 	}
+}
+
+// completed asks once more for the labels that were lacking, as long as ctx
+// allows, and returns the same table with them.
+func (c *inquiry) completed(ctx context.Context) *enrich.Table {
+	again := &inquiry{
+		source: c.source, rule: c.rule, alert: c.alert, who: c.who, ask: c.ask, at: c.at, partial: c.partial, cut: c.cut, seen: c.seen,
+		between: c.between, lastSeen: c.lastSeen, patched: c.patched, notes: c.notes,
+	}
+	ask, planned := again.informants(c.rows)
+	again.inform(ctx, c.rows, ask, planned)
+	return again.table(c.rows)
 }
 
 // series of info metrics by the labels that they share with members.
@@ -130,6 +162,9 @@ type infoSeries struct {
 	values map[string]string // by key; "" where two series contradict each other
 	spread map[string]bool   // the values there are
 }
+
+// errShort says that an answer does not hold all series there are.
+var errShort = errors.New("answer is not whole")
 
 // informed asks one set of info metrics.
 func (c *inquiry) informed(ctx context.Context, rows []member, in Info) ([]gained, error) {
@@ -141,8 +176,13 @@ func (c *inquiry) informed(ctx context.Context, rows []member, in Info) ([]gaine
 	c.mu.Lock()
 	c.queries = append(c.queries, asked)
 	c.mu.Unlock()
-	if err != nil || a.cut {
+	switch {
+	case err != nil:
 		return nil, err
+	case a.cut:
+		return nil, errShort
+	case a.partial:
+		err = errShort // what is there is taken
 	}
 	present := names(rows)
 	found := map[[2]string]*infoSeries{} // by metric and label
@@ -164,7 +204,7 @@ func (c *inquiry) informed(ctx context.Context, rows []member, in Info) ([]gaine
 			s.values[k], s.spread[l.Value] = l.Value, true
 		}
 	}
-	return best(found, keys, in.On), nil
+	return best(found, keys, in.On), err
 }
 
 // best takes each label from the metric that knows it of the most members, of

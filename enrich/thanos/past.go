@@ -11,12 +11,15 @@ import (
 	"github.com/tocsin/tocsin/expr"
 )
 
-// remember puts the way to the past on a table: the same questions, asked for
-// earlier times. Members that are gone have none to compare with, and neither
-// have rows of two questions.
+// remember puts the way to what no page waits for on a table: the same questions,
+// asked for earlier times, and labels that there was no time for. Members that are
+// gone have no past to compare with, and neither have rows of two questions.
 func (c *inquiry) remember(t *enrich.Table, rows []member) {
 	ago := c.source.cfg.Baselines
-	if len(ago) == 0 || len(rows) == 0 || c.alert.Shape == expr.Absence || c.patched {
+	if c.alert.Shape == expr.Absence || c.patched {
+		ago = nil
+	}
+	if len(rows) == 0 || (len(ago) == 0 && !c.short) {
 		return
 	}
 	at := make(map[string]int, len(rows))
@@ -28,15 +31,20 @@ func (c *inquiry) remember(t *enrich.Table, rows []member) {
 		defer stop()
 		then := make([]*inquiry, len(ago))
 		past := make([]*enrich.Past, len(ago))
+		out := *t
 		var all sync.WaitGroup
 		for i, d := range ago {
 			then[i] = &inquiry{source: c.source, alert: c.alert, who: c.who, at: c.at.Add(-d.D()), between: c.between}
 			all.Go(func() { past[i] = then[i].past(ctx, at, spoken(d.D())) })
 		}
+		if c.short {
+			whole := c.completed(ctx)
+			whole.Queries, whole.Alert = slices.Concat(t.Queries, whole.Queries), t.Alert
+			out = *whole
+		}
 		all.Wait()
-		out := *t
 		out.Before = nil
-		out.Queries, out.Notes = slices.Clone(t.Queries), slices.Clone(t.Notes)
+		out.Queries, out.Notes = slices.Clone(out.Queries), slices.Clone(out.Notes)
 		for i, p := range past {
 			out.Queries = append(out.Queries, then[i].queries...)
 			if p == nil || then[i].cut {

@@ -125,7 +125,7 @@ func (c *inquiry) table(rows []member) *enrich.Table {
 	who := c.who
 	who.Joined = c.joined()
 	t := &enrich.Table{
-		Partial: c.partial, Cut: c.cut, Notes: c.notes, Queries: c.queries, Source: c.source.name,
+		Partial: c.partial, Cut: c.cut, Lacking: c.short, Notes: c.notes, Queries: c.queries, Source: c.source.name,
 		Failing: make([]float64, len(rows)), Weight: make([]float64, len(rows)),
 		Value: make([]float64, len(rows)), Bad: make([]bool, len(rows)),
 		Query:    func(ls page.Labels) string { return c.alert.Show(who, ls) },

@@ -100,6 +100,7 @@ type inquiry struct {
 	between  *between  // the edges around a threshold that is none; nil where it is one
 	lastSeen time.Time // of those who are gone
 	patched  bool      // rows of more than one question stand side by side
+	short    bool      // labels of info metrics were not read
 	notes    []string
 }
 
