@@ -286,13 +286,18 @@ func seeds(want int) []uint64 {
 // process of its own.
 func TestFaultChild(t *testing.T) {
 	o := app.Options{ConfigFile: "tocsin.yml", Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Version: "test"}
-	switch {
-	case os.Getenv(dieAt) != "":
-		o.Store = dyingStore(os.Getenv(dieAt))
-	case os.Getenv(clockFile) != "":
-		o.Now = jumpingClock(os.Getenv(clockFile))
-	default:
+	if path := os.Getenv(compactFile); path != "" {
+		writeAndCompact(t, path)
 		return
+	}
+	if os.Getenv(dieAt) == "" && os.Getenv(clockFile) == "" {
+		return
+	}
+	if point := os.Getenv(dieAt); point != "" {
+		o.Store = dyingStore(point)
+	}
+	if path := os.Getenv(clockFile); path != "" {
+		o.Now = jumpingClock(path)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
