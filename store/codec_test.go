@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
 
@@ -20,15 +21,21 @@ func TestMarshalRoundTrip(t *testing.T) {
 	for i := range noise {
 		noise[i] = byte(rand.Uint32())
 	}
+	var random strings.Builder // nothing in it repeats
+	for range 100 {
+		random.WriteRune(rune(0x4e00 + rand.IntN(20000)))
+	}
 	for name, tc := range map[string]struct {
-		value      string
-		compressed bool
+		value string
+		form  byte
 	}{
-		"empty":      {"", false},
-		"short":      {"a", false},
-		"just short": {strings.Repeat("a", 4093), false},
-		"long":       {strings.Repeat("alert ", 1000), true},
-		"unicode":    {strings.Repeat("ü\u2028\x00", 1000), true},
+		"empty":      {"", 1},
+		"short":      {"a", 1},
+		"just short": {strings.Repeat("a", 253), 1},
+		"medium":     {strings.Repeat("alert ", 1000), 3},
+		"noise":      {random.String(), 1},
+		"long":       {strings.Repeat("alert ", 4000), 2},
+		"unicode":    {strings.Repeat("ü\u2028\x00", 2000), 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, err := store.Marshal(tc.value)
@@ -36,7 +43,7 @@ func TestMarshalRoundTrip(t *testing.T) {
 			text, err := json.Marshal(tc.value)
 			require.NoError(t, err)
 			require.LessOrEqual(t, len(b), len(text)+1, "never longer than the JSON and one byte")
-			require.Equal(t, tc.compressed, b[0] == 2)
+			require.Equal(t, tc.form, b[0])
 			var got string
 			require.NoError(t, store.Unmarshal(b, &got))
 			require.Equal(t, tc.value, got)
@@ -66,7 +73,10 @@ func TestUnmarshalRefuses(t *testing.T) {
 		}
 		return out
 	}
-	good, err := store.Marshal(strings.Repeat("alert ", 1000))
+	s2Bomb := append([]byte{3}, s2.Encode(nil, bytes.Repeat([]byte{' '}, store.MaxDecoded+1))...)
+	good, err := store.Marshal(strings.Repeat("alert ", 4000))
+	require.NoError(t, err)
+	block, err := store.Marshal(strings.Repeat("alert ", 1000))
 	require.NoError(t, err)
 	for name, b := range map[string][]byte{
 		"nothing":         nil,
@@ -75,6 +85,9 @@ func TestUnmarshalRefuses(t *testing.T) {
 		"not JSON":        {1, '{'},
 		"not zstd":        {2, 1, 2, 3},
 		"torn":            good[:len(good)-1],
+		"not S2":          {3, 0xff, 0xff},
+		"torn block":      block[:len(block)-1],
+		"large block":     s2Bomb,
 		"two values":      {1, '1', ' ', '2'},
 		"one large frame": bomb(1, store.MaxDecoded+1),
 		"many frames":     bomb(65, 1<<20),
@@ -85,12 +98,13 @@ func TestUnmarshalRefuses(t *testing.T) {
 		})
 	}
 	var v any
+	require.ErrorIs(t, store.Unmarshal(s2Bomb, &v), store.ErrTooLarge)
 	require.ErrorIs(t, store.Unmarshal(bomb(1, store.MaxDecoded+1), &v), store.ErrTooLarge)
 	require.ErrorIs(t, store.Unmarshal(bomb(65, 1<<20), &v), store.ErrTooLarge)
 }
 
 func FuzzUnmarshal(f *testing.F) {
-	for _, v := range []any{nil, 1, "x", strings.Repeat("alert ", 1000), map[string]any{"a": []int{1, 2}}} {
+	for _, v := range []any{nil, 1, "x", strings.Repeat("alert ", 1000), strings.Repeat("alert ", 4000), map[string]any{"a": []int{1, 2}}} {
 		b, err := store.Marshal(v)
 		require.NoError(f, err)
 		f.Add(b)

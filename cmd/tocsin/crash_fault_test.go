@@ -73,6 +73,8 @@ func die() {
 func batchOf(op store.Op) string {
 	record, id, _ := strings.Cut(op.Key, "/")
 	switch {
+	case op.Kind == store.OpDelete && record == "problem":
+		return "drop"
 	case op.Kind != store.OpPut:
 		if op.Lease.Lane == store.LaneLater {
 			return "later"

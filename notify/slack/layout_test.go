@@ -109,6 +109,21 @@ func TestFindPagesThroughTheHistoryAfterItsLag(t *testing.T) {
 	require.False(t, found)
 }
 
+// A program that starts anew with its clock set ahead takes the message of a
+// moment ago for an old one; it waits for the history all the same.
+func TestFindWaitsAlthoughTheClockWasSetAhead(t *testing.T) {
+	fake := fakeslack.New(fakeslack.Options{NoRateLimits: true, ReadLag: time.Second})
+	srv := httptest.NewServer(fake)
+	defer srv.Close()
+	m := notifytest.Message(notifytest.Page(), notify.VerbOpen, page.Receipt{})
+	_, err := open(t, "", section(t, srv.URL, fakeslack.DefaultToken)).Notify(t.Context(), m)
+	require.NoError(t, err)
+	m.Receipt.Since, m.Receipt.At = time.Now().Add(-time.Hour), time.Now().Add(-time.Hour)
+	_, found, err := open(t, "", section(t, srv.URL, fakeslack.DefaultToken)).(notify.Finder).Find(t.Context(), m)
+	require.NoError(t, err)
+	require.True(t, found)
+}
+
 // Whatever a label says, Slack takes the message, nobody is pinged and nothing links.
 func FuzzSlackRendering(f *testing.F) {
 	for _, s := range notifytest.Hostile() {

@@ -66,6 +66,7 @@ type target struct {
 	api     api
 	channel string
 	now     func() time.Time
+	opened  time.Time // with its monotonic reading
 }
 
 func open(c *Config, d notify.Deps) (*target, error) {
@@ -79,7 +80,7 @@ func open(c *Config, d notify.Deps) (*target, error) {
 	}
 	return &target{
 		api:     &client{http: remote.New(d.Transport, maxAnswer), base: base, token: token, now: d.Now},
-		channel: c.Channel, now: d.Now,
+		channel: c.Channel, now: d.Now, opened: time.Now(),
 	}, nil
 }
 
@@ -169,7 +170,9 @@ const (
 // Find looks for the message of a delivery in the channel's history. It waits
 // until the history must show what was accepted.
 func (t *target) Find(ctx context.Context, m notify.Message) (page.Receipt, bool, error) {
-	settle := time.NewTimer(min(m.Receipt.At.Add(lag).Sub(t.now()), lag)) // also when our clock was set back
+	// The message may be from a moment before we began, and the clock may have
+	// been set since, ahead or back.
+	settle := time.NewTimer(min(max(m.Receipt.At.Add(lag).Sub(t.now()), lag-time.Since(t.opened)), lag))
 	defer settle.Stop()
 	select {
 	case <-settle.C:

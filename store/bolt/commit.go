@@ -22,6 +22,7 @@ type request struct {
 	ops   []store.Op
 	purge []string   // keys that have expired
 	force bool       // commit even if nothing changes
+	ahead int64      // offset of the index's clock, by which the caller's times are read
 	err   error      // the batch's own refusal
 	done  chan error // holds one
 }
@@ -34,7 +35,7 @@ func (s *Store) Apply(ctx context.Context, ops ...store.Op) error {
 	if len(ops) == 0 {
 		return ctx.Err()
 	}
-	return s.submit(ctx, &request{ops: ops})
+	return s.submit(ctx, &request{ops: ops, ahead: s.index.clock.offset()})
 }
 
 // submit hands a request to the writer and waits for its answer.

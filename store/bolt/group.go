@@ -16,6 +16,7 @@ type group struct {
 	now      func() time.Time
 	requests []*request
 	at       time.Time // the wall clock when the request was looked at
+	ahead    int64     // the request's
 	meta     *bbolt.Bucket
 	records  *bbolt.Bucket
 	items    *bbolt.Bucket
@@ -39,7 +40,7 @@ func (g *group) begin(tx *bbolt.Tx) (err error) {
 // serve does one request. What is wrong with the request itself stays in it; an
 // error is the transaction's.
 func (g *group) serve(r *request) error {
-	g.at = g.now()
+	g.at, g.ahead = g.now(), r.ahead
 	g.wrote = g.wrote || r.force
 	for _, key := range r.purge {
 		if err := g.purge(key); err != nil {
@@ -141,8 +142,8 @@ func (g *group) do(op store.Op, f found) error {
 	case store.OpRetry:
 		return g.retry(f.held, f.stored, op.At)
 	case store.OpExtend:
-		until := op.At.UnixNano()
-		g.settle = append(g.settle, func(x *index, _ int64) { f.held.until = x.clock.steady(until) })
+		until := op.At.UnixNano() + g.ahead
+		g.settle = append(g.settle, func(*index, int64) { f.held.until = until })
 		return nil
 	}
 	return fmt.Errorf("operation %d is unknown", op.Kind)
@@ -190,7 +191,7 @@ func (g *group) enqueue(it store.Item) error {
 	g.added[name] = true
 	n := g.mark.next()
 	s := stored{
-		due: nanos(it.Due), enqueued: g.at.UnixNano(), priority: int64(it.Priority),
+		due: shift(nanos(it.Due), g.ahead), enqueued: g.at.UnixNano(), priority: int64(it.Priority),
 		lane: it.Lane, id: it.ID, key: it.Key, value: it.Value,
 	}
 	b := sealItem(sequence(n), s)
@@ -217,14 +218,14 @@ func (g *group) retry(it *item, s stored, at time.Time) error {
 	g.wrote = true
 	it.ended = true
 	g.mark.next()
-	s.due, s.attempt = nanos(at), s.attempt+1
+	s.due, s.attempt = shift(nanos(at), g.ahead), s.attempt+1
 	b := sealItem(sequence(it.seq), s)
 	sum := sumOf(b)
 	g.mark.items.remove(it.sum)
 	g.mark.items.add(sum)
-	g.settle = append(g.settle, func(x *index, now int64) {
+	g.settle = append(g.settle, func(_ *index, now int64) {
 		it.pinned, it.ended = false, false
-		it.sum, it.due = sum, x.clock.steady(s.due)
+		it.sum, it.due = sum, s.due
 		it.lane.end(it)
 		it.lane.place(it, now)
 	})
@@ -234,7 +235,7 @@ func (g *group) retry(it *item, s stored, at time.Time) error {
 // seal writes the mark. The transaction is ready to be committed then.
 func (g *group) seal() error {
 	g.mark.next()
-	if err := writeNumber(g.meta, keyClock, formClock, uint64(g.now().UnixNano())); err != nil {
+	if err := writeNumber(g.meta, keyClock, formClock, uint64(g.index.clock.now())); err != nil {
 		return err
 	}
 	return g.mark.write(g.meta)

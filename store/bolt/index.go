@@ -64,25 +64,19 @@ func (x *index) add(seq uint64, s stored, now int64) {
 	l := x.lane(s.lane)
 	l.add(&item{
 		seq: seq, sum: s.sum, lane: l, id: s.id, key: s.key,
-		priority: s.priority, due: x.clock.steady(s.due), enqueued: s.enqueued,
+		priority: s.priority, due: s.due, enqueued: s.enqueued,
 	}, now)
 }
 
-// load replaces all items by those of a file that was written last at the time
-// written, 0 if that is not known. Leases of before are lost. Where the wall clock
-// was set back since, what had a moment to wait still has.
-func (x *index) load(items []sequenced, written int64) {
+// load replaces all items by those of a file. Leases of before are lost.
+func (x *index) load(items []sequenced) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, l := range x.lanes {
 		l.clear()
 	}
 	now := x.clock.now()
-	back := max(0, written-x.clock.wall().UnixNano())
 	for _, it := range items {
-		if it.stored.due != 0 {
-			it.stored.due -= back
-		}
 		x.add(it.seq, it.stored, now)
 	}
 	for _, l := range x.lanes {

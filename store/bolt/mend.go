@@ -105,7 +105,7 @@ func (s *Store) reopen() error {
 	s.durable.reset(found.tx)
 	s.mark = found.mark
 	s.db.Store(db)
-	s.index.load(found.items, found.written)
+	s.index.load(found.items)
 	s.expiries.load(found.expiring)
 	s.watchers.lag()
 	return nil

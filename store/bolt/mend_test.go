@@ -155,6 +155,38 @@ func TestWallClockJumps(t *testing.T) {
 	}
 }
 
+// What waits is written before the clock is set back, and the program ends after
+// it: the file's due times are no wall clock's.
+func TestWallClockSetBackBeforeARestart(t *testing.T) {
+	dir := t.TempDir()
+	var off time.Duration
+	now := func() time.Time { return time.Now().Round(0).Add(off) }
+	at := func() *Store {
+		s, err := Open(Config{Path: filepath.Join(dir, "tocsin.db")}, slog.New(slog.DiscardHandler), now, nil)
+		require.NoError(t, err)
+		return s
+	}
+	s := at()
+	soon := func(id string) store.Op {
+		return store.Enqueue(store.Item{Lane: "l", ID: id, Key: id, Due: now().Add(300 * time.Millisecond)})
+	}
+	require.NoError(t, s.Apply(t.Context(), soon("1")))
+	for _, id := range []string{"2", "3"} { // and back once more
+		off -= time.Hour
+		require.NoError(t, s.Apply(t.Context(), soon(id)))
+		require.NoError(t, s.Close())
+		s = at()
+	}
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		l, err := s.Take(ctx, "l", time.Minute)
+		cancel()
+		require.NoError(t, err)
+		require.WithinDuration(t, now(), l.Due, time.Minute, "by the caller's clock")
+	}
+	require.NoError(t, s.Close())
+}
+
 // A clock that was set back while nobody looked keeps no item longer than it had
 // to wait from the start.
 func TestWallClockSetBackBetweenStarts(t *testing.T) {

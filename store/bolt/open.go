@@ -100,7 +100,7 @@ type contents struct {
 	expiring []store.Record
 	buckets  bool // false: nothing was ever committed
 	format   uint64
-	written  int64 // wall clock of the last commit, Unix nanoseconds; 0: not known
+	written  int64 // the index's clock at the last commit, Unix nanoseconds; 0: not known
 }
 
 type sequenced struct {

@@ -98,7 +98,8 @@ func start(db *bbolt.DB, path string, c *contents, log *slog.Logger, now func() 
 		stop:     make(chan struct{}),
 	}
 	s.db.Store(db)
-	s.index.load(c.items, c.written)
+	s.index.clock.atLeast(c.written)
+	s.index.load(c.items)
 	for _, r := range c.expiring {
 		s.expiries.set(r)
 	}
@@ -190,7 +191,8 @@ func (s *Store) fetch(it *item, lease store.Lease) (store.Lease, error) {
 			return err
 		}
 		lease.Item = store.Item{
-			Lane: f.lane, ID: f.id, Key: f.key, Priority: int(f.priority), Due: instant(f.due),
+			Lane: f.lane, ID: f.id, Key: f.key, Priority: int(f.priority),
+			Due:   instant(shift(f.due, -s.index.clock.offset())),
 			Value: append([]byte{}, f.value...), Attempt: int(f.attempt),
 		}
 		return nil
