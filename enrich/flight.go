@@ -81,6 +81,11 @@ func (f *flight) done() bool { return closed(f.landed) }
 
 func (f *flight) whole() bool { return closed(f.settled) }
 
+// owes reports whether more is to come after the first answer, which must stand.
+func (f *flight) owes() bool {
+	return !f.whole() && (f.first.before != nil || f.first.sample != nil)
+}
+
 func closed(c chan struct{}) bool {
 	select {
 	case <-c:
