@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -122,8 +123,8 @@ func TestWallClockJumps(t *testing.T) {
 	for _, jump := range []time.Duration{time.Hour, -time.Hour} {
 		t.Run(jump.String(), func(t *testing.T) {
 			dir := t.TempDir()
-			var shift time.Duration
-			now := func() time.Time { return time.Now().Round(0).Add(shift) }
+			var shift atomic.Int64
+			now := func() time.Time { return time.Now().Round(0).Add(time.Duration(shift.Load())) }
 			s, err := Open(Config{Path: filepath.Join(dir, "tocsin.db")}, slog.New(slog.DiscardHandler), now, nil)
 			require.NoError(t, err)
 			ctx := t.Context()
@@ -131,7 +132,7 @@ func TestWallClockJumps(t *testing.T) {
 			require.NoError(t, s.Apply(ctx, store.Enqueue(store.Item{Lane: "l", ID: "1", Key: "1"}), store.Enqueue(soon)))
 			lease, err := s.Take(ctx, "l", time.Minute)
 			require.NoError(t, err)
-			shift = jump
+			shift.Store(int64(jump))
 
 			short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 			_, err = s.Take(short, "l", time.Minute)
@@ -158,8 +159,8 @@ func TestWallClockJumps(t *testing.T) {
 // it: the file's due times are no wall clock's.
 func TestWallClockSetBackBeforeARestart(t *testing.T) {
 	dir := t.TempDir()
-	var off time.Duration
-	now := func() time.Time { return time.Now().Round(0).Add(off) }
+	var off atomic.Int64
+	now := func() time.Time { return time.Now().Round(0).Add(time.Duration(off.Load())) }
 	at := func() *Store {
 		s, err := Open(Config{Path: filepath.Join(dir, "tocsin.db")}, slog.New(slog.DiscardHandler), now, nil)
 		require.NoError(t, err)
@@ -171,7 +172,7 @@ func TestWallClockSetBackBeforeARestart(t *testing.T) {
 	}
 	require.NoError(t, s.Apply(t.Context(), soon("1")))
 	for _, id := range []string{"2", "3"} { // and back once more
-		off -= time.Hour
+		off.Add(-int64(time.Hour))
 		require.NoError(t, s.Apply(t.Context(), soon(id)))
 		require.NoError(t, s.Close())
 		s = at()
@@ -190,22 +191,23 @@ func TestWallClockSetBackBeforeARestart(t *testing.T) {
 // to wait from the start.
 func TestWallClockSetBackBetweenStarts(t *testing.T) {
 	dir := t.TempDir()
-	shift := time.Hour
-	now := func() time.Time { return time.Now().Round(0).Add(shift) }
+	var shift atomic.Int64
+	shift.Store(int64(time.Hour))
+	now := func() time.Time { return time.Now().Round(0).Add(time.Duration(shift.Load())) }
 	at := func() *Store {
 		s, err := Open(Config{Path: filepath.Join(dir, "tocsin.db")}, slog.New(slog.DiscardHandler), now, nil)
 		require.NoError(t, err)
 		return s
 	}
 	s := at()
-	shift = 0
+	shift.Store(0)
 	require.NoError(t, s.Apply(t.Context(), store.Enqueue(store.Item{Lane: "l", ID: "1", Key: "1"})))
 	lease, err := s.Take(t.Context(), "l", time.Minute)
 	require.NoError(t, err)
-	shift = time.Hour // it is put back in another hour than that in which it came
+	shift.Store(int64(time.Hour)) // it is put back in another hour than that in which it came
 	require.NoError(t, s.Apply(t.Context(), store.Retry(lease, now().Add(300*time.Millisecond))))
 	require.NoError(t, s.Close())
-	shift = 0
+	shift.Store(0)
 	s = at()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
