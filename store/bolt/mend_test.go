@@ -159,8 +159,8 @@ func TestWallClockJumps(t *testing.T) {
 // it: the file's due times are no wall clock's.
 func TestWallClockSetBackBeforeARestart(t *testing.T) {
 	dir := t.TempDir()
-	var off time.Duration
-	now := func() time.Time { return time.Now().Round(0).Add(off) }
+	var off atomic.Int64
+	now := func() time.Time { return time.Now().Round(0).Add(time.Duration(off.Load())) }
 	at := func() *Store {
 		s, err := Open(Config{Path: filepath.Join(dir, "tocsin.db")}, slog.New(slog.DiscardHandler), now, nil)
 		require.NoError(t, err)
@@ -172,7 +172,7 @@ func TestWallClockSetBackBeforeARestart(t *testing.T) {
 	}
 	require.NoError(t, s.Apply(t.Context(), soon("1")))
 	for _, id := range []string{"2", "3"} { // and back once more
-		off -= time.Hour
+		off.Add(-int64(time.Hour))
 		require.NoError(t, s.Apply(t.Context(), soon(id)))
 		require.NoError(t, s.Close())
 		s = at()
