@@ -92,9 +92,11 @@ func TestFaultsOfTargets(t *testing.T) {
 		"500, then drop":          {{Kind: fault.Status, Status: 500, Count: 2}, {Kind: fault.Drop, Accept: true, Count: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := newHouse(t)
 			h.targets()
-			h.timing.Timeout = 300 * time.Millisecond
+			// Slack's history is asked 2 s after the start at the earliest
+			h.timing.Timeout, h.timing.RepeatAfter = 3*time.Second, time.Minute
 			require.NoError(t, h.slack.Faults.Set(1, faults...))
 			require.NoError(t, h.pd.Faults.Set(1, faults...))
 			h.start()

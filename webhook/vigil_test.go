@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -60,8 +61,17 @@ type failing struct {
 	disk   *disk
 	people *people
 	stored *bolt.Store
+
+	mu     sync.Mutex
 	opened int
 	over   []webhook.Trouble
+}
+
+// seen is how often the door opened, and the troubles that are over.
+func (f *failing) seen() (opened int, over []webhook.Trouble) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.opened, slices.Clone(f.over)
 }
 
 func watched(t *testing.T, fn func(t *testing.T, f *failing)) {
@@ -71,8 +81,16 @@ func watched(t *testing.T, fn func(t *testing.T, f *failing)) {
 		f.Teller = p
 		f.Vigil = &webhook.Vigil{
 			Store: d, Log: slog.New(slog.DiscardHandler), Now: time.Now,
-			Opened: func() { f.opened++ },
-			Over:   func(_ context.Context, trouble webhook.Trouble) { f.over = append(f.over, trouble) },
+			Opened: func() {
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				f.opened++
+			},
+			Over: func(_ context.Context, trouble webhook.Trouble) {
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				f.over = append(f.over, trouble)
+			},
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
@@ -109,7 +127,8 @@ func TestTheDoorFailsOpen(t *testing.T) {
 				require.Empty(t, f.people.told)
 
 				pass(14 * time.Second)
-				require.Equal(t, 1, f.opened)
+				opened, _ := f.seen()
+				require.Equal(t, 1, opened)
 				_, open := f.Vigil.Open()
 				require.True(t, open)
 				began := time.Now()
@@ -125,10 +144,11 @@ func TestTheDoorFailsOpen(t *testing.T) {
 
 				breakIt(f.disk, false)
 				pass(4 * time.Second)
-				require.Len(t, f.over, 1)
-				require.True(t, f.over[0].Opened)
-				require.Equal(t, 1, f.over[0].Told)
-				require.Error(t, f.over[0].Err)
+				_, over := f.seen()
+				require.Len(t, over, 1)
+				require.True(t, over[0].Opened)
+				require.Equal(t, 1, over[0].Told)
+				require.Error(t, over[0].Err)
 				_, open = f.Vigil.Open()
 				require.False(t, open)
 				code, status = f.post(t, fires("b", "warning"))
@@ -153,9 +173,10 @@ func TestAnIncidentOfSecondsIsNoFailure(t *testing.T) {
 			f.disk.broken.Store(false)
 			pass(12 * time.Second)
 		}
-		require.Zero(t, f.opened)
-		require.NotEmpty(t, f.over)
-		for _, trouble := range f.over {
+		opened, over := f.seen()
+		require.Zero(t, opened)
+		require.NotEmpty(t, over)
+		for _, trouble := range over {
 			require.False(t, trouble.Opened)
 		}
 	})

@@ -43,10 +43,10 @@ func (s *Store) Size() Size {
 // compactIfWorth compacts the file when it is mostly free. Only the writer calls it.
 func (s *Store) compactIfWorth() {
 	now := s.now()
-	if since := now.Sub(s.looked); since >= 0 && since < compactEvery || !s.failing.IsZero() || s.unsettled {
+	if since := now.Sub(instant(s.looked.Load())); since >= 0 && since < compactEvery || !s.failing.IsZero() || s.unsettled {
 		return
 	}
-	s.looked = now
+	s.looked.Store(now.UnixNano())
 	size := s.Size()
 	if free := size.File - size.Used; free < compactFree || free < compactTimes*size.Used {
 		return

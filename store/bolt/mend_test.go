@@ -256,7 +256,7 @@ func TestCompact(t *testing.T) {
 	reader := s.db.Load() // a slow reader keeps the old file
 	tx, err := reader.Begin(false)
 	require.NoError(t, err)
-	s.looked = s.now().Add(-2 * compactEvery)
+	s.looked.Store(s.now().Add(-2 * compactEvery).UnixNano())
 	require.NoError(t, s.Apply(ctx, store.Put("after", []byte("1"))))
 	require.Eventually(t, func() bool { return s.Size().File < 33<<20 }, 10*time.Second, time.Millisecond)
 	require.NoError(t, s.Apply(ctx, store.Put("after", []byte("2")), store.Done(lease)))

@@ -78,10 +78,10 @@ type Store struct {
 	calls     sync.WaitGroup // the watchers' calls
 
 	// the writer's own
-	mark      mark      // of the last transaction that the index follows
-	failing   time.Time // since when no commit has come through; zero: the last one did
-	unsettled bool      // the folder does not surely name the file yet
-	looked    time.Time // when compacting was last thought of
+	mark      mark         // of the last transaction that the index follows
+	failing   time.Time    // since when no commit has come through; zero: the last one did
+	unsettled bool         // the folder does not surely name the file yet
+	looked    atomic.Int64 // when compacting was last thought of, Unix nanoseconds
 }
 
 var _ store.Store = (*Store)(nil)
@@ -89,7 +89,7 @@ var _ store.Store = (*Store)(nil)
 // start begins the work of a store whose file has been checked.
 func start(db *bbolt.DB, path string, c *contents, log *slog.Logger, now func() time.Time, reg prometheus.Registerer) (*Store, error) {
 	s := &Store{
-		path: path, log: log, now: now, sync: (*bbolt.Tx).Commit, mark: c.mark, looked: now(),
+		path: path, log: log, now: now, sync: (*bbolt.Tx).Commit, mark: c.mark,
 		requests: make(chan *request),
 		durable:  durable{last: c.tx},
 		index:    newIndex(now),
@@ -98,6 +98,7 @@ func start(db *bbolt.DB, path string, c *contents, log *slog.Logger, now func() 
 		stop:     make(chan struct{}),
 	}
 	s.db.Store(db)
+	s.looked.Store(now().UnixNano())
 	s.index.clock.atLeast(c.written)
 	s.index.load(c.items)
 	for _, r := range c.expiring {
