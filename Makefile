@@ -32,7 +32,7 @@ demo: build ## a bad deploy strikes in a world in a box; ARGS=--once, ARGS=--tha
 
 e2e: build ## every fault on real Prometheus x2, Thanos, Alertmanager x2
 	$(BIN)/tocsin-lab e2e $(ARGS)
-	$(BIN)/tocsin-lab matrix --only bad-deploy --only target-down --warm 45s --stagger 20s --patience 100s
+	$(BIN)/tocsin-lab matrix --only bad-deploy --only target-down --warm 45s --stagger 20s --patience 100s --bar 80
 
 matrix: build ## every fault x the catalogue of alert expressions on real Prometheus and Thanos; ARGS="--only bad-host"
 	$(BIN)/tocsin-lab matrix $(ARGS)
