@@ -161,8 +161,8 @@ func TestMatrixReport(t *testing.T) {
 	require.InDelta(t, 10, all.Series, 0)
 	require.Equal(t, []int{3, 3, 2, 1, 1, 1, 3}, []int{all.Onset.Of, all.Onset.Dated, all.Onset.Within, all.Onset.Inside, all.Onset.Innocent, all.Onset.Named, all.Onset.Deploys})
 	require.Equal(t, 8*time.Second, all.Onset.Off95)
-	require.EqualError(t, all.verdict(), "2 of 4 first messages are right, below 95 %\n1 pages blame the deploy of ten minutes before")
-	require.NoError(t, summed([]drill.Scene{{Fault: struck, Cells: scenes[0].Cells[:2]}}, 5*time.Second)[1].verdict())
+	require.EqualError(t, all.verdict(95), "2 of 4 first messages are right, below 95 %\n1 pages blame the deploy of ten minutes before")
+	require.NoError(t, summed([]drill.Scene{{Fault: struck, Cells: scenes[0].Cells[:2]}}, 5*time.Second)[1].verdict(95))
 
 	var out bytes.Buffer
 	s := &screen{out: &out}
