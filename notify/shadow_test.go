@@ -80,8 +80,9 @@ func TestNothingLeavesTheShadow(t *testing.T) {
 	over := problem(id(2)) // over before it could be told
 	h.stop()
 	h.put(over)
+	h.put(resolve(over))
 	h.start()
-	h.tells(resolve(over))
+	h.idle()
 	require.Zero(t, requests.Load())
 	require.Zero(t, observed.Load(), "no page was delivered")
 	for _, target := range []string{slackTeam, pdTeam} {
