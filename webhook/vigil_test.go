@@ -169,13 +169,14 @@ func TestAnIncidentOfSecondsIsNoFailure(t *testing.T) {
 	watched(t, func(t *testing.T, f *failing) {
 		for range 5 {
 			f.disk.broken.Store(true)
-			pass(8 * time.Second)
+			f.Vigil.Suspect()
+			pass(8500 * time.Millisecond)
 			f.disk.broken.Store(false)
-			pass(12 * time.Second)
+			pass(11500 * time.Millisecond)
 		}
 		opened, over := f.seen()
 		require.Zero(t, opened)
-		require.NotEmpty(t, over)
+		require.Len(t, over, 5, "each is told of when it is over")
 		for _, trouble := range over {
 			require.False(t, trouble.Opened)
 		}
@@ -220,7 +221,7 @@ func TestPeersTellOnce(t *testing.T) {
 func TestAStoreThatComesBackInTheMiddle(t *testing.T) {
 	watched(t, func(t *testing.T, f *failing) {
 		f.disk.broken.Store(true)
-		pass(25 * time.Second)
+		pass(25500 * time.Millisecond) // between two looks, which come every second
 		for _, name := range []string{"a", "b", "c"} {
 			code, _ := f.post(t, fires(name, "critical"))
 			require.Equal(t, 202, code)
@@ -232,10 +233,10 @@ func TestAStoreThatComesBackInTheMiddle(t *testing.T) {
 		}}
 		f.disk.Store = flaky
 		f.disk.broken.Store(false)
-		pass(1500 * time.Millisecond)
+		pass(time.Second)
 		_, open := f.Vigil.Open()
 		require.True(t, open)
-		pass(2 * time.Second)
+		pass(time.Second)
 		_, open = f.Vigil.Open()
 		require.False(t, open)
 		require.Len(t, waiting(t, f.stored), 3)
