@@ -54,7 +54,7 @@ operators:
   listen: 127.0.0.1:9096      # the API and reload; only this machine, unless tokens are given
 alertmanagers:
   - name: %s                # part of every problem's identity: keep it
-    # url: http://alertmanager:9093   # asked whether a late alert is real
+    # url: http://alertmanager:9093   # asked what fires: at a start, after trouble, of a late alert
     inbound_token_files: [%s]
 store:
   bolt: {path: data/tocsin.db}

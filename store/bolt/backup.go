@@ -49,6 +49,9 @@ type Content struct {
 // every checksum, every page, and the mark. It changes nothing. A file that a
 // running tocsin has locked is an error.
 func Check(path string) (Content, error) {
+	if _, err := os.Stat(path); err != nil {
+		return Content{}, err // to inspect it would be a store that is not made yet
+	}
 	found, err := inspect(path)
 	if err != nil {
 		return Content{}, explain(path, err)

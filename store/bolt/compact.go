@@ -43,7 +43,7 @@ func (s *Store) Size() Size {
 // compactIfWorth compacts the file when it is mostly free. Only the writer calls it.
 func (s *Store) compactIfWorth() {
 	now := s.now()
-	if since := now.Sub(instant(s.looked.Load())); since >= 0 && since < compactEvery || !s.failing.IsZero() || s.unsettled {
+	if since := now.Sub(time.Unix(0, s.looked.Load())); since >= 0 && since < compactEvery || !s.failing.IsZero() || s.unsettled {
 		return
 	}
 	s.looked.Store(now.UnixNano())

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"time"
 
 	"github.com/tocsin/tocsin/store"
 )
@@ -68,7 +67,7 @@ type entry struct {
 func (e entry) expired(now int64) bool { return e.expires != 0 && e.expires <= now }
 
 func (e entry) record(key string) store.Record {
-	return store.Record{Key: key, Value: append([]byte{}, e.value...), Rev: e.rev, Expires: instant(e.expires)}
+	return store.Record{Key: key, Value: append([]byte{}, e.value...), Rev: e.rev, Expires: store.Instant(e.expires)}
 }
 
 func sealRecord(key []byte, rev uint64, expires int64, value []byte) []byte {
@@ -121,51 +120,14 @@ func unsealItem(seq, b []byte) (stored, error) {
 	if err != nil {
 		return stored{}, damaged("item", fmt.Sprintf("%x", seq), err)
 	}
-	r := reader{rest: body}
-	it := stored{sum: sumOf(b), due: r.varint(), enqueued: r.varint(), priority: r.varint(), attempt: r.uvarint()}
-	it.lane, it.id, it.key = r.text(), r.text(), r.text()
-	if r.short {
+	r := store.Fields{Rest: body}
+	it := stored{sum: sumOf(b), due: r.Varint(), enqueued: r.Varint(), priority: r.Varint(), attempt: r.Uvarint()}
+	it.lane, it.id, it.key = r.Text(), r.Text(), r.Text()
+	if r.Short {
 		return stored{}, damaged("item", fmt.Sprintf("%x", seq), errors.New("it is cut short"))
 	}
-	it.value = r.rest
+	it.value = r.Rest
 	return it, nil
-}
-
-// reader takes numbers and texts off the front of rest.
-type reader struct {
-	rest  []byte
-	short bool
-}
-
-func (r *reader) varint() int64 {
-	v, n := binary.Varint(r.rest)
-	r.skip(n)
-	return v
-}
-
-func (r *reader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.rest)
-	r.skip(n)
-	return v
-}
-
-func (r *reader) text() string {
-	n := r.uvarint()
-	if n > uint64(len(r.rest)) {
-		r.short = true
-		return ""
-	}
-	s := string(r.rest[:n])
-	r.rest = r.rest[n:]
-	return s
-}
-
-func (r *reader) skip(n int) {
-	if n <= 0 {
-		r.short = true
-		return
-	}
-	r.rest = r.rest[n:]
 }
 
 // damaged returns a store.ErrDamaged that names what is.
@@ -174,20 +136,4 @@ func damaged(what, name string, err error) error {
 		err = errors.New("it is cut short")
 	}
 	return fmt.Errorf("%w: %s %q: %w", store.ErrDamaged, what, name, err)
-}
-
-// nanos is t in Unix nanoseconds, 0 for the zero time.
-func nanos(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixNano()
-}
-
-// instant turns nanos back.
-func instant(n int64) time.Time {
-	if n == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, n).UTC()
 }

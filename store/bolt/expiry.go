@@ -40,7 +40,7 @@ func (x *expiries) set(r store.Record) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	e := x.byKey[r.Key]
-	at := nanos(r.Expires)
+	at := store.Nanos(r.Expires)
 	switch {
 	case r.Value == nil || at == 0:
 		if e != nil {

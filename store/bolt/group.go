@@ -152,7 +152,7 @@ func (g *group) do(op store.Op, f found) error {
 func (g *group) put(op store.Op, f found) error {
 	g.wrote = true
 	rev := g.mark.next()
-	b := sealRecord([]byte(op.Key), rev, nanos(op.Expires), op.Value)
+	b := sealRecord([]byte(op.Key), rev, store.Nanos(op.Expires), op.Value)
 	if f.exists {
 		g.mark.records.remove(f.old.sum)
 	}
@@ -191,7 +191,7 @@ func (g *group) enqueue(it store.Item) error {
 	g.added[name] = true
 	n := g.mark.next()
 	s := stored{
-		due: shift(nanos(it.Due), g.ahead), enqueued: g.at.UnixNano(), priority: int64(it.Priority),
+		due: shift(store.Nanos(it.Due), g.ahead), enqueued: g.at.UnixNano(), priority: int64(it.Priority),
 		lane: it.Lane, id: it.ID, key: it.Key, value: it.Value,
 	}
 	b := sealItem(sequence(n), s)
@@ -218,7 +218,7 @@ func (g *group) retry(it *item, s stored, at time.Time) error {
 	g.wrote = true
 	it.ended = true
 	g.mark.next()
-	s.due, s.attempt = shift(nanos(at), g.ahead), s.attempt+1
+	s.due, s.attempt = shift(store.Nanos(at), g.ahead), s.attempt+1
 	b := sealItem(sequence(it.seq), s)
 	sum := sumOf(b)
 	g.mark.items.remove(it.sum)

@@ -217,7 +217,7 @@ func (x *index) stats() []store.LaneStat {
 			continue
 		}
 		x.wake(l, x.clock.now())
-		out = append(out, store.LaneStat{Lane: name, Items: len(l.items), Leased: l.leased, Oldest: instant(l.oldest(x.clock.offset()))})
+		out = append(out, store.LaneStat{Lane: name, Items: len(l.items), Leased: l.leased, Oldest: store.Instant(l.oldest(x.clock.offset()))})
 	}
 	return out
 }

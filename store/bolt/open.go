@@ -218,7 +218,7 @@ func (c *contents) read(tx *bbolt.Tx) error {
 		e, err := unsealRecord(k, v)
 		tally1.add(e.sum)
 		if e.expires != 0 {
-			c.expiring = append(c.expiring, store.Record{Key: string(k), Value: []byte{}, Expires: instant(e.expires)})
+			c.expiring = append(c.expiring, store.Record{Key: string(k), Value: []byte{}, Expires: store.Instant(e.expires)})
 		}
 		return err
 	})

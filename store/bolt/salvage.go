@@ -73,7 +73,7 @@ func (s *Store) takeIn(out *Salvaged) error {
 	defer w.file.Close()
 	w.record = func(key string, e entry) error {
 		out.Records++
-		return add(store.Put(key, slices.Clone(e.value)).Until(instant(e.expires)), len(e.value))
+		return add(store.Put(key, slices.Clone(e.value)).Until(store.Instant(e.expires)), len(e.value))
 	}
 	var items []sequenced
 	w.item = func(seq uint64, it stored) {
@@ -87,7 +87,7 @@ func (s *Store) takeIn(out *Salvaged) error {
 	for _, it := range items {
 		op := store.Enqueue(store.Item{
 			Lane: it.stored.lane, ID: it.stored.id, Key: it.stored.key, Priority: int(it.stored.priority),
-			Due: instant(it.stored.due), Value: it.stored.value,
+			Due: store.Instant(it.stored.due), Value: it.stored.value,
 		})
 		if err := add(op, len(it.stored.value)); err != nil {
 			return err

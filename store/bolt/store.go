@@ -193,7 +193,7 @@ func (s *Store) fetch(it *item, lease store.Lease) (store.Lease, error) {
 		}
 		lease.Item = store.Item{
 			Lane: f.lane, ID: f.id, Key: f.key, Priority: int(f.priority),
-			Due:   instant(shift(f.due, -s.index.clock.offset())),
+			Due:   store.Instant(shift(f.due, -s.index.clock.offset())),
 			Value: append([]byte{}, f.value...), Attempt: int(f.attempt),
 		}
 		return nil

@@ -213,7 +213,7 @@ func (s *Store) planRecord(p *plan, b *batch, i int) {
 		p.then = append(p.then, clientv3.OpDelete(key))
 		return
 	}
-	p.then = append(p.then, clientv3.OpPut(key, sealRecord(recordKey(op.Key), record{nanos(op.Expires), b.bodies[i]})))
+	p.then = append(p.then, clientv3.OpPut(key, sealRecord(recordKey(op.Key), record{store.Nanos(op.Expires), b.bodies[i]})))
 }
 
 // putNew writes the item of an Enqueue.
@@ -221,7 +221,7 @@ func (s *Store) putNew(b *batch, i int) clientv3.Op {
 	it := b.ops[i].Item
 	key := itemKey(it.Lane, it.ID)
 	return clientv3.OpPut(s.at(key), sealItem(key, stored{
-		place: place{index: int64(i)}, due: nanos(it.Due), enqueued: s.now().UnixNano(),
+		place: place{index: int64(i)}, due: store.Nanos(it.Due), enqueued: s.now().UnixNano(),
 		priority: int64(it.Priority), key: it.Key, body: b.bodies[i],
 	}))
 }
@@ -229,7 +229,7 @@ func (s *Store) putNew(b *batch, i int) clientv3.Op {
 // putBack writes the item of a Retry, in its old place.
 func (s *Store) putBack(b *batch, i int) clientv3.Op {
 	op, it := b.ops[i], b.held[i]
-	it.due, it.attempt, it.body = nanos(op.At), it.attempt+1, b.bodies[i]
+	it.due, it.attempt, it.body = store.Nanos(op.At), it.attempt+1, b.bodies[i]
 	key := itemKey(op.Lease.Lane, op.Lease.ID)
 	return clientv3.OpPut(s.at(key), sealItem(key, it))
 }

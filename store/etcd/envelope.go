@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"time"
 
 	"github.com/tocsin/tocsin/store"
 )
@@ -86,18 +85,18 @@ func (b body) append(to []byte) []byte {
 	return append(binary.AppendUvarint(to, uint64(b.ref.size)), b.ref.id...)
 }
 
-// body takes what is left of an entry.
-func (r *reader) body() body {
-	switch form := r.byte(); form {
+// readBody takes what is left of an entry.
+func readBody(r *store.Fields) body {
+	switch form := r.Byte(); form {
 	case bodyInline:
-		return body{inline: r.rest}
+		return body{inline: r.Rest}
 	case bodyRef:
-		b := body{ref: ref{chunks: int(r.uvarint()), size: int(r.uvarint())}}
-		b.ref.id = string(r.rest)
-		r.short = r.short || b.ref.id == "" || b.ref.chunks <= 0
+		b := body{ref: ref{chunks: int(r.Uvarint()), size: int(r.Uvarint())}}
+		b.ref.id = string(r.Rest)
+		r.Short = r.Short || b.ref.id == "" || b.ref.chunks <= 0
 		return b
 	default:
-		r.short = true
+		r.Short = true
 		return body{}
 	}
 }
@@ -120,9 +119,9 @@ func unsealRecord(key string, b []byte) (record, error) {
 	if err != nil {
 		return record{}, err
 	}
-	r := reader{rest: rest}
-	out := record{expires: r.varint(), body: r.body()}
-	return out, r.end(key)
+	r := store.Fields{Rest: rest}
+	out := record{expires: r.Varint(), body: readBody(&r)}
+	return out, whole(&r, key)
 }
 
 // place is where an item stands among all of its lane: enqueued earlier, smaller.
@@ -162,17 +161,17 @@ func unsealItem(key string, b []byte, rev int64) (stored, error) {
 	if err != nil {
 		return stored{}, err
 	}
-	r := reader{rest: rest}
+	r := store.Fields{Rest: rest}
 	it := stored{
-		place: place{rev: r.varint(), index: r.varint()},
-		due:   r.varint(), enqueued: r.varint(), priority: r.varint(), attempt: r.uvarint(),
+		place: place{rev: r.Varint(), index: r.Varint()},
+		due:   r.Varint(), enqueued: r.Varint(), priority: r.Varint(), attempt: r.Uvarint(),
 	}
-	it.key = r.text()
-	it.body = r.body()
+	it.key = r.Text()
+	it.body = readBody(&r)
 	if it.rev == 0 {
 		it.rev = rev
 	}
-	return it, r.end(key)
+	return it, whole(&r, key)
 }
 
 // holder says who wrote a lease: which replica, in which of its calls.
@@ -196,72 +195,10 @@ func unsealLease(key string, b []byte) (holder, error) {
 
 var errShort = errors.New("it is cut short")
 
-// reader takes numbers and texts off the front of rest.
-type reader struct {
-	rest  []byte
-	short bool
-}
-
-func (r *reader) end(key string) error {
-	if r.short {
+// whole makes sure that nothing was cut short.
+func whole(r *store.Fields, key string) error {
+	if r.Short {
 		return damaged(key, errShort)
 	}
 	return nil
-}
-
-func (r *reader) byte() byte {
-	if len(r.rest) == 0 {
-		r.short = true
-		return 0
-	}
-	b := r.rest[0]
-	r.rest = r.rest[1:]
-	return b
-}
-
-func (r *reader) varint() int64 {
-	v, n := binary.Varint(r.rest)
-	r.skip(n)
-	return v
-}
-
-func (r *reader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.rest)
-	r.skip(n)
-	return v
-}
-
-func (r *reader) text() string {
-	n := r.uvarint()
-	if n > uint64(len(r.rest)) {
-		r.short = true
-		return ""
-	}
-	s := string(r.rest[:n])
-	r.rest = r.rest[n:]
-	return s
-}
-
-func (r *reader) skip(n int) {
-	if n <= 0 {
-		r.short = true
-		return
-	}
-	r.rest = r.rest[n:]
-}
-
-// nanos is t in Unix nanoseconds, 0 for the zero time.
-func nanos(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixNano()
-}
-
-// instant turns nanos back.
-func instant(n int64) time.Time {
-	if n == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, n).UTC()
 }

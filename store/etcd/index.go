@@ -285,7 +285,7 @@ func (x *index) stats() []store.LaneStat {
 			continue
 		}
 		x.wake(l)
-		out = append(out, store.LaneStat{Lane: name, Items: len(l.items), Leased: l.leased(), Oldest: instant(l.oldest())})
+		out = append(out, store.LaneStat{Lane: name, Items: len(l.items), Leased: l.leased(), Oldest: store.Instant(l.oldest())})
 	}
 	return out
 }

@@ -70,7 +70,7 @@ func (s *Store) record(ctx context.Context, key string, kv *mvccpb.KeyValue, rev
 		return out, true, nil
 	}
 	value, err := s.open(ctx, r.body, rev)
-	return store.Record{Key: key, Value: value, Rev: uint64(kv.ModRevision), Expires: instant(r.expires)}, false, err
+	return store.Record{Key: key, Value: value, Rev: uint64(kv.ModRevision), Expires: store.Instant(r.expires)}, false, err
 }
 
 // Scan is the contract's. All it returns was there at one moment, unless the

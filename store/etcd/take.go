@@ -138,7 +138,7 @@ func (s *Store) taken(ctx context.Context, c *claim, res *clientv3.TxnResponse, 
 	s.index.won(c, token, until, it)
 	return store.Lease{
 		Item: store.Item{
-			Lane: c.laneName, ID: c.id, Key: it.key, Priority: int(it.priority), Due: instant(it.due),
+			Lane: c.laneName, ID: c.id, Key: it.key, Priority: int(it.priority), Due: store.Instant(it.due),
 			Value: value, Attempt: int(it.attempt),
 		},
 		Token: uint64(token), Until: until,

@@ -131,6 +131,6 @@ func (s *Store) reveal(ctx context.Context, t told) (store.Record, error) {
 	if errors.Is(err, errChunks) {
 		return store.Record{}, store.ErrLagged
 	}
-	r.Value, r.Expires = value, instant(t.expires)
+	r.Value, r.Expires = value, store.Instant(t.expires)
 	return r, err
 }
