@@ -132,6 +132,10 @@ func TestBackup(t *testing.T) {
 func TestCheck(t *testing.T) {
 	dir := t.TempDir()
 	_, err := bolt.Check(file(dir))
+	require.ErrorIs(t, err, os.ErrNotExist, "that it is not there is no damage")
+	empty := filepath.Join(t.TempDir(), "empty.db")
+	require.NoError(t, os.WriteFile(empty, nil, 0o600))
+	_, err = bolt.Check(empty)
 	require.ErrorIs(t, err, store.ErrDamaged, "nothing is no backup")
 	s := open(t, dir)
 	_, err = bolt.Check(file(dir))
