@@ -39,7 +39,26 @@ const (
 	VerbOpen    Verb = "open"
 	VerbUpdate  Verb = "update"
 	VerbResolve Verb = "resolve"
+	// VerbFollow says what changed beside the message: in its thread, or as a
+	// further incident. A Follower is asked for it once the message shows the
+	// page, and m.Updates is what it did not say yet.
+	VerbFollow Verb = "follow"
+	// VerbChart adds the picture, once the message stands. A Charter is asked.
+	VerbChart Verb = "chart"
 )
+
+// Follower is a Notifier that can say beside its message what changed. It sets
+// Receipt.Followed to the last update it has said; those it leaves out on
+// purpose count as said. A Finder is asked about a follow of unknown outcome by
+// its Receipt.Marker, with Verb follow.
+type Follower interface {
+	Follow(ctx context.Context, m Message) (page.Receipt, error)
+}
+
+// Charter is a Notifier that can show a chart beside its message.
+type Charter interface {
+	Chart(ctx context.Context, m Message, c page.Chart) error
+}
 
 // Message is the neutral message: what is said and in which order. A kind
 // chooses only the layout.
@@ -50,8 +69,9 @@ type Message struct {
 	Plain   bool         // the service refused the layout: say it in the simplest form it takes
 	Repeat  bool         // the first may have arrived: say "possible repeat"
 	Text    Text
-	PageURL string // the page's own page, "" when public_url is not set
-	Owner   Owner  // whose it is; its handle comes from the config and may be mentioned
+	PageURL string        // the page's own page, "" when public_url is not set
+	Owner   Owner         // whose it is; its handle comes from the config and may be mentioned
+	Updates []page.Update // VerbFollow: what this target did not say yet, oldest first
 }
 
 // Kind is one way to make a Notifier; app/kinds.go lists them.

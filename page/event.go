@@ -16,10 +16,17 @@ const (
 	// Unshadowed says that the problem's receiver left the shadow while it was
 	// open: nobody was told of it yet.
 	Unshadowed EventKind = "unshadowed"
+
+	Acted    EventKind = "acted"    // somebody pressed a button
+	Silenced EventKind = "silenced" // what came of a silence that was asked for, or of its undo
+	Charted  EventKind = "charted"  // the chart is there
+	Blown    EventKind = "blown"    // a problem was folded into this storm, or one of it is over
+	Calmed   EventKind = "calmed"   // the storm, or the flapping, has passed
+	Told     EventKind = "told"     // a target could not be told in time: somebody else was
 )
 
-// Event is the one way in: a webhook, late context, a self-alert, and
-// later a button, a change, a job's end. Exactly one payload is set, by Kind.
+// Event is the one way in: a webhook, late context, a self-alert, a button.
+// Exactly one payload is set, by Kind.
 type Event struct {
 	Problem string    `json:"problem"` // page.ProblemID
 	Kind    EventKind `json:"kind"`
@@ -30,6 +37,11 @@ type Event struct {
 	Notification *Notification `json:"notification,omitempty"` // Notified, Recheck, Alarmed
 	Context      *Context      `json:"context,omitempty"`      // Enriched, Dated
 	Receipts     []Receipt     `json:"receipts,omitempty"`     // Notified: who was told of it already, past a store that was unusable
-	Episode      int           `json:"episode,omitempty"`      // Enriched, Dated, Recheck, Unshadowed: the episode it is about
+	Episode      int           `json:"episode,omitempty"`      // the episode it is about; 0 for Notified and Alarmed, which may begin one
+	Act          *Act          `json:"act,omitempty"`          // Acted
+	Silence      *Silence      `json:"silence,omitempty"`      // Silenced
+	Chart        *Chart        `json:"chart,omitempty"`        // Charted
+	Gust         *Gust         `json:"gust,omitempty"`         // Blown
+	Text         string        `json:"text,omitempty"`         // Told: what failed and who was told instead
 	Trace        string        `json:"trace,omitempty"`        // W3C traceparent, so that a trace survives the store
 }

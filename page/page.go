@@ -2,7 +2,10 @@
 // the problem it is about, what enrichment found, and the page people read.
 package page
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Page is a problem as people and machines read it, at one revision. Its JSON
 // form is a public contract: fields are added, never renamed.
@@ -35,6 +38,15 @@ type Page struct {
 	Impact   *Impact   `json:"impact,omitempty"`
 
 	Exemplars *Exemplars `json:"exemplars,omitempty"`
+
+	Updates  []Update  `json:"updates,omitempty"` // what changed since it left, oldest first
+	Worse    int       `json:"worse,omitempty"`   // how often it got worse
+	Ack      *Ack      `json:"ack,omitempty"`
+	Silences []Silence `json:"silences,omitempty"`
+	Flapping int       `json:"flapping,omitempty"` // how often it came back within this episode
+	Storm    *Storm    `json:"storm,omitempty"`
+	Folded   string    `json:"folded,omitempty"` // problem ID of the storm that tells of it
+	Charted  time.Time `json:"charted,omitzero"`
 }
 
 // Link is a http or https address with a word for it.
@@ -55,6 +67,8 @@ func (p Problem) View() Page {
 		Notes: nonNil(p.Context.Notes), Clock: p.Clock, Test: p.Test, Self: p.Self, Pending: p.Context.Pending,
 		Onset: p.Context.Onset, Changes: p.Context.Changes, Impact: p.Context.Impact,
 		Exemplars: p.Context.Exemplars,
+		Updates:   p.Updates, Worse: p.Peak.Times, Ack: p.Ack, Silences: p.Silences,
+		Flapping: p.Flapping, Storm: p.Storm, Folded: p.Folded, Charted: p.Charted,
 	}
 	if len(firing) == 0 {
 		v.Alerts, v.Resolved = ceased, nil

@@ -46,9 +46,27 @@ type Problem struct {
 	Members  map[string]Member `json:"members"`        // by Alert.ID
 	Context  Context           `json:"context"`
 	Clock    Clock             `json:"clock"`
-	Told     []string          `json:"told,omitempty"`  // targets of this episode, "slack/payments": they hear its end, also when the route has changed since
-	Trace    string            `json:"trace,omitempty"` // W3C traceparent of the step that made this revision
+	Told     []string          `json:"told,omitempty"` // targets of this episode, "slack/payments": they hear its end, also when the route has changed since
+
+	Peak     Peak        `json:"peak,omitzero"`
+	Updates  []Update    `json:"updates,omitempty"`  // of this episode: the last MaxUpdates
+	Ack      *Ack        `json:"ack,omitempty"`      // of this episode
+	Silences []Silence   `json:"silences,omitempty"` // of this episode
+	Useless  []string    `json:"useless,omitempty"`  // who found it not useful
+	Openings []time.Time `json:"openings,omitempty"` // of the last hour, over episodes: what comes and goes shows here
+	Flapping int         `json:"flapping,omitempty"` // how often it came back within this episode
+	Settling time.Time   `json:"settling,omitzero"`  // nothing fires and it flaps: closed if it is quiet until then
+	Storm    *Storm      `json:"storm,omitempty"`    // this problem is a storm
+	Folded   string      `json:"folded,omitempty"`   // problem ID of the storm whose message tells of it
+	Entries  int         `json:"entries,omitempty"`  // lines of this episode's timeline so far
+	Charted  time.Time   `json:"charted,omitzero"`   // when its chart was made
+
+	Trace string `json:"trace,omitempty"` // W3C traceparent of the step that made this revision
 }
+
+// MaxUpdates is how many updates a problem keeps. Who is further behind says
+// how many it leaves out.
+const MaxUpdates = 64
 
 // Clock is when the open episode passed each stage; zero where it has not.
 type Clock struct {

@@ -23,7 +23,7 @@ type Receipt struct {
 	Receiver string        `json:"receiver"`
 	Target   string        `json:"target"` // kind/name, "slack/payments"
 	State    DeliveryState `json:"state"`
-	Verb     string        `json:"verb"` // what the intent is to do: open, update, resolve
+	Verb     string        `json:"verb"` // what the intent is to do: open, update, resolve, follow, chart
 
 	Channel  string    `json:"channel,omitempty"`  // where the service says it stands
 	Ref      string    `json:"ref,omitempty"`      // the service's own id: Slack ts, PagerDuty dedup_key
@@ -37,5 +37,9 @@ type Receipt struct {
 	First    time.Time `json:"first,omitzero"`     // when the first message was accepted
 	Error    string    `json:"error,omitempty"`    // of the last attempt, secrets removed
 	Said     string    `json:"said,omitempty"`     // in shadow: the first line of the message that was not sent
+	Followed int       `json:"followed,omitempty"` // Update.N of the last update said beside the message
+	Further  []string  `json:"further,omitempty"`  // refs of what was opened since because it got worse, oldest first
+	Marker   string    `json:"marker,omitempty"`   // what a follow or chart under way is found by
+	Instead  string    `json:"instead,omitempty"`  // the target it stands in for, which could not be told
 	Traits   []Labels  `json:"traits,omitempty"`   // traits the first message carried: a strong one that comes later is said aloud
 }

@@ -29,6 +29,12 @@ const (
 	prefixQuarantine = "quarantine/"
 	prefixChange     = "change/"
 	prefixChangeID   = "changeid/"
+	prefixTimeline   = "timeline/"
+	prefixChart      = "chart/"
+	prefixDelivery   = "delivery/"
+	prefixDead       = "dead/"
+	prefixVote       = "vote/"
+	prefixBeat       = "beat/"
 )
 
 // ProblemKey is the record of a page.Problem. Writer: pipeline.
@@ -56,6 +62,47 @@ func ReceiptPrefix(problem string, episode int) string {
 	return fmt.Sprintf("%s%s/%08d/", prefixReceipt, problem, episode)
 }
 
+// TimelineKey is a line, a page.Entry, of one episode's timeline. n wraps
+// around, so that a timeline has an end. Writer: the room it is named after.
+func TimelineKey(problem string, episode int, room string, n int) string {
+	return fmt.Sprintf("%s%s/%08d/%s/%06d", prefixTimeline, problem, episode, room, n%TimelineLines)
+}
+
+// TimelineLines is how many lines of one episode a room keeps.
+const TimelineLines = 1000
+
+// TimelinePrefix covers the timelines of all episodes of a problem.
+func TimelinePrefix(problem string) string { return prefixTimeline + problem + "/" }
+
+// TimelineOf covers the timeline of one episode.
+func TimelineOf(problem string, episode int) string {
+	return fmt.Sprintf("%s%s/%08d/", prefixTimeline, problem, episode)
+}
+
+// ChartKey is the page.Chart of one episode. Writer: pipeline.
+func ChartKey(problem string, episode int) string {
+	return fmt.Sprintf("%s%s/%08d", prefixChart, problem, episode)
+}
+
+// ChartPrefix covers the charts of all episodes of a problem.
+func ChartPrefix(problem string) string { return prefixChart + problem + "/" }
+
+// DeliveryKey leads from what a service calls a page, a delivery's id or a
+// reference of its own, to the receipt it belongs to. Writer: notify.
+func DeliveryKey(target, ref string) string { return prefixDelivery + target + "/" + ref }
+
+// DeadKey is the record of a delivery that was given up, for people to drive
+// again. Writer: notify.
+func DeadKey(target, problem string, episode int) string {
+	return fmt.Sprintf("%s%s/%s/%08d", prefixDead, target, problem, episode)
+}
+
+// VoteKey counts what people think of a rule's pages. Writer: pipeline.
+func VoteKey(alertname string) string { return prefixVote + alertname }
+
+// BeatKey is when a heartbeat was last seen. Writer: webhook.
+func BeatKey(name string) string { return prefixBeat + name }
+
 // SeenKey holds the sum of the body that was accepted last for a problem, a
 // moment ago. Writer: webhook.
 func SeenKey(problem string) string { return prefixSeen + problem }
@@ -75,10 +122,13 @@ func ChangesSince(at time.Time) string {
 // ChangeIDKey marks a change that is known, whatever its time. Writer: webhook.
 func ChangeIDKey(sum string) string { return prefixChangeID + sum }
 
-// ProblemPrefix, LedgerPrefix (all receipts), QuarantinePrefix and ChangePrefix are for scans.
+// Prefixes for scans; LedgerPrefix covers all receipts.
 const (
 	ChangePrefix     = prefixChange
 	ProblemPrefix    = prefixProblem
 	LedgerPrefix     = prefixReceipt
 	QuarantinePrefix = prefixQuarantine
+	DeadPrefix       = prefixDead
+	VotePrefix       = prefixVote
+	BeatPrefix       = prefixBeat
 )
