@@ -48,6 +48,8 @@ func policy() map[string]string {
 		"app":               "*",
 		"app/*":             "config",
 		"deploy":            "",
+		"exporters":         "",
+		"exporters/netns/*": "exporters exporters/netns/*",
 		"lab/*":             "page config remote remote/* lab/*",
 		"cmd/tocsin":        "app config",
 		"cmd/tocsin-lab":    "app config lab lab/*",
