@@ -1,13 +1,12 @@
 package cgroup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
-
+	"github.com/tocsin/tocsin/exporters"
 	"github.com/tocsin/tocsin/exporters/netns/names"
 )
 
@@ -23,33 +22,30 @@ type Options struct {
 	Inline bool // app, container, namespace and pod on every series
 }
 
-// Collector reads all cgroups that have tasks of their own, and those that have
+// Collector exposes all cgroups that have tasks of their own, and those that have
 // a CPU quota, since it throttles the tasks below them. It is for one goroutine.
 type Collector struct {
-	tree    *Tree
-	names   Namer
-	inline  bool
-	metrics []metric
-	descs   []*prometheus.Desc // of metrics
-	info    *prometheus.Desc
-	told    map[*Group]*labelled
-	round   uint64
+	tree     *Tree
+	names    Namer
+	inline   bool
+	metrics  []metric
+	families []exporters.Family // of metrics
+	info     exporters.Family
+	known    map[*Group]*labelled
+	round    uint64
 
-	readings []reading // of the last collection, used again
+	stats Stats              // of the cgroup being read
+	lines []*exporters.Lines // of the collection under way, by metric
 }
 
-// labelled is a cgroup as its series are labelled.
+var _ exporters.Exposer = (*Collector)(nil)
+
+// labelled is a cgroup as its series are labelled, ready to be written.
 type labelled struct {
 	name  names.Name
-	pairs [][]*dto.LabelPair // of metrics
-	info  []*dto.LabelPair
+	of    [][]byte // of metrics
+	info  []byte
 	round uint64
-}
-
-// reading is one cgroup read.
-type reading struct {
-	labels *labelled
-	stats  Stats
 }
 
 // NewCollector finds out how the cgroups at o.Root are laid out.
@@ -58,72 +54,49 @@ func NewCollector(o Options) (*Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Collector{tree: tree, names: o.Names, inline: o.Inline, metrics: metrics(), told: map[*Group]*labelled{}}
+	c := &Collector{tree: tree, names: o.Names, inline: o.Inline, metrics: metrics(), info: info(), known: map[*Group]*labelled{}}
 	for i := range c.metrics {
-		c.descs = append(c.descs, c.metrics[i].desc(o.Inline))
+		c.families = append(c.families, c.metrics[i].family())
 	}
-	c.info = prometheus.NewDesc("cgroup_info", "1, with whose the cgroup is and where. Join on cgroup.", append([]string{Label, "path"}, names.Labels()...), nil)
+	c.lines = make([]*exporters.Lines, len(c.metrics))
 	return c, nil
 }
 
 // Name is "cgroup".
-func (c *Collector) Name() string { return "cgroup" }
+func (*Collector) Name() string { return "cgroup" }
 
-// Describe sends all families.
-func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range c.descs {
-		ch <- d
-	}
-	ch <- c.info
-}
-
-// Collect sends what all cgroups say now. Where some cannot be read, or ctx ends,
-// it sends those that could be read until then, and an error.
-func (c *Collector) Collect(ctx context.Context, ch chan<- prometheus.Metric) error {
-	err := c.read(ctx)
-	samples := make([]sample, 0, len(c.readings)*(len(c.metrics)+1))
-	for i := range c.readings {
-		r := &c.readings[i]
-		for j := range c.metrics {
-			if v, ok := c.metrics[j].value(&r.stats); ok {
-				samples = append(samples, sample{c.descs[j], r.labels.pairs[j], v, c.metrics[j].counter})
-			}
-		}
-		samples = append(samples, sample{c.info, r.labels.info, 1, false})
-	}
-	for i := range samples {
-		ch <- &samples[i]
-	}
-	return err
-}
-
-// read fills c.readings.
-func (c *Collector) read(ctx context.Context) error {
-	c.readings = c.readings[:0]
+// Expose writes what all cgroups say now. Where some cannot be read, or ctx ends,
+// it writes those that could be read until then, and returns an error.
+func (c *Collector) Expose(ctx context.Context, out *exporters.Text) error {
 	c.round++
+	for i := range c.families {
+		c.lines[i] = out.Family(&c.families[i])
+	}
+	infos := out.Family(&c.info)
 	groups, err := c.tree.Scan(ctx)
 	broken := 0
 	for _, g := range groups {
 		if e := ctx.Err(); e != nil {
 			return errors.Join(err, fmt.Errorf("read cgroups: %w", e))
 		}
-		c.readings = append(c.readings, reading{})
-		r := &c.readings[len(c.readings)-1]
-		e := c.tree.Read(g, &r.stats)
-		if e != nil && !errors.Is(e, ErrGone) {
+		e := c.tree.Read(g, &c.stats)
+		if errors.Is(e, ErrGone) {
+			continue
+		}
+		if e != nil {
 			if broken++; broken == 1 {
 				err = errors.Join(err, e)
 			}
 		}
-		if _, quota := r.stats.Get(Quota); errors.Is(e, ErrGone) || !r.stats.Tasks && !quota {
-			c.readings = c.readings[:len(c.readings)-1]
-			continue
+		if _, quota := c.stats.Get(Quota); c.stats.Tasks || quota {
+			l := c.label(g)
+			c.write(l)
+			infos.Uint(l.info, 1)
 		}
-		r.labels = c.label(g)
 	}
-	for g, l := range c.told {
+	for g, l := range c.known {
 		if l.round != c.round {
-			delete(c.told, g)
+			delete(c.known, g)
 		}
 	}
 	if broken > 1 {
@@ -132,24 +105,54 @@ func (c *Collector) read(ctx context.Context) error {
 	return err
 }
 
+// write adds the samples of c.stats.
+func (c *Collector) write(l *labelled) {
+	for i := range c.metrics {
+		v, ok := c.stats.Get(c.metrics[i].field)
+		switch {
+		case !ok:
+		case c.metrics[i].seconds:
+			c.lines[i].Float(l.of[i], float64(v)/1e9)
+		default:
+			c.lines[i].Uint(l.of[i], v)
+		}
+	}
+}
+
 // label returns g's labels, made anew only if its name has become known.
 func (c *Collector) label(g *Group) *labelled {
 	name := c.names.Resolve(g.Path)
-	l := c.told[g]
+	l := c.known[g]
 	if l == nil || l.name != name {
-		l = &labelled{name: name}
-		all, values := Labels(c.inline), Values(c.inline, g.ID, name)
-		base := pairs(all, values)
+		base := Labels(nil, g, name, c.inline)
+		l = &labelled{name: name, info: Labels(nil, g, names.Name{}, false)}
 		for i := range c.metrics {
-			p := base
+			of := base
 			if m := &c.metrics[i]; m.label != "" {
-				p = pairs(append(Labels(c.inline), m.label), append(Values(c.inline, g.ID, name), m.answer))
+				of = exporters.AppendLabel(bytes.Clone(base), m.label, m.answer)
 			}
-			l.pairs = append(l.pairs, p)
+			l.of = append(l.of, of)
 		}
-		l.info = pairs(append([]string{Label, "path"}, names.Labels()...), append([]string{g.ID, names.Clean(g.Path)}, name.Values()...))
-		c.told[g] = l
+		l.info = exporters.AppendLabel(l.info, "path", names.Clean(g.Path))
+		values := name.Values()
+		for i, label := range names.Labels() {
+			l.info = exporters.AppendLabel(l.info, label, values[i])
+		}
+		c.known[g] = l
 	}
 	l.round = c.round
 	return l
+}
+
+// Labels appends the labels that every series of a cgroup has.
+func Labels(dst []byte, g *Group, name names.Name, inline bool) []byte {
+	dst = exporters.AppendLabel(dst, Label, g.ID)
+	if !inline {
+		return dst
+	}
+	values := name.InlineValues()
+	for i, label := range names.InlineLabels() {
+		dst = exporters.AppendLabel(dst, label, values[i])
+	}
+	return dst
 }

@@ -1,14 +1,6 @@
 package cgroup
 
-import (
-	"slices"
-	"strings"
-
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
-
-	"github.com/tocsin/tocsin/exporters/netns/names"
-)
+import "github.com/tocsin/tocsin/exporters"
 
 // Label is the label that carries Group.ID.
 const Label = "cgroup"
@@ -18,8 +10,8 @@ type metric struct {
 	name, help    string
 	field         Field
 	counter       bool
-	seconds       bool // the field is in nanoseconds
-	label, answer string
+	seconds       bool   // the field is in nanoseconds
+	label, answer string // one label more
 }
 
 // metrics are the families in the order in which they are sent; a family's
@@ -63,69 +55,16 @@ func metrics() []metric {
 	}
 }
 
-// value is a field's value in the metric's unit.
-func (m *metric) value(s *Stats) (v float64, ok bool) {
-	n, ok := s.Get(m.field)
-	if m.seconds {
-		return float64(n) / 1e9, ok
+// family is what the metric's series share.
+func (m *metric) family() exporters.Family {
+	typ := exporters.Gauge
+	if m.counter {
+		typ = exporters.Counter
 	}
-	return float64(n), ok
+	return exporters.Family{Name: m.name, Help: m.help, Type: typ}
 }
 
-// desc describes the metric's family.
-func (m *metric) desc(inline bool) *prometheus.Desc {
-	labels := Labels(inline)
-	if m.label != "" {
-		labels = append(labels, m.label)
-	}
-	return prometheus.NewDesc(m.name, m.help, labels, nil)
-}
-
-// Labels are the labels every series of a cgroup has.
-func Labels(inline bool) []string {
-	if inline {
-		return append([]string{Label}, names.InlineLabels()...)
-	}
-	return []string{Label}
-}
-
-// Values are the values of Labels for a cgroup.
-func Values(inline bool, id string, name names.Name) []string {
-	if inline {
-		return append([]string{id}, name.InlineValues()...)
-	}
-	return []string{id}
-}
-
-// pairs are sorted label pairs, made once per cgroup and used for each sample.
-func pairs(labels, values []string) []*dto.LabelPair {
-	out := make([]*dto.LabelPair, len(labels))
-	for i := range labels {
-		out[i] = &dto.LabelPair{Name: &labels[i], Value: &values[i]}
-	}
-	slices.SortFunc(out, func(a, b *dto.LabelPair) int { return strings.Compare(a.GetName(), b.GetName()) })
-	return out
-}
-
-// sample is one value, sent. Its labels are shared with the samples before and
-// after it: a scrape of a cgroup makes nothing but the samples.
-type sample struct {
-	desc    *prometheus.Desc
-	labels  []*dto.LabelPair
-	value   float64
-	counter bool
-}
-
-// Desc is the sample's family.
-func (s *sample) Desc() *prometheus.Desc { return s.desc }
-
-// Write fills out in.
-func (s *sample) Write(out *dto.Metric) error {
-	out.Label = s.labels
-	if s.counter {
-		out.Counter = &dto.Counter{Value: &s.value}
-	} else {
-		out.Gauge = &dto.Gauge{Value: &s.value}
-	}
-	return nil
+// info is the series that says whose a cgroup is.
+func info() exporters.Family {
+	return exporters.Family{Name: "cgroup_info", Help: "1, with whose the cgroup is and where. Join on cgroup.", Type: exporters.Gauge}
 }

@@ -29,11 +29,19 @@ func Open(root string) (*Tree, error) {
 	return newTree(hs), nil
 }
 
-// OpenCPU is Open for the one hierarchy that has the CPU controller.
+// OpenCPU is Open for the one hierarchy that has the CPU controller. Read reads the
+// quota and nothing else.
 func OpenCPU(root string) (*Tree, error) {
 	hs, err := layout(root)
 	if err != nil {
 		return nil, err
+	}
+	h := hs[0]
+	h.controls = slices.DeleteFunc(h.controls, func(c control) bool {
+		return c.name != "cpu.max\x00" && c.name != "cpu.cfs_quota_us\x00" && c.name != "cpu.cfs_period_us\x00"
+	})
+	if len(h.controls) == 0 {
+		return nil, fmt.Errorf("find cgroup hierarchies: no CPU controller is at %s", root)
 	}
 	return newTree(hs[:1]), nil
 }

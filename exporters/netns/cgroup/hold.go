@@ -1,0 +1,84 @@
+package cgroup
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// CPUStat is a cgroup's cpu.stat, held open. It does not keep the cgroup: one that
+// is removed answers ErrGone from then on.
+type CPUStat struct {
+	fd   int
+	size int
+	last [maxCPUStat]byte
+}
+
+// maxCPUStat is how much of cpu.stat is read: that of Linux 6.18 has 200 bytes.
+const maxCPUStat = 1 << 10
+
+// HoldCPUStat opens g's cpu.stat in the hierarchy of OpenCPU. The caller closes it.
+func (t *Tree) HoldCPUStat(g *Group) (*CPUStat, error) {
+	dir, err := g.at[0].open()
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(dir) //nolint:errcheck // it was opened for its path only
+	fd, err := file("cpu.stat\x00").open(dir, unix.O_RDONLY)
+	if gone(err) {
+		return nil, ErrGone
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &CPUStat{fd: fd}, nil
+}
+
+// Read reads the counters anew into s, whose other fields it leaves. changed is
+// false, and s as it was, if the file says the same as at the last Read.
+func (c *CPUStat) Read(s *Stats) (changed bool, err error) {
+	var now [maxCPUStat]byte
+	n, err := unix.Pread(c.fd, now[:], 0)
+	switch {
+	case errors.Is(err, unix.EINTR):
+		return false, nil // the next one comes soon
+	case errors.Is(err, unix.ENODEV):
+		return false, ErrGone
+	case err != nil:
+		return false, err
+	}
+	if n == c.size && string(now[:n]) == string(c.last[:n]) {
+		return false, nil
+	}
+	c.size = copy(c.last[:], now[:n])
+	cpuStat(s, whole(now[:n], len(now)))
+	return true, nil
+}
+
+// Close closes the file.
+func (c *CPUStat) Close() error { return unix.Close(c.fd) }
+
+// cpuStat reads what throttling needs of cpu.stat of either version.
+func cpuStat(s *Stats, b []byte) {
+	for len(b) > 0 {
+		var l []byte
+		l, b = line(b)
+		name, rest := word(l)
+		val, _ := word(rest)
+		field, unit := Periods, uint64(ones)
+		switch string(name) {
+		case "nr_periods":
+		case "nr_throttled":
+			field = Throttled
+		case "throttled_usec":
+			field, unit = ThrottledTime, micro
+		case "throttled_time":
+			field = ThrottledTime
+		default:
+			continue
+		}
+		if n, ok := number(val, unit); ok {
+			s.put(field, n)
+		}
+	}
+}
