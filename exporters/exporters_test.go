@@ -211,12 +211,13 @@ func TestAScraperInAHurry(t *testing.T) {
 			return nil
 		}}
 		h := handler(t, io.Discard, p)
-		go scrape(t, h, "/metrics")
+		var first sync.WaitGroup
+		first.Go(func() { require.Contains(t, parsed(t, scrape(t, h, "/metrics").Body), "late") })
 		synctest.Wait()
 		mfs := parsed(t, scrape(t, h, "/metrics", "X-Prometheus-Scrape-Timeout-Seconds", "2").Body)
 		require.Contains(t, mfs, "early")
 		require.NotContains(t, mfs, "late")
-		synctest.Wait()
+		first.Wait()
 	})
 }
 
