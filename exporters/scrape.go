@@ -154,6 +154,9 @@ func (e *Exporter) fly(key string, f *flight) {
 		}
 	}
 	body := e.render(f)
+	for i, p := range f.parts {
+		e.report(f.names[i], p)
+	}
 	e.mu.Lock()
 	if e.flights[key] == f {
 		delete(e.flights, key)
@@ -164,8 +167,7 @@ func (e *Exporter) fly(key string, f *flight) {
 	defer f.landing.Unlock()
 	f.body = body
 	close(f.done)
-	for i, p := range f.parts {
-		e.report(f.names[i], p)
+	for _, p := range f.parts {
 		if p != nil {
 			p.release()
 		}
