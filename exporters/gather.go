@@ -17,6 +17,7 @@ func Gather(c Collector) Exposer { return gathered{c} }
 
 type gathered struct{ Collector }
 
+// Expose gathers from the one Collector, and writes the families out.
 func (g gathered) Expose(ctx context.Context, out *Text) error {
 	reg := prometheus.NewRegistry()
 	once := &within{Collector: g.Collector, ctx: ctx}
