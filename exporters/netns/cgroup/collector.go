@@ -90,7 +90,7 @@ func (c *Collector) Expose(ctx context.Context, out *exporters.Text) error {
 		}
 		if _, quota := c.stats.Get(Quota); c.stats.Tasks || quota {
 			l := c.label(g)
-			c.write(l)
+			c.write(l, quota)
 			infos.Uint(l.info, 1)
 		}
 	}
@@ -106,12 +106,14 @@ func (c *Collector) Expose(ctx context.Context, out *exporters.Text) error {
 }
 
 // write adds the samples of c.stats.
-func (c *Collector) write(l *labelled) {
+func (c *Collector) write(l *labelled, quota bool) {
 	for i := range c.metrics {
-		v, ok := c.stats.Get(c.metrics[i].field)
+		m := &c.metrics[i]
+		v, ok := c.stats.Get(m.field)
 		switch {
 		case !ok:
-		case c.metrics[i].seconds:
+		case m.ofQuota && !quota && (v == 0 || !m.counter):
+		case m.seconds:
 			c.lines[i].Float(l.of[i], float64(v)/1e9)
 		default:
 			c.lines[i].Uint(l.of[i], v)

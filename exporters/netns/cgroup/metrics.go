@@ -11,6 +11,7 @@ type metric struct {
 	field         Field
 	counter       bool
 	seconds       bool   // the field is in nanoseconds
+	ofQuota       bool   // left out without a quota, as long as it is 0
 	label, answer string // one label more
 }
 
@@ -26,15 +27,15 @@ func metrics() []metric {
 		{name: "cgroup_cpu_usage_seconds_total", help: "CPU time used, children included.", field: Usage, counter: true, seconds: true},
 		{name: "cgroup_cpu_user_seconds_total", help: "CPU time used in user mode, children included; cgroup v2 only.", field: User, counter: true, seconds: true},
 		{name: "cgroup_cpu_system_seconds_total", help: "CPU time used in the kernel, children included; cgroup v2 only.", field: System, counter: true, seconds: true},
-		{name: "cgroup_cpu_cfs_periods_total", help: "Periods of the cgroup's own CPU quota in which it had something to run.", field: Periods, counter: true},
-		{name: "cgroup_cpu_cfs_throttled_periods_total", help: "Periods in which the cgroup's own CPU quota ran out.", field: Throttled, counter: true},
-		{name: "cgroup_cpu_cfs_throttled_seconds_total", help: "Time the cgroup was throttled by its own quota, summed over CPUs.", field: ThrottledTime, counter: true, seconds: true},
+		{name: "cgroup_cpu_cfs_periods_total", help: "Periods of the cgroup's own CPU quota in which it had something to run.", field: Periods, counter: true, ofQuota: true},
+		{name: "cgroup_cpu_cfs_throttled_periods_total", help: "Periods in which the cgroup's own CPU quota ran out.", field: Throttled, counter: true, ofQuota: true},
+		{name: "cgroup_cpu_cfs_throttled_seconds_total", help: "Time the cgroup was throttled by its own quota, summed over CPUs.", field: ThrottledTime, counter: true, seconds: true, ofQuota: true},
 		{name: "cgroup_cpu_throttled_local_seconds_total", help: "Time the cgroup's tasks were throttled by its own quota or an ancestor's, summed over CPUs; Linux 6.6.", field: ThrottledLocal, counter: true, seconds: true},
-		{name: "cgroup_cpu_burst_periods_total", help: "Periods in which the cgroup used quota it had saved.", field: Bursts, counter: true},
-		{name: "cgroup_cpu_burst_seconds_total", help: "CPU time used beyond the quota out of what was saved.", field: BurstTime, counter: true, seconds: true},
+		{name: "cgroup_cpu_burst_periods_total", help: "Periods in which the cgroup used quota it had saved.", field: Bursts, counter: true, ofQuota: true},
+		{name: "cgroup_cpu_burst_seconds_total", help: "CPU time used beyond the quota out of what was saved.", field: BurstTime, counter: true, seconds: true, ofQuota: true},
 		{name: "cgroup_cpu_quota_seconds", help: "CPU time the cgroup may use per period; absent without a quota.", field: Quota, seconds: true},
-		{name: "cgroup_cpu_period_seconds", help: "Length of the quota's period.", field: Period, seconds: true},
-		{name: "cgroup_cpu_burst_limit_seconds", help: "CPU time the cgroup may save for bursts.", field: BurstLimit, seconds: true},
+		{name: "cgroup_cpu_period_seconds", help: "Length of the quota's period; absent without a quota.", field: Period, seconds: true, ofQuota: true},
+		{name: "cgroup_cpu_burst_limit_seconds", help: "CPU time the cgroup may save for bursts.", field: BurstLimit, seconds: true, ofQuota: true},
 		{name: "cgroup_memory_usage_bytes", help: "Memory charged to the cgroup, page cache and children included.", field: Memory},
 		{name: "cgroup_memory_limit_bytes", help: "Memory the cgroup may use at most; absent without a limit.", field: MemoryMax},
 		{name: "cgroup_memory_high_bytes", help: "Memory above which the cgroup is slowed down; absent without one, cgroup v2 only.", field: MemoryHigh},
