@@ -11,11 +11,8 @@ import (
 type CPUStat struct {
 	fd   int
 	size int
-	last [maxCPUStat]byte
+	last [300]byte // as far as it goes: that of Linux 6.18 has 200 bytes
 }
-
-// maxCPUStat is how much of cpu.stat is read: that of Linux 6.18 has 200 bytes.
-const maxCPUStat = 1 << 10
 
 // HoldCPUStat opens g's cpu.stat in the hierarchy of OpenCPU. The caller closes it.
 func (t *Tree) HoldCPUStat(g *Group) (*CPUStat, error) {
@@ -34,24 +31,25 @@ func (t *Tree) HoldCPUStat(g *Group) (*CPUStat, error) {
 	return &CPUStat{fd: fd}, nil
 }
 
-// Read reads the counters anew into s, whose other fields it leaves. changed is
-// false, and s as it was, if the file says the same as at the last Read.
-func (c *CPUStat) Read(s *Stats) (changed bool, err error) {
-	var now [maxCPUStat]byte
-	n, err := unix.Pread(c.fd, now[:], 0)
+// Read reads the counters anew into s, whose other fields it leaves, by way of
+// buf. changed is false, and s as it was, if the file says the same as at the last Read.
+func (c *CPUStat) Read(s *Stats, buf []byte) (changed bool, err error) {
+	n, err := unix.Pread(c.fd, buf, 0)
 	switch {
+	case err == nil:
 	case errors.Is(err, unix.EINTR):
 		return false, nil // the next one comes soon
 	case errors.Is(err, unix.ENODEV):
 		return false, ErrGone
-	case err != nil:
+	default:
 		return false, err
 	}
-	if n == c.size && string(now[:n]) == string(c.last[:n]) {
+	if n == c.size && n <= len(c.last) && string(buf[:n]) == string(c.last[:n]) {
 		return false, nil
 	}
-	c.size = copy(c.last[:], now[:n])
-	cpuStat(s, whole(now[:n], len(now)))
+	c.size = n
+	copy(c.last[:], buf[:n])
+	cpuStat(s, whole(buf[:n], len(buf)))
 	return true, nil
 }
 
@@ -78,7 +76,7 @@ func cpuStat(s *Stats, b []byte) {
 			continue
 		}
 		if n, ok := number(val, unit); ok {
-			s.put(field, n)
+			s.Set(field, n)
 		}
 	}
 }

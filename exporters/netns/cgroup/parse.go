@@ -38,7 +38,7 @@ func keyed(keys ...key) parser {
 				}
 				val, _ := word(rest)
 				if n, ok := number(val, keys[i].unit); ok {
-					s.put(keys[i].field, n)
+					s.Set(keys[i].field, n)
 				}
 				break
 			}
@@ -51,7 +51,7 @@ func lone(f Field, unit uint64) parser {
 	return func(s *Stats, b []byte) {
 		w, _ := word(b)
 		if n, ok := number(w, unit); ok && n < none {
-			s.put(f, n)
+			s.Set(f, n)
 		}
 	}
 }
@@ -61,10 +61,10 @@ func cpuMax(s *Stats, b []byte) {
 	quota, rest := word(b)
 	period, _ := word(rest)
 	if n, ok := number(quota, micro); ok {
-		s.put(Quota, n)
+		s.Set(Quota, n)
 	}
 	if n, ok := number(period, micro); ok {
-		s.put(Period, n)
+		s.Set(Period, n)
 	}
 }
 
@@ -79,9 +79,9 @@ func pressure(some Field) parser {
 			switch {
 			case !ok:
 			case string(kind) == "some":
-				s.put(some, n)
+				s.Set(some, n)
 			case string(kind) == "full":
-				s.put(some+1, n)
+				s.Set(some+1, n)
 			}
 		}
 	}

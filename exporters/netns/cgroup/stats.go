@@ -54,7 +54,8 @@ func (s *Stats) Get(f Field) (v uint64, ok bool) {
 	return s.values[f], s.has&(1<<f) != 0
 }
 
-func (s *Stats) put(f Field, v uint64) {
+// Set sets a field.
+func (s *Stats) Set(f Field, v uint64) {
 	s.values[f] = v
 	s.has |= 1 << f
 }

@@ -28,8 +28,12 @@ const burning = "TOCSIN_TEST_BURNER"
 // Main runs a package's tests, or burns CPU time if the program was started for
 // it. A package that calls Burner calls it from its TestMain.
 func Main(m *testing.M) {
-	if os.Getenv(burning) != "" {
+	switch os.Getenv(burning) {
+	case "burn":
 		burn(os.Stdin, os.Stdout)
+		return
+	case "herd":
+		herd(os.Stdin, os.Stdout)
 		return
 	}
 	m.Run()
@@ -164,8 +168,16 @@ type Burner struct {
 // Burner starts one in g; it ends with the test.
 func (g Group) Burner(t testing.TB) *Burner {
 	t.Helper()
+	b := start(t, "burn")
+	b.Burn(t, 1) // it is up, and what starting cost is not g's
+	g.write(t, "cgroup.procs", strconv.Itoa(b.PID))
+	return b
+}
+
+func start(t testing.TB, what string) *Burner {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), burning+"=1", "GOMAXPROCS=1", "GOGC=off")
+	cmd.Env = append(os.Environ(), burning+"="+what, "GOMAXPROCS=1", "GOGC=off")
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)
@@ -176,10 +188,7 @@ func (g Group) Burner(t testing.TB) *Burner {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	b := &Burner{in: in, out: bufio.NewReader(out), PID: cmd.Process.Pid}
-	b.Burn(t, 1) // it is up, and what starting cost is not g's
-	g.write(t, "cgroup.procs", strconv.Itoa(b.PID))
-	return b
+	return &Burner{in: in, out: bufio.NewReader(out), PID: cmd.Process.Pid}
 }
 
 // Burn has it use d of CPU time, and returns when it has.

@@ -63,7 +63,9 @@ func (s *Sampler) snapshot(ctx context.Context) ([]prometheus.Metric, error) {
 		if err := ctx.Err(); err != nil {
 			return out, err
 		}
-		s.read(w, now)
+		if s.read(w, now); w.gone() {
+			continue
+		}
 		t := &w.tally
 		t.settle(now)
 		if now.Sub(w.busy) <= idleAfter {

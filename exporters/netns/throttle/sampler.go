@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,8 +19,8 @@ const (
 	scanEvery   = 2 * time.Second // new cgroups are seen within it
 	quotaEvery  = 5               // scans: a quota that is set later is seen within 10 s
 	idleAfter   = time.Second     // without a period that had something to run
-	idleStride  = 8               // an idle cgroup is read at every eighth tick
-	maxStride   = 8               // and a busy one at least as often, however short the budget
+	idleStride  = 8               // ticks: an idle cgroup is read at every eighth
+	maxStride   = 8               // ticks: a busy one at least at every eighth, however small the budget
 	governEvery = time.Second
 )
 
@@ -44,7 +45,9 @@ type Sampler struct {
 
 	mu      sync.Mutex
 	watched map[string]*watch // by Group.ID
-	skipped int               // cgroups with a quota that are more than MaxFiles
+	order   []*watch          // those watched, in the order in which they are read
+	buf     [1 << 10]byte
+	skipped int // cgroups with a quota that are more than MaxFiles
 	tick    int
 	stride  int
 	cpu     time.Duration // used by Run's thread
@@ -197,9 +200,10 @@ func (s *Sampler) Scan(ctx context.Context) error {
 	s.skipped = skipped
 	for id, w := range s.watched {
 		if !there[id] {
-			s.drop(id, w)
+			s.drop(w)
 		}
 	}
+	s.order = slices.DeleteFunc(s.order, (*watch).gone)
 	for id := range s.free {
 		if !there[id] {
 			delete(s.free, id)
@@ -219,16 +223,20 @@ func (s *Sampler) watch(g *cgroup.Group, stats *cgroup.Stats) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.watched[g.ID] = w
+	s.order = append(s.order, w)
 	s.read(w, s.o.Now())
 	w.due += len(s.watched) % idleStride // so that idle ones are not all read at once
 	return nil
 }
 
-// drop lets go of a cgroup.
-func (s *Sampler) drop(id string, w *watch) {
+// drop lets go of a cgroup. It stays in order until the next Scan.
+func (s *Sampler) drop(w *watch) {
 	_ = w.file.Close()
-	delete(s.watched, id)
+	w.file = nil
+	delete(s.watched, w.group.ID)
 }
+
+func (w *watch) gone() bool { return w.file == nil }
 
 // Sample is one tick: it reads the cgroups whose turn it is.
 func (s *Sampler) Sample() {
@@ -236,36 +244,37 @@ func (s *Sampler) Sample() {
 	defer s.mu.Unlock()
 	s.tick++
 	now := s.o.Now()
-	for _, w := range s.watched {
-		if w.due <= s.tick {
+	for _, w := range s.order {
+		if w.due <= s.tick && !w.gone() {
 			s.read(w, now)
 		}
 	}
 }
 
-// read reads one cgroup and says when its turn comes again: at half its period
-// while it runs, seldom while it does not.
+// read reads one cgroup and says when its turn comes again: a period after one
+// has ended, every tick until then, seldom while nothing runs.
 func (s *Sampler) read(w *watch, now time.Time) {
-	changed, err := w.file.Read(&w.stats)
+	changed, err := w.file.Read(&w.stats, s.buf[:])
 	if err != nil {
-		s.drop(w.group.ID, w)
+		s.drop(w)
 		return
 	}
-	if changed && w.tally.add(now, &w.stats) {
+	wait := s.stride
+	switch {
+	case changed && w.tally.add(now, &w.stats):
 		w.busy = now
+		wait = max(wait, int(w.period/s.o.Interval))
+	case now.Sub(w.busy) > idleAfter:
+		wait = max(wait, idleStride)
 	}
-	stride := max(s.stride, int(w.period/2/s.o.Interval))
-	if now.Sub(w.busy) > idleAfter {
-		stride = max(stride, idleStride)
-	}
-	w.due = s.tick + stride
+	w.due = s.tick + wait
 }
 
 // close lets go of all.
 func (s *Sampler) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for id, w := range s.watched {
-		s.drop(id, w)
+	for _, w := range s.watched {
+		s.drop(w)
 	}
 }
