@@ -97,6 +97,8 @@ func rule(n *yaml.Node) (r mapped, bad *yaml.Node, what string) {
 			if bad, what = labels(v, &r.labels); bad != nil {
 				return r, bad, what
 			}
+		case k.Value != "path" && k.Value != "regex":
+			return r, k, fmt.Sprintf("unknown key %q: there are path, regex and labels", k.Value)
 		case v.Kind != yaml.ScalarNode || v.Value == "":
 			return r, v, k.Value + ": expected text"
 		case k.Value == "path":
@@ -104,14 +106,12 @@ func rule(n *yaml.Node) (r mapped, bad *yaml.Node, what string) {
 				return r, v, "path: " + err.Error()
 			}
 			r.glob = v.Value
-		case k.Value == "regex":
+		default:
 			re, err := regexp.Compile(`^(?:` + v.Value + `)$`)
 			if err != nil {
 				return r, v, "regex: " + err.Error()
 			}
 			r.regex = re
-		default:
-			return r, k, fmt.Sprintf("unknown key %q: there are path, regex and labels", k.Value)
 		}
 	}
 	switch {
