@@ -1,3 +1,5 @@
+//go:build linux
+
 package cgroup_test
 
 import (
@@ -167,7 +169,7 @@ func (files naiveCollector) Collect(ch chan<- prometheus.Metric) {
 			panic(err)
 		}
 		values := map[string]float64{}
-		for _, l := range strings.Split(string(raw), "\n") {
+		for l := range strings.SplitSeq(string(raw), "\n") {
 			words := strings.Fields(l)
 			for _, w := range words {
 				key, val, ok := strings.Cut(w, "=")

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package cgroup finds the cgroups of a machine and reads what each of them
 // suffers: CPU quota and throttling, also that inherited from a parent,
 // pressure, memory and tasks against their limits. It knows cgroup v1, v2 and

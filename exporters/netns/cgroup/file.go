@@ -1,6 +1,9 @@
+//go:build linux
+
 package cgroup
 
 import (
+	"bytes"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -50,7 +53,7 @@ func (f file) read(dir int, buf []byte) ([]byte, error) {
 func readOnce(fd int, buf []byte) (int, error) {
 	for {
 		n, err := unix.Read(fd, buf)
-		if err != unix.EINTR { //nolint:errorlint // a bare errno, compared once per file
+		if err != unix.EINTR {
 			return max(n, 0), err
 		}
 	}
@@ -61,10 +64,5 @@ func whole(b []byte, size int) []byte {
 	if len(b) < size {
 		return b
 	}
-	for i := len(b) - 1; i >= 0; i-- {
-		if b[i] == '\n' {
-			return b[:i+1]
-		}
-	}
-	return nil
+	return b[:bytes.LastIndexByte(b, '\n')+1]
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package cgroup
 
 import (
@@ -20,7 +22,7 @@ func (t *Tree) HoldCPUStat(g *Group) (*CPUStat, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(dir) //nolint:errcheck // it was opened for its path only
+	defer unix.Close(dir)
 	fd, err := file("cpu.stat\x00").open(dir, unix.O_RDONLY)
 	if gone(err) {
 		return nil, ErrGone

@@ -1,3 +1,5 @@
+//go:build linux
+
 package cgroup
 
 // Field is one thing that can be read of a cgroup.

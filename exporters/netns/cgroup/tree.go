@@ -1,3 +1,5 @@
+//go:build linux
+
 package cgroup
 
 import (
@@ -143,7 +145,7 @@ func (t *Tree) readAt(h *hierarchy, p *place, s *Stats) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd) //nolint:errcheck // it was opened for its path only
+	defer unix.Close(fd)
 	var first error
 	for i := range h.controls {
 		c := &h.controls[i]

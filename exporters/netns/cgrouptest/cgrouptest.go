@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package cgrouptest makes real cgroups for tests, with processes in them that
 // burn CPU time, on machines with cgroup v1, v2 or both. It needs root.
 package cgrouptest
@@ -87,7 +89,7 @@ func Make(t testing.TB) Group {
 	} else {
 		require.NoError(t, os.WriteFile(filepath.Join(Root, "cgroup.subtree_control"), []byte("+cpu"), 0o644), "the CPU controller cannot be enabled for children of the root cgroup")
 	}
-	dir, err := os.MkdirTemp(root, "tocsin-test-")
+	dir, err := os.MkdirTemp(root, "tocsin-test-") //nolint:usetesting // a cgroup is made where cgroups are
 	require.NoError(t, err, "no CPU controller is at "+root)
 	g.Dir, g.Path = dir, "/"+filepath.Base(dir)
 	remove(t, dir)

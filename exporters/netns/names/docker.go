@@ -45,7 +45,7 @@ func (d *Docker) List(ctx context.Context) ([]Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list containers: %w", err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was read as far as is wanted
+	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("list containers: status %d", resp.StatusCode)
 	}

@@ -75,7 +75,7 @@ func list(ctx context.Context, dir string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list logs: %w", err)
 	}
-	defer d.Close() //nolint:errcheck // nothing was written
+	defer d.Close()
 	var all []string
 	for len(all) < maxNames && ctx.Err() == nil {
 		some, err := d.Readdirnames(512)

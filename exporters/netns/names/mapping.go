@@ -37,7 +37,7 @@ func LoadMapping(file string) (*Mapping, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open mapping: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // nothing was written
+	defer f.Close()
 	raw, err := io.ReadAll(io.LimitReader(f, maxMapping+1))
 	if err != nil {
 		return nil, fmt.Errorf("read mapping: %w", err)

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package throttle watches CPU throttling between scrapes. A scrape sees how many
 // periods of a CPU quota ran out, never how long each of them stood still or how
 // many did so in a row, which is what a user waits for. The [Sampler] holds
