@@ -1,0 +1,73 @@
+package nsproc
+
+import (
+	"context"
+	"slices"
+
+	"github.com/tocsin/tocsin/exporters"
+)
+
+// Namespaces exposes what namespaces there are and who lives in them.
+type Namespaces struct {
+	table                                 *Table
+	info, workload, count, denied, unread *exporters.Family
+}
+
+// NewNamespaces makes the collector.
+func NewNamespaces(t *Table) *Namespaces {
+	g := func(name, help string) *exporters.Family {
+		return &exporters.Family{Name: name, Help: help, Type: exporters.Gauge}
+	}
+	return &Namespaces{
+		table: t,
+		info: g("netns_info", "1 for each network namespace, with the name of what lives in it. "+
+			"Join the other series with: * on (instance, netns) group_left (namespace, pod, container, app) netns_info."),
+		workload: g("netns_host_workload_info", "1 for each workload that shares the host's network namespace: its counters are the host's."),
+		count:    g("netns_namespaces", "Network namespaces in use."),
+		denied:   g("netns_denied_processes", "Processes whose namespace may not be looked at. It takes CAP_SYS_PTRACE."),
+		unread:   g("netns_empty_namespaces", "Network namespaces that only a bind mount keeps. It takes CAP_SYS_ADMIN to read their counters."),
+	}
+}
+
+// Name is "namespaces".
+func (*Namespaces) Name() string { return "namespaces" }
+
+// Expose writes a line for each namespace.
+func (c *Namespaces) Expose(ctx context.Context, out *exporters.Text) error {
+	look, err := c.table.Look(ctx)
+	if err != nil {
+		return err
+	}
+	info, empty := out.Family(c.info), uint64(0)
+	for i := range look.Namespaces {
+		n := &look.Namespaces[i]
+		info.Uint(c.label(n), 1)
+		if n.pids[0] == 0 {
+			empty++
+		}
+	}
+	if look.Host >= 0 {
+		host := exporters.AppendLabel(nil, "netns", look.Namespaces[look.Host].Name)
+		l := out.Family(c.workload)
+		for _, who := range look.Workloads {
+			l.Uint(who.append(slices.Clip(host)), 1)
+		}
+	}
+	out.Family(c.count).Uint(nil, uint64(len(look.Namespaces)))
+	out.Family(c.denied).Uint(nil, uint64(look.Denied))
+	out.Family(c.unread).Uint(nil, empty)
+	return nil
+}
+
+func (c *Namespaces) label(n *Namespace) []byte {
+	labels := exporters.AppendLabel(nil, "netns", n.Name)
+	host := "false"
+	if n.Host {
+		host = "true"
+	}
+	labels = exporters.AppendLabel(labels, "host", host)
+	if n.Mount != "" {
+		labels = exporters.AppendLabel(labels, "name", n.Mount)
+	}
+	return n.Who.append(labels)
+}
