@@ -88,15 +88,7 @@ func Run(args []string, version string, stdout, stderr io.Writer) (code int) {
 		}
 	}()
 	var flags Flags
-	parser, err := kong.New(
-		&flags,
-		kong.Name("netns_exporter"),
-		kong.Description("What every network namespace and cgroup suffers: a Prometheus exporter."),
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { panic(exited(code)) }),
-		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 120}),
-		vars(version),
-	)
+	parser, err := parser(&flags, version, kong.Writers(stdout, stderr), kong.Exit(func(code int) { panic(exited(code)) }))
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return 2
@@ -117,6 +109,26 @@ func Run(args []string, version string, stdout, stderr io.Writer) (code int) {
 		return 1
 	}
 	return 0
+}
+
+func parser(flags *Flags, version string, more ...kong.Option) (*kong.Kong, error) {
+	return kong.New(flags, append(more,
+		kong.Name("netns_exporter"),
+		kong.Description("What every network namespace and cgroup suffers: a Prometheus exporter."),
+		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 120}),
+		vars(version),
+	)...)
+}
+
+// Parse reads a command line without its first word.
+func Parse(args []string) (Flags, error) {
+	var flags Flags
+	p, err := parser(&flags, "")
+	if err != nil {
+		return flags, err
+	}
+	_, err = p.Parse(args)
+	return flags, err
 }
 
 // House is the exporter with what it holds.
