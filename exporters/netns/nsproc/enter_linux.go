@@ -3,7 +3,6 @@ package nsproc
 import (
 	"fmt"
 	"runtime"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,22 +12,23 @@ import (
 // used again: its goroutine stays locked to it, so the runtime ends it with that
 // goroutine. The main thread is never taken: /proc/self/net is its namespace, and
 // the runtime could not end it.
-func (n *Namespace) within(proc, root string, f func() error) error {
+func (t *Table) within(r *reader, n *Namespace, f func() error) error {
 	runtime.LockOSThread()
 	if unix.Gettid() == unix.Getpid() {
 		done := make(chan error)
-		go func() { done <- n.within(proc, root, f) }() // we hold the main thread: this is another
+		go func() { done <- t.within(r, n, f) }() // we hold the main thread: this is another
 		err := <-done
 		runtime.UnlockOSThread()
 		return err
 	}
-	home, err := unix.Open(proc+"/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	r.at(t.options.ProcFS, 0).path = append(r.path, "/ns/net\x00"...)
+	home, err := open(r.path, unix.O_RDONLY)
 	if err != nil {
 		runtime.UnlockOSThread()
 		return fmt.Errorf("open our namespace: %w", err)
 	}
 	defer func() { _ = unix.Close(home) }()
-	if err := n.enter(proc, root); err != nil {
+	if err := t.enter(r, n); err != nil {
 		runtime.UnlockOSThread()
 		return err
 	}
@@ -41,23 +41,20 @@ func (n *Namespace) within(proc, root string, f func() error) error {
 }
 
 // enter moves the thread into the namespace, after a look whether it is still this one.
-func (n *Namespace) enter(proc, root string) error {
-	path := root + n.mount
-	if n.pids[0] != 0 {
-		path = proc + "/" + strconv.Itoa(int(n.pids[0])) + "/ns/net"
+func (t *Table) enter(r *reader, n *Namespace) error {
+	if pid := n.pids[0]; pid != 0 {
+		r.at(t.options.ProcFS, pid).path = append(r.path, "/ns/net\x00"...)
+	} else {
+		r.path = append(append(append(r.path[:0], t.root()...), n.mount...), 0)
 	}
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if id, err := r.identify(r.path, t.handles); err != nil || id != n.identity {
+		return errGone
+	}
+	fd, err := open(r.path, unix.O_RDONLY)
 	if err != nil {
 		return fmt.Errorf("open namespace: %w", err)
 	}
 	defer func() { _ = unix.Close(fd) }()
-	var stat unix.Stat_t
-	if err := unix.Fstat(fd, &stat); err != nil {
-		return fmt.Errorf("stat namespace: %w", err)
-	}
-	if stat.Ino != n.inode {
-		return errGone
-	}
 	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("enter namespace: %w", err)
 	}

@@ -30,6 +30,11 @@ type Listen struct {
 
 	length, limit, sockets, hidden *exporters.Family
 
+	reader   reader
+	dial     func() error // opens socket, in the namespace
+	socket   int
+	patience unix.Timeval
+
 	request, answer, labels []byte
 	found                   []listener
 	queues                  []portQueue
@@ -42,13 +47,18 @@ func NewListen(t *Table, budget time.Duration, ports int) *Listen {
 	g := func(name, help string) *exporters.Family {
 		return &exporters.Family{Name: name, Help: help, Type: exporters.Gauge}
 	}
-	return &Listen{
-		table: t, budget: budget, ports: ports,
+	l := &Listen{
+		table: t, patience: unix.Timeval{Sec: 1}, budget: budget, ports: ports,
 		length:  g("netns_listen_queue_length", "Connections that wait to be accepted, of the socket of the port whose queue is nearest to its limit."),
 		limit:   g("netns_listen_queue_limit", "Length beyond which that socket takes no more connections: the lesser of listen(2)'s backlog and net.core.somaxconn."),
 		sockets: g("netns_listen_sockets", "Sockets that listen on the port, IPv4 and IPv6."),
 		hidden:  g("netns_listen_hidden_ports", "Listening ports of the namespace that are not exposed because there are too many."),
 	}
+	l.dial = func() (err error) {
+		l.socket, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
+		return err
+	}
+	return l
 }
 
 // Name is "listen".
@@ -117,23 +127,20 @@ func (l *Listen) write(n *Namespace, out listenLines) {
 // ask fills found with the listening sockets of a namespace, in order of ports.
 func (l *Listen) ask(n *Namespace) error {
 	l.found = l.found[:0]
-	fd := -1
-	err := n.within(l.table.options.ProcFS, l.table.root(), func() (err error) {
-		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
-		return err
-	})
-	if fd >= 0 {
-		defer func() { _ = unix.Close(fd) }()
+	l.socket = -1
+	err := l.table.within(&l.reader, n, l.dial)
+	if l.socket >= 0 {
+		defer func() { _ = unix.Close(l.socket) }()
 	}
 	if err != nil {
 		return err
 	}
 	// the kernel answers a dump at once; the time-out is for one that does not
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 1}); err != nil {
+	if err := unix.SetsockoptTimeval(l.socket, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &l.patience); err != nil {
 		return fmt.Errorf("set receive timeout: %w", err)
 	}
 	for _, family := range [2]byte{unix.AF_INET, unix.AF_INET6} {
-		if err := l.dump(fd, family); err != nil {
+		if err := l.dump(l.socket, family); err != nil {
 			return fmt.Errorf("dump listening sockets: %w", err)
 		}
 	}

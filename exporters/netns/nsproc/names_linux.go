@@ -4,26 +4,33 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/tocsin/tocsin/exporters"
 )
 
-// label writes what the samples of a namespace are labelled with. The slice is
-// made anew when it changes: an earlier look's may still be read.
-func (t *Table) label(e *entry, host bool) {
+// label writes what the samples of a namespace are labelled with. The slices are
+// made anew when that changes: an earlier look's may still be read.
+func (t *Table) label(e *entry) {
 	who := Labels{}
-	if !host && t.options.Namer != nil {
+	if !e.host && t.options.Namer != nil {
 		who = t.who(e)
 	}
-	if e.labels != nil && who == e.who {
+	called := e.mountName()
+	if e.labels != nil && who == e.who && called == e.called {
 		return
 	}
-	e.who = who
+	e.who, e.called = who, called
 	e.labels = exporters.AppendLabel(nil, "netns", e.name)
+	e.info = exporters.AppendLabel(slices.Clip(e.labels), "host", strconv.FormatBool(e.host))
+	if called != "" {
+		e.info = exporters.AppendLabel(e.info, "name", called)
+	}
+	e.info = who.append(e.info)
 	if t.options.Inline {
-		e.labels = who.append(e.labels)
+		e.labels = who.append(slices.Clip(e.labels))
 	}
 }
 

@@ -41,7 +41,7 @@ func (c *Namespaces) Expose(ctx context.Context, out *exporters.Text) error {
 	info, empty := out.Family(c.info), uint64(0)
 	for i := range look.Namespaces {
 		n := &look.Namespaces[i]
-		info.Uint(c.label(n), 1)
+		info.Uint(n.info, 1)
 		if n.pids[0] == 0 {
 			empty++
 		}
@@ -57,17 +57,4 @@ func (c *Namespaces) Expose(ctx context.Context, out *exporters.Text) error {
 	out.Family(c.denied).Uint(nil, uint64(look.Denied))
 	out.Family(c.unread).Uint(nil, empty)
 	return nil
-}
-
-func (c *Namespaces) label(n *Namespace) []byte {
-	labels := exporters.AppendLabel(nil, "netns", n.Name)
-	host := "false"
-	if n.Host {
-		host = "true"
-	}
-	labels = exporters.AppendLabel(labels, "host", host)
-	if n.Mount != "" {
-		labels = exporters.AppendLabel(labels, "name", n.Mount)
-	}
-	return n.Who.append(labels)
 }

@@ -83,6 +83,9 @@ type entry struct {
 	namedBy   int32
 	who       Labels
 	labels    []byte
+	info      []byte
+	host      bool
+	called    string // the name of the mount that is in info
 }
 
 // Namespace is what one look found. It never changes.
@@ -100,6 +103,7 @@ type Namespace struct {
 
 	identity
 	labels []byte // for exporters.Lines
+	info   []byte // of netns_info
 	pids   [members]int32
 	mount  string // path to enter it by where no process lives in it
 }
@@ -167,10 +171,11 @@ func (t *Table) scan(ctx context.Context) (*Snapshot, error) {
 	}
 	s.Namespaces = make([]Namespace, 0, len(t.entries))
 	for _, e := range t.entries {
-		t.label(e, e.inode == host.inode)
+		e.host = e.inode == host.inode
+		t.label(e)
 		s.Namespaces = append(s.Namespaces, Namespace{
-			Name: e.name, Host: e.inode == host.inode, Mount: e.mountName(), Who: e.who, identity: e.identity,
-			labels: e.labels, pids: e.pids, mount: e.mount.point,
+			Name: e.name, Host: e.host, Mount: e.called, Who: e.who, identity: e.identity,
+			labels: e.labels, info: e.info, pids: e.pids, mount: e.mount.point,
 		})
 	}
 	slices.SortFunc(s.Namespaces, func(a, b Namespace) int { return int(a.inode) - int(b.inode) })

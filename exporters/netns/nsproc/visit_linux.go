@@ -38,7 +38,7 @@ func (t *Table) visit(r *reader, n *Namespace, what reading) error {
 	if n.pids[0] != 0 {
 		return errGone
 	}
-	return n.within(t.options.ProcFS, t.root(), func() error {
+	return t.within(r, n, func() error {
 		net := r.at(t.options.ProcFS, 0)
 		net.path = append(net.path, "/net/"...)
 		return what.read(net)
