@@ -21,6 +21,8 @@ type Options struct {
 	Namer Namer
 	// Inline puts what the Namer says on every series, not only on netns_info.
 	Inline bool
+	// IgnoreIDs does without the kernel's ids of namespaces, as before Linux 6.18.
+	IgnoreIDs bool
 }
 
 // together is how far apart the collectors of one scrape may begin and still
@@ -124,7 +126,7 @@ type Snapshot struct {
 func NewTable(o Options) *Table {
 	o.ProcFS = filepath.Clean(o.ProcFS)
 	return &Table{
-		options: o, handles: handlesWork(o.ProcFS), entries: map[uint64]*entry{}, used: map[uint64]used{},
+		options: o, handles: !o.IgnoreIDs && handlesWork(o.ProcFS), entries: map[uint64]*entry{}, used: map[uint64]used{},
 		mounts: mountTable{proc: o.ProcFS, fd: -1}, host: hosted{pids: map[int32]hostPID{}},
 	}
 }
