@@ -126,7 +126,7 @@ func (f *fields) pick(proto, field string) int {
 	}
 	f.index[name] = len(f.families)
 	f.families = append(f.families, &exporters.Family{
-		Name: name, Type: kind, Help: cmp.Or(help, "What the kernel counts as "+proto+" "+field) + " (" + key + ").",
+		Name: name, Type: kind, Labels: []string{"netns"}, Help: cmp.Or(help, "What the kernel counts as "+proto+" "+field) + " (" + key + ").",
 	})
 	return f.index[name]
 }
@@ -139,12 +139,16 @@ func (f *fields) grow(samples []sample) []sample {
 }
 
 // snake turns TCPSynRetrans into tcp_syn_retrans: a word begins at an upper case
-// letter that follows a lower case one or a digit, or that a lower case one follows.
+// letter that follows a lower case one or a digit, or that a lower case one
+// follows; a single letter is no word (HMac is hmac).
 func snake(s string) string {
 	var out strings.Builder
+	begun := 0 // of the word under way
 	for i, c := range s {
-		if i > 0 && unicode.IsUpper(c) && (!unicode.IsUpper(rune(s[i-1])) || i+1 < len(s) && unicode.IsLower(rune(s[i+1]))) {
+		begins := i > 0 && unicode.IsUpper(c) && (!unicode.IsUpper(rune(s[i-1])) || i+1 < len(s) && unicode.IsLower(rune(s[i+1])))
+		if begins && i-begun > 1 {
 			out.WriteByte('_')
+			begun = i
 		}
 		out.WriteRune(unicode.ToLower(c))
 	}

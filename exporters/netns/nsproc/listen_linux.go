@@ -44,21 +44,26 @@ type Listen struct {
 // NewListen asks for as long as the budget lasts; what was left out comes first
 // at the next scrape. At most ports of a namespace are exposed, the fullest ones.
 func NewListen(t *Table, budget time.Duration, ports int) *Listen {
-	g := func(name, help string) *exporters.Family {
-		return &exporters.Family{Name: name, Help: help, Type: exporters.Gauge}
+	g := func(name, help string, labels ...string) *exporters.Family {
+		return &exporters.Family{Name: name, Help: help, Type: exporters.Gauge, Labels: labels}
 	}
 	l := &Listen{
 		table: t, patience: unix.Timeval{Sec: 1}, budget: budget, ports: ports,
-		length:  g("netns_listen_queue_length", "Connections that wait to be accepted, of the socket of the port whose queue is nearest to its limit."),
-		limit:   g("netns_listen_queue_limit", "Length beyond which that socket takes no more connections: the lesser of listen(2)'s backlog and net.core.somaxconn."),
-		sockets: g("netns_listen_sockets", "Sockets that listen on the port, IPv4 and IPv6."),
-		hidden:  g("netns_listen_hidden_ports", "Listening ports of the namespace that are not exposed because there are too many."),
+		length:  g("netns_listen_queue_length", "Connections that wait to be accepted, of the socket of the port whose queue is nearest to its limit.", "netns", "port"),
+		limit:   g("netns_listen_queue_limit", "Length beyond which that socket takes no more connections: the lesser of listen(2)'s backlog and net.core.somaxconn.", "netns", "port"),
+		sockets: g("netns_listen_sockets", "Sockets that listen on the port, IPv4 and IPv6.", "netns", "port"),
+		hidden:  g("netns_listen_hidden_ports", "Listening ports of the namespace that are not exposed because there are too many.", "netns"),
 	}
 	l.dial = func() (err error) {
 		l.socket, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 		return err
 	}
 	return l
+}
+
+// Families are all it may expose.
+func (l *Listen) Families() []*exporters.Family {
+	return []*exporters.Family{l.length, l.limit, l.sockets, l.hidden}
 }
 
 // Name is "listen".

@@ -15,18 +15,25 @@ type Namespaces struct {
 
 // NewNamespaces makes the collector.
 func NewNamespaces(t *Table) *Namespaces {
-	g := func(name, help string) *exporters.Family {
-		return &exporters.Family{Name: name, Help: help, Type: exporters.Gauge}
+	g := func(name, help string, labels ...string) *exporters.Family {
+		return &exporters.Family{Name: name, Help: help, Type: exporters.Gauge, Labels: labels}
 	}
 	return &Namespaces{
 		table: t,
 		info: g("netns_info", "1 for each network namespace, with the name of what lives in it. "+
-			"Join the other series with: * on (instance, netns) group_left (namespace, pod, container, app) netns_info."),
-		workload: g("netns_host_workload_info", "1 for each workload that shares the host's network namespace: its counters are the host's."),
-		count:    g("netns_namespaces", "Network namespaces in use."),
-		denied:   g("netns_denied_processes", "Processes whose namespace may not be looked at. It takes CAP_SYS_PTRACE."),
-		unread:   g("netns_empty_namespaces", "Network namespaces that only a bind mount keeps. It takes CAP_SYS_ADMIN to read their counters."),
+			"Join the other series with: * on (instance, netns) group_left (namespace, pod, container, app) netns_info.",
+			"netns", "host", "name", "namespace", "pod", "container", "app"),
+		workload: g("netns_host_workload_info", "1 for each workload that shares the host's network namespace: its counters are the host's.",
+			"netns", "namespace", "pod", "container", "app"),
+		count:  g("netns_namespaces", "Network namespaces in use."),
+		denied: g("netns_denied_processes", "Processes whose namespace may not be looked at. It takes CAP_SYS_PTRACE."),
+		unread: g("netns_empty_namespaces", "Network namespaces that only a bind mount keeps. It takes CAP_SYS_ADMIN to read their counters."),
 	}
+}
+
+// Families are all it may expose.
+func (c *Namespaces) Families() []*exporters.Family {
+	return []*exporters.Family{c.info, c.workload, c.count, c.denied, c.unread}
 }
 
 // Name is "namespaces".

@@ -271,7 +271,7 @@ func TestCgroupAndStart(t *testing.T) {
 func TestNamesOfFields(t *testing.T) {
 	for in, want := range map[string]string{
 		"TCPSynRetrans": "tcp_syn_retrans", "ListenOverflows": "listen_overflows", "InNoECTPkts": "in_no_ect_pkts",
-		"TcpExt": "tcp_ext", "OutType135": "out_type135", "TW": "tw", "Ip6": "ip6", "InECT0Pkts": "in_ect0_pkts", "MPTcpExt": "mp_tcp_ext",
+		"TcpExt": "tcp_ext", "OutType135": "out_type135", "TW": "tw", "Ip6": "ip6", "InECT0Pkts": "in_ect0_pkts", "MPTcpExt": "mp_tcp_ext", "MPJoinAckHMacFailure": "mp_join_ack_hmac_failure",
 	} {
 		require.Equal(t, want, snake(in))
 	}

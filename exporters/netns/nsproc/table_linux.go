@@ -2,6 +2,7 @@ package nsproc
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
@@ -180,7 +181,7 @@ func (t *Table) scan(ctx context.Context) (*Snapshot, error) {
 			labels: e.labels, info: e.info, pids: e.pids, mount: e.mount.point,
 		})
 	}
-	slices.SortFunc(s.Namespaces, func(a, b Namespace) int { return int(a.inode) - int(b.inode) })
+	slices.SortFunc(s.Namespaces, func(a, b Namespace) int { return cmp.Compare(a.inode, b.inode) })
 	s.Host = slices.IndexFunc(s.Namespaces, func(n Namespace) bool { return n.Host })
 	s.Workloads = t.host.workloads(t)
 	return s, nil
