@@ -65,15 +65,19 @@ func New(o Options) (*Exporter, error) {
 type selfFamilies struct{ success, duration, cpu *Family }
 
 func newSelfFamilies(prefix string) selfFamilies {
+	by := []string{"collector"}
 	return selfFamilies{
 		success: &Family{
-			prefix + "_scrape_collector_success",
-			"1 where the collector brought all it has before the deadline. With 0 there may be partial results.", Gauge,
+			Name: prefix + "_scrape_collector_success", Type: Gauge, Labels: by,
+			Help: "1 where the collector brought all it has before the deadline. With 0 there may be partial results.",
 		},
-		duration: &Family{prefix + "_scrape_collector_duration_seconds", "Time the collector took for this scrape.", Gauge},
+		duration: &Family{
+			Name: prefix + "_scrape_collector_duration_seconds", Type: Gauge, Labels: by,
+			Help: "Time the collector took for this scrape.",
+		},
 		cpu: &Family{
-			prefix + "_scrape_collector_cpu_seconds_total",
-			"CPU time, user and system, which the collector itself took, reading and writing out.", Counter,
+			Name: prefix + "_scrape_collector_cpu_seconds_total", Type: Counter, Labels: by,
+			Help: "CPU time, user and system, which the collector itself took, reading and writing out.",
 		},
 	}
 }

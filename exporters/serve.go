@@ -13,7 +13,7 @@ import (
 
 // WebFlags are the flags of every exporter's listener.
 type WebFlags struct {
-	ListenAddress []string      `name:"web.listen-address" placeholder:"ADDR" help:"Where to serve /metrics; repeat for several (default ${listen})."`
+	ListenAddress []string      `name:"web.listen-address" default:"${listen}" placeholder:"ADDR" help:"Where to serve /metrics; repeat for several (default ${listen})."`
 	SystemdSocket bool          `name:"web.systemd-socket" help:"Take the listeners from systemd's socket activation."`
 	ConfigFile    string        `name:"web.config.file" placeholder:"FILE" help:"TLS and basic auth, in the format of Prometheus' exporter-toolkit."`
 	Timeout       time.Duration `name:"web.timeout" default:"10s" help:"Time for a scrape that does not bring its own timeout."`

@@ -24,6 +24,8 @@ type Family struct {
 	Name string
 	Help string
 	Type Type
+	// Labels are the names of its labels, for the reference.
+	Labels []string
 }
 
 // Text gathers the samples of one collection in the Prometheus text format,

@@ -1,0 +1,5 @@
+//go:build linux && faults
+
+package nsproc_test
+
+func comings() int { return 1000 }
