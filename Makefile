@@ -74,7 +74,7 @@ golden: ## rewrite every golden and generated reference, then show what changed
 	git diff --stat
 
 rules: $(BIN)/tocsin-lab $(CACHE)/promtool ## check and test the alerts on Tocsin, and check the rules and configs that are shipped
-	$(CACHE)/promtool check rules deploy/alerts/tocsin.rules.yml
+	$(CACHE)/promtool check rules deploy/alerts/*.rules.yml
 	$(CACHE)/promtool test rules deploy/alerts/tests/*.yml
 	$(CACHE)/promtool check config --syntax-only deploy/examples/prometheus.yml
 	@for settings in fast stock; do \
