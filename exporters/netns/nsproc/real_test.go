@@ -81,7 +81,7 @@ func (s scraper) scrape(t testing.TB) families {
 }
 
 // value is that of the one sample of a metric which has these labels, given as
-// name, value, name, value…
+// name, value, name, value and so on.
 func (f families) value(t testing.TB, metric string, labels ...string) float64 {
 	t.Helper()
 	v, ok := f.find(metric, labels...)
