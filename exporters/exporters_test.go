@@ -250,6 +250,10 @@ func TestCollectChooses(t *testing.T) {
 	require.Contains(t, w.Body.String(), "there are one, two")
 	_, err := exporters.New(exporters.Options{Timeout: 1, Exposers: []exporters.Exposer{one, one}})
 	require.ErrorContains(t, err, "one is there twice")
+	m, other := &metered{hist: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x", Help: "H."})}, &renamed{}
+	other.hist = m.hist
+	_, err = exporters.New(exporters.Options{Timeout: 1, Exposers: []exporters.Exposer{exporters.Gather(m), exporters.Gather(other)}})
+	require.ErrorContains(t, err, "metric x is there twice")
 	_, err = exporters.New(exporters.Options{})
 	require.ErrorContains(t, err, "timeout")
 }
@@ -326,6 +330,11 @@ func (m *metered) Collect(ctx context.Context, ch chan<- prometheus.Metric) erro
 	}
 	return m.err
 }
+
+// renamed is another Collector of the same metrics.
+type renamed struct{ metered }
+
+func (*renamed) Name() string { return "renamed" }
 
 func TestOrdinaryMetrics(t *testing.T) {
 	m := &metered{hist: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "metered_seconds", Help: "H.", Buckets: []float64{1}})}

@@ -59,6 +59,13 @@ func New(o Options) (*Exporter, error) {
 		e.names = append(e.names, x.Name())
 	}
 	slices.Sort(e.names)
+	whose := map[string]bool{}
+	for _, f := range e.Families() {
+		if whose[f.Name] {
+			return nil, fmt.Errorf("metric %s is there twice", f.Name)
+		}
+		whose[f.Name] = true
+	}
 	return e, nil
 }
 

@@ -150,7 +150,7 @@ func BenchmarkScrape(b *testing.B) {
 				floorCost = cost
 			}
 			b.ReportMetric(float64(cost.Microseconds())/namespaces, "cpu-µs/netns")
-			b.ReportMetric(float64(after.Mallocs-before.Mallocs)/float64(len(costs))/namespaces, "allocs/netns")
+			b.ReportMetric(float64(after.Mallocs-before.Mallocs)/float64(len(costs)), "allocs/scrape")
 			b.ReportMetric(float64(cost)/float64(floorCost), "x-floor")
 		})
 	}

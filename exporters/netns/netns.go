@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os/signal"
 	"regexp"
+	"sync"
 	"syscall"
 	"time"
 
@@ -104,7 +105,7 @@ func Run(args []string, version string, stdout, stderr io.Writer) (code int) {
 		fmt.Fprintf(stderr, "netns_exporter: %v\n", err)
 		return 2
 	}
-	if err := errors.Join(house.Exporter.Serve(ctx, flags.WebFlags), house.Close()); err != nil {
+	if err := house.Serve(ctx, flags.WebFlags); err != nil {
 		fmt.Fprintf(stderr, "netns_exporter: %v\n", err)
 		return 1
 	}
@@ -133,8 +134,23 @@ func Parse(args []string) (Flags, error) {
 
 // House is the exporter with what it holds.
 type House struct {
-	Exporter *exporters.Exporter
-	close    []func() error
+	Exporter   *exporters.Exporter
+	background []func(context.Context) // run while it serves, until their context ends
+	close      []func() error
+}
+
+// Serve serves until ctx ends, with what works in the background, and gives
+// back what is held when that has ended too.
+func (h *House) Serve(ctx context.Context, web exporters.WebFlags) error {
+	ctx, stop := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	for _, run := range h.background {
+		group.Go(func() { run(ctx) })
+	}
+	err := h.Exporter.Serve(ctx, web)
+	stop()
+	group.Wait()
+	return errors.Join(err, h.Close())
 }
 
 // Close gives back what is held.

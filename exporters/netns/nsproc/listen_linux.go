@@ -83,7 +83,7 @@ func (l *Listen) Expose(ctx context.Context, out *exporters.Text) error {
 	var first error
 	for i := range all {
 		n := &all[(begin+i)%len(all)]
-		if ctx.Err() != nil {
+		if i > 0 && ctx.Err() != nil { // the first one is always asked: no budget is too small to come round
 			l.next = n.inode
 			return errors.Join(first, fmt.Errorf("%d of %d namespaces are left for the next scrape, after %s", len(all)-i, len(all), l.budget))
 		}

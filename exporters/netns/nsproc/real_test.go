@@ -81,7 +81,7 @@ func (s scraper) scrape(t testing.TB) families {
 }
 
 // value is that of the one sample of a metric which has these labels, given as
-// name, value, name, value…
+// name, value, name, value and so on.
 func (f families) value(t testing.TB, metric string, labels ...string) float64 {
 	t.Helper()
 	v, ok := f.find(metric, labels...)
@@ -228,14 +228,39 @@ func threadName(t testing.TB) string {
 	return strings.TrimSuffix(strings.TrimPrefix(link, "net:["), "]")
 }
 
-// A budget of nothing leaves all for the next scrape, and says so.
+// A budget of nothing is one namespace at each scrape, and says so; all have
+// their turn.
 func TestListenBudget(t *testing.T) {
 	if !nstest.Root(t) {
 		return
 	}
+	waiting := map[string]bool{}
+	for range 3 {
+		n := nstest.New(t)
+		n.Up(t)
+		n.Do(t, func() {
+			l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:8080")
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, l.Close()) })
+		})
+		waiting[name(t, n.PID)] = true
+	}
 	tab := table(t, nsproc.Options{})
-	f := serve(t, tab, nsproc.NewListen(tab, 0, 64)).scrape(t)
-	require.Zero(t, f.value(t, "netns_scrape_collector_success", "collector", "listen"))
+	s := serve(t, tab, nsproc.NewListen(tab, 0, 64))
+	for range 2000 { // there may be others' namespaces, too
+		f := s.scrape(t)
+		require.Zero(t, f.value(t, "netns_scrape_collector_success", "collector", "listen"))
+		seen := map[string]bool{}
+		for _, m := range f["netns_listen_sockets"].GetMetric() {
+			seen[m.Label[0].GetValue()] = true
+			delete(waiting, m.Label[0].GetValue())
+		}
+		require.LessOrEqual(t, len(seen), 1)
+		if len(waiting) == 0 {
+			return
+		}
+	}
+	require.Empty(t, waiting, "they never had their turn")
 }
 
 // Of too many ports the fullest are exposed, and the others counted.
@@ -309,7 +334,7 @@ func TestRecycledNumbersAreTold(t *testing.T) {
 			tab := table(t, nsproc.Options{IgnoreIDs: !ids})
 			names := map[string]bool{} // every namespace must bring a name that was never seen
 			recycled := false
-			for range 200 {
+			for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 				n := nstest.New(t)
 				inode := name(t, n.PID)
 				got := ""
@@ -332,7 +357,44 @@ func TestRecycledNumbersAreTold(t *testing.T) {
 					break
 				}
 			}
-			require.True(t, recycled, "no number was used again in 200 namespaces: the test could not see what it is about")
+			require.True(t, recycled, "no number was used again in a minute: the test could not see what it is about")
+		})
+	}
+}
+
+// A number is used again between two looks, neither of which saw it free.
+func TestRecycledBetweenTwoLooks(t *testing.T) {
+	if !nstest.Root(t) {
+		return
+	}
+	for _, ids := range []bool{true, false} {
+		t.Run(fmt.Sprintf("ids=%t", ids), func(t *testing.T) {
+			tab := table(t, nsproc.Options{IgnoreIDs: !ids})
+			s := serve(t, tab, nsproc.NewNamespaces(tab))
+			var first []*nstest.Namespace
+			was := map[string]bool{}
+			for range 10 { // somebody else may get the number of one
+				first = append(first, nstest.New(t))
+				was[name(t, first[len(first)-1].PID)] = true
+			}
+			s.scrape(t)
+			for _, n := range first {
+				n.End()
+			}
+			for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+				n := nstest.New(t)
+				inode := name(t, n.PID)
+				if !was[inode] {
+					n.End()
+					continue
+				}
+				f := s.scrape(t)
+				f.value(t, "netns_info", "netns", inode+"-2")
+				_, there := f.find("netns_info", "netns", inode)
+				require.False(t, there)
+				return
+			}
+			t.Fatal("no number was used again in a minute: the test could not see what it is about")
 		})
 	}
 }

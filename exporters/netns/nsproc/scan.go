@@ -10,10 +10,8 @@ import (
 
 // cutLine returns the first line without its end, and what is after it.
 func cutLine(b []byte) (line, rest []byte) {
-	if i := bytes.IndexByte(b, '\n'); i >= 0 {
-		return b[:i], b[i+1:]
-	}
-	return b, nil
+	line, rest, _ = bytes.Cut(b, []byte{'\n'})
+	return line, rest
 }
 
 func blank(c byte) bool { return c == ' ' || c == '\t' }

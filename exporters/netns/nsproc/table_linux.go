@@ -56,7 +56,8 @@ type Table struct {
 	dir     []byte
 	entries map[uint64]*entry // by inode number
 	used    map[uint64]used   // every inode number ever seen
-	look    uint64
+	look    uint64            // the number of the look under way
+	whole   uint64            // of the last one that came to its end
 	mounts  mountTable
 	last    *Snapshot
 	ended   time.Time
@@ -167,6 +168,7 @@ func (t *Table) scan(ctx context.Context) (*Snapshot, error) {
 		return nil, err
 	}
 	t.scanMounts()
+	t.whole = t.look
 	for inode, e := range t.entries {
 		if e.look != t.look {
 			delete(t.entries, inode)
@@ -287,7 +289,7 @@ func (t *Table) baptise(e *entry) {
 
 // survives says whether something the last look saw in a namespace is still there.
 func (t *Table) survives(e *entry) bool {
-	if e.look != t.look-1 {
+	if e.look < t.whole {
 		return false
 	}
 	for _, w := range e.witnesses {
