@@ -52,6 +52,7 @@ func TestParsePath(t *testing.T) {
 		"/system.slice/postgres@main.service":                                      {Runtime: "systemd", Unit: "postgres@main.service"},
 		"/user.slice/user-1000.slice/user@1000.service/app.slice/app-editor.scope": {Runtime: "systemd", Unit: "app-editor.scope"},
 		"/init.scope":                          {Runtime: "systemd", Unit: "init.scope"},
+		"/../../docker/" + a:                   {Runtime: "docker", ContainerID: a},
 		"/docker/" + a[:63]:                    {},
 		"/docker/" + strings.ToUpper(a):        {},
 		"/kubepods/podnot-a-uid/x":             {},

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/tocsin/tocsin/exporters/netns/nsproc"
 )
 
 const (
@@ -67,6 +69,8 @@ type index struct {
 	pods       map[string]Name
 }
 
+var _ nsproc.Namer = (*Resolver)(nil)
+
 // New returns a Resolver that knows what paths say, until Run has asked.
 func New(o Options) *Resolver {
 	r := &Resolver{mapping: o.Mapping, log: o.Log, wanted: make(chan struct{}, 1), cache: map[string]Name{}, asked: map[string]int{}}
@@ -99,6 +103,12 @@ func (r *Resolver) Resolve(path string) Name {
 		r.want(ref)
 	}
 	return name
+}
+
+// Name is Resolve for what reads network namespaces by their processes.
+func (r *Resolver) Name(_ int, cgroup string) nsproc.Labels {
+	n := r.Resolve(cgroup)
+	return nsproc.Labels{Namespace: n.Namespace, Pod: n.Pod, Container: n.Container, ContainerID: n.ContainerID, App: n.App}
 }
 
 // want has the sources asked for a container they have not named, a few times.

@@ -20,6 +20,7 @@ import (
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/tocsin/tocsin/exporters/netns/names"
+	"github.com/tocsin/tocsin/exporters/netns/nsproc"
 )
 
 // socket listens on a socket whose path is short enough for the kernel.
@@ -79,6 +80,7 @@ func TestCRI(t *testing.T) {
 		return n
 	}
 	require.Equal(t, with("app", hex64("a1")), r.Resolve(pod+"/"+hex64("a1")))
+	require.Equal(t, nsproc.Labels{Namespace: "shop", Pod: "checkout-0", Container: "app", ContainerID: hex64("a1"), App: "checkout"}, r.Name(1, "/.."+pod+"/"+hex64("a1")))
 	require.Equal(t, with("side_car", hex64("b2")), r.Resolve(pod+"/"+hex64("b2")))
 	require.Equal(t, with("", hex64("5a")), r.Resolve(pod+"/"+hex64("5a")), "the sandbox")
 	require.Equal(t, "checkout-0", r.Resolve(pod).Pod, "the pod's own cgroup")
