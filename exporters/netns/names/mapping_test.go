@@ -37,6 +37,18 @@ func TestMapping(t *testing.T) {
 	require.Equal(t, "nginx", r.Resolve("/system.slice/nginx.service").App, "what is not mapped keeps its own")
 }
 
+// The example in the docs is one.
+func TestMappingInTheDocs(t *testing.T) {
+	doc, err := os.ReadFile("../../../docs/cgroups.md")
+	require.NoError(t, err)
+	_, rest, ok := strings.Cut(string(doc), "```yaml\n")
+	require.True(t, ok)
+	text, _, _ := strings.Cut(rest, "```")
+	m, err := names.ParseMapping("docs/cgroups.md", []byte(text))
+	require.NoError(t, err)
+	require.Equal(t, "red", m.Match("/batch/red/job-17").Namespace)
+}
+
 func TestMappingsThatAreRefused(t *testing.T) {
 	for text, want := range map[string]string{
 		"rules: []":                     "names.yml:1: expected a list of rules",
