@@ -48,13 +48,27 @@ func throttle(t *testing.T, g cgrouptest.Group, b *cgrouptest.Burner, n uint64) 
 	}, 10*time.Second, 250*time.Millisecond)
 }
 
+// steady scrapes between two readings of g that say the same: the runtime of the
+// process in g may wake for a moment.
+func steady(t *testing.T, g cgrouptest.Group) (text string, periods, throttled uint64, d time.Duration) {
+	t.Helper()
+	scrape := scraper(t, cgrouptest.Root, false)
+	for range 10 {
+		periods, throttled, d = g.Throttled(t, "cpu.stat")
+		text = scrape()
+		if again, _, _ := g.Throttled(t, "cpu.stat"); again == periods {
+			break
+		}
+	}
+	return text, periods, throttled, d
+}
+
 func TestAThrottledCgroupShowsExactPeriods(t *testing.T) {
 	g := cgrouptest.Make(t)
 	g.Quota(t, 10*time.Millisecond, 100*time.Millisecond)
 	throttle(t, g, g.Burner(t), 5)
-	periods, throttled, d := g.Throttled(t, "cpu.stat")
+	text, periods, throttled, d := steady(t, g)
 	require.GreaterOrEqual(t, throttled, uint64(5))
-	text := scraper(t, cgrouptest.Root, false)()
 	require.Equal(t, periods, count(t, text, "cgroup_cpu_cfs_periods_total", g))
 	require.Equal(t, throttled, count(t, text, "cgroup_cpu_cfs_throttled_periods_total", g))
 	require.Equal(t, d, seconds(t, text, "cgroup_cpu_cfs_throttled_seconds_total", g))
@@ -69,8 +83,7 @@ func TestAParentsQuotaShowsAtTheChild(t *testing.T) {
 	child := parent.Child(t, "child")
 	parent.Quota(t, 10*time.Millisecond, 100*time.Millisecond)
 	throttle(t, parent, child.Burner(t), 5)
-	_, _, inherited := parent.Throttled(t, "cpu.stat")
-	text := scraper(t, cgrouptest.Root, false)()
+	text, _, _, inherited := steady(t, parent)
 	require.Equal(t, inherited, seconds(t, text, "cgroup_cpu_cfs_throttled_seconds_total", parent))
 	_, own, _ := child.Throttled(t, "cpu.stat")
 	require.Zero(t, own)
