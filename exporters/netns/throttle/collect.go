@@ -69,7 +69,9 @@ func (s *Sampler) snapshot(ctx context.Context) ([]prometheus.Metric, error) {
 			continue
 		}
 		t := &w.tally
-		t.settle(now)
+		if t.openTime > 0 {
+			t.settle(now)
+		}
 		if now.Sub(w.busy) <= idleAfter {
 			busy++
 		}

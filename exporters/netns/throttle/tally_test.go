@@ -48,6 +48,11 @@ func TestTally(t *testing.T) {
 			readings: []at{{0, 0, 0}, {4, 3, 240}},
 			count:    3, sum: 240, over25: 3, runs: []uint64{0, 0, 1}, longest: .08,
 		},
+		"a quota that ran out when nobody wanted to run": {
+			readings: []at{{0, 0, 0}, {1, 1, 80}, {2, 2, 80}, {3, 2, 80}},
+			count:    2, sum: 80, over25: 1, runs: []uint64{0, 1}, longest: .08,
+		},
+		"one alone":               {readings: []at{{0, 0, 0}, {1, 1, 0}, {2, 1, 0}}, count: 1, runs: []uint64{1}},
 		"a run under way":         {readings: []at{{0, 0, 0}, {7, 7, 210}}, count: 7, sum: 210, over25: 7, open: 7, longest: .03},
 		"counters that went back": {readings: []at{{0, 0, 0}, {9, 9, 900}, {1, 0, 0}, {2, 1, 40}, {3, 1, 40}}, count: 10, sum: 940, over25: 10, runs: []uint64{0, 0, 0, 0, 1}, longest: .1},
 	} {
@@ -58,7 +63,9 @@ func TestTally(t *testing.T) {
 				now = now.Add(50 * time.Millisecond)
 				read(&tt, now, r)
 			}
-			tt.settle(now)
+			if tt.openTime > 0 {
+				tt.settle(now)
+			}
 			require.Equal(t, c.count, tt.periods.count)
 			require.InDelta(t, float64(c.sum)/1000, tt.periods.sum, 1e-9)
 			require.Equal(t, c.over25, tt.periods.count-tt.periods.cumulative()[.025])

@@ -111,7 +111,9 @@ func newTally(window time.Duration) tally {
 
 // add takes a reading. The kernel counts a throttled period when it ends and its
 // time when the tasks run again, which may be a moment or several periods later;
-// so periods stay open until their time has come and the next period has begun.
+// so periods stay open until their time has come and the next one has ended. A
+// quota that runs out when nobody wants to run takes no time at all: that is known
+// when a period ends that is not throttled.
 func (t *tally) add(now time.Time, s *cgroup.Stats) (active bool) {
 	periods, _ := s.Get(cgroup.Periods)
 	throttled, _ := s.Get(cgroup.Throttled)
@@ -133,9 +135,6 @@ func (t *tally) add(now time.Time, s *cgroup.Stats) (active bool) {
 
 // settle closes the open periods.
 func (t *tally) settle(now time.Time) {
-	if t.openTime == 0 {
-		return
-	}
 	sum := float64(t.openTime) / 1e9
 	if t.openPeriods == 0 { // a CPU ran again after its period had been settled
 		t.periods.sum += sum
@@ -157,5 +156,6 @@ func (t *tally) count(now time.Time, periods, throttled uint64) {
 	if periods > throttled && t.run > 0 {
 		t.runs.observe(float64(t.run), 1, float64(t.run))
 		t.run = 0
+		t.settle(now)
 	}
 }
