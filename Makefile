@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test e2e faults matrix bench bench-traits bench-sources accuracy fuzz lint fmt golden rules dashboards demo tools clean
+.PHONY: help build test e2e faults matrix bench bench-traits bench-sources bench-delivery accuracy fuzz lint fmt golden rules dashboards demo tools clean
 
 BIN   := bin
 CACHE := .cache/bin
@@ -59,6 +59,9 @@ endif
 
 bench-sources: $(CACHE)/prometheus $(CACHE)/thanos ## one question to real Thanos Query over gRPC and over HTTP, of 1,000 to 100,000 series
 	go test -count=1 -tags sources -run TestSources -v $(ARGS) ./lab/world
+
+bench-delivery: build ## Alertmanager alone beside Alertmanager and Tocsin: calm, 429 storm, kill -9; ARGS="--only kill"
+	$(BIN)/tocsin-lab contest $(ARGS)
 
 fuzz: ## every fuzz target for FUZZTIME (30s); FUZZ=regexp chooses, FUZZ='!regexp' leaves out
 	tools/fuzz $(FUZZTIME) '$(FUZZ)'
