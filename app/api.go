@@ -77,7 +77,7 @@ func (a *api) views(ctx context.Context, recs []store.Record, all bool, limit in
 		if err := store.Unmarshal(rec.Value, &p); err != nil {
 			return nil, err
 		}
-		if !all && p.State != page.Open {
+		if !all && p.State != page.Open || p.IsCanary() {
 			continue
 		}
 		v, err := a.view(ctx, p)

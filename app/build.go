@@ -30,6 +30,7 @@ type parts struct {
 	clusters  []webhook.Cluster
 	operators []operator
 	github    []config.Secret
+	heartbeat config.Secret // "": nobody outside listens
 }
 
 // build makes every part of a plan. What can be wrong with a config is found
@@ -46,7 +47,7 @@ func build(p *plan, l lent, m *enrich.Metrics, tracer trace.Tracer) (*parts, err
 		b.sources = append(b.sources, enrich.Named{Name: s.part.Name, Source: src})
 	}
 	made := map[string]notify.Target{} // a target that stands in two receivers is one
-	b.router = &notify.Router{Receivers: map[string][]notify.Target{}, First: p.first()}
+	b.router = &notify.Router{Receivers: map[string][]notify.Target{}, First: p.first(), Canary: []notify.Target{canarySink()}}
 	for _, r := range p.Receivers {
 		for _, t := range p.targets[r.Name] {
 			target, err := buildTarget(t, made, l)
@@ -70,6 +71,11 @@ func build(p *plan, l lent, m *enrich.Metrics, tracer trace.Tracer) (*parts, err
 	b.github, unsigned = readGitHub(p.Changes.GitHubSecretFiles)
 	b.operators, unknown = readOperators(p.Operators.Tokens)
 	errs = append(errs, unread, unknown, unsigned)
+	if p.Heartbeat.URLFile != "" {
+		var err error
+		b.heartbeat, err = p.Heartbeat.URLFile.Read()
+		errs = append(errs, config.Under("heartbeat.url_file", err))
+	}
 	if unread == nil && unknown == nil {
 		errs = append(errs, ambiguous(b.clusters, b.operators))
 	}

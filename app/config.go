@@ -28,6 +28,8 @@ type Config struct {
 	LastResort           *Part             `yaml:"last_resort" doc:"Target of what no receiver takes: Tocsin's own alarms, webhooks for receivers that are not below."`
 	Receivers            []Receiver        `yaml:"receivers" need:"true" doc:"By Alertmanager's receiver name: who is told."`
 	Owners               []Owner           `yaml:"owners" doc:"Whose problems are, and whom to mention for them: the first that matches. Without a match the alerts' label owner or team names the owner."`
+	Canary               Canary            `yaml:"canary" doc:"Tocsin tries itself."`
+	Heartbeat            Heartbeat         `yaml:"heartbeat" doc:"Tocsin tells somebody outside that it is well."`
 	Tracing              Tracing           `yaml:"tracing" doc:"OpenTelemetry traces; off unless an endpoint is set."`
 }
 
@@ -38,6 +40,7 @@ type Alertmanager struct {
 	InboundTokenFiles []config.SecretFile `yaml:"inbound_token_files" doc:"Bearer tokens its webhooks may carry; two while one is rotated."`
 	InboundUsers      []string            `yaml:"inbound_users" doc:"Basic auth users of web_config_file that are this cluster."`
 	InboundCerts      []string            `yaml:"inbound_certs" doc:"Names in client certificates (DNS name or common name) that are this cluster."`
+	Watchdog          Watchdog            `yaml:"watchdog" doc:"The heartbeat that is expected of it."`
 }
 
 // Operators is the listener for people and scripts.
@@ -132,6 +135,7 @@ func DefaultConfig() *Config {
 			"datacentre": {"datacentre", "dc", "zone"},
 		}, Exemplars: enrich.DefaultTraces()},
 		Deadline: Deadline{Critical: config.Duration(5 * time.Second), Other: config.Duration(10 * time.Second)},
-		Tracing:  Tracing{SampleRatio: 1},
+		Canary:   Canary{Every: config.Duration(time.Minute)}, Heartbeat: Heartbeat{Every: config.Duration(time.Minute)},
+		Tracing: Tracing{SampleRatio: 1},
 	}
 }

@@ -51,6 +51,9 @@ func load(path string) (*plan, error) {
 	}
 	p := &plan{Config: DefaultConfig(), root: root, targets: map[string][]targetPlan{}}
 	errs := []error{root.Decode(p.Config)}
+	for i := range p.Alertmanagers {
+		p.Alertmanagers[i].Watchdog.withDefaults()
+	}
 	for i, part := range p.Sources {
 		s, err := planSource(index("sources", i), part)
 		p.sources = append(p.sources, s)

@@ -26,6 +26,12 @@ type metrics struct {
 	failing  prometheus.Gauge
 	reread   *prometheus.CounterVec
 	salvaged prometheus.Counter
+
+	canaries   *prometheus.CounterVec
+	canaryAt   prometheus.Gauge
+	canaryFor  prometheus.Histogram
+	beatAt     *prometheus.GaugeVec
+	heartbeats *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -61,7 +67,33 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	m.reloadOK.Set(1)
 	m.reloadAt.SetToCurrentTime()
+	m.watch(f)
 	return m
+}
+
+// watch adds what Tocsin knows of its own health, and of its sources'.
+func (m *metrics) watch(f promauto.Factory) {
+	m.canaries = f.NewCounterVec(prometheus.CounterOpts{
+		Name: "tocsin_canaries_total",
+		Help: "Pages by which Tocsin tried itself, by outcome: arrived, failed.",
+	}, []string{"outcome"})
+	m.canaryAt = f.NewGauge(prometheus.GaugeOpts{
+		Name: "tocsin_canary_last_success_timestamp_seconds",
+		Help: "When a page by which Tocsin tried itself last arrived and was resolved.",
+	})
+	m.canaryFor = f.NewHistogram(prometheus.HistogramOpts{
+		Name:    "tocsin_canary_seconds",
+		Help:    "Time a page by which Tocsin tried itself took there and back.",
+		Buckets: prometheus.ExponentialBuckets(0.01, 3, 9),
+	})
+	m.beatAt = f.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "tocsin_watchdog_last_seen_timestamp_seconds",
+		Help: "When a cluster's heartbeat last came.",
+	}, []string{"cluster"})
+	m.heartbeats = f.NewCounterVec(prometheus.CounterOpts{
+		Name: "tocsin_heartbeats_total",
+		Help: "Heartbeats to the outside by outcome: sent, failed, or withheld because something is wrong here.",
+	}, []string{"outcome"})
 }
 
 func (m *metrics) observe(stage string, d time.Duration) {

@@ -60,7 +60,7 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 	return &rooms{
 		parts: b, done: make(chan struct{}),
 		door: &webhook.Handler{
-			Clusters: b.clusters, Users: users, Anonymous: p.anonymous(), GitHubSecrets: b.github, Limits: webhook.DefaultLimits(), Door: door,
+			Clusters: b.clusters, Users: users, Anonymous: p.anonymous(), GitHubSecrets: b.github, Watchdogs: p.watchdogs(), Limits: webhook.DefaultLimits(), Door: door,
 			Log: h.options.Log, Now: h.lent.now, Tracer: h.tracer, Metrics: h.metrics.webhook,
 			Vigil: h.vigil, Teller: &past{parts: b, episodes: h.roll, direct: &notify.Direct{
 				Router: b.router, Owners: p.owners(), Log: h.options.Log, Now: h.lent.now, Metrics: h.metrics.notify,

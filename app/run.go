@@ -69,7 +69,7 @@ func Run(ctx context.Context, o Options) error {
 		return errors.Join(err, st.Close())
 	}
 	watching, stop := context.WithCancel(ctx)
-	for _, work := range []func(context.Context){h.vigil.Run, h.roll.run, h.rereads} {
+	for _, work := range append(h.watchers(), h.vigil.Run, h.roll.run, h.rereads) {
 		h.running.Go(func() { work(watching) })
 	}
 	h.tellDamage(ctx, e.saved)

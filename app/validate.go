@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tocsin/tocsin/config"
+	"github.com/tocsin/tocsin/page"
 )
 
 // maxTargets keeps one problem's batch within store.MaxOps.
@@ -18,7 +19,7 @@ const maxTargets = 80
 
 // Validate says what is wrong with c by itself; what its kinds say comes after.
 func (c *Config) Validate() error {
-	errs := []error{c.validateDoors(), c.validateOperators(), c.validateReceivers(), c.validateTraits(), c.validateOwners()}
+	errs := []error{c.validateDoors(), c.validateWatch(), c.validateOperators(), c.validateReceivers(), c.validateTraits(), c.validateOwners()}
 	if c.Deadline.Critical.D() > time.Minute || c.Deadline.Other.D() > time.Minute {
 		errs = append(errs, config.Bad("deadline", "a page that may wait more than 1m misses what Tocsin is for; write 5s"))
 	}
@@ -53,7 +54,7 @@ func (c *Config) validateDoors() error {
 		switch {
 		case am.Name == "":
 			errs = append(errs, config.Bad(at+".name", "give the cluster a name"))
-		case am.Name == "tocsin":
+		case am.Name == page.OwnCluster:
 			errs = append(errs, config.Bad(at+".name", "%q is the name of Tocsin's own alarms; choose another", am.Name))
 		case names[am.Name]:
 			errs = append(errs, config.Bad(at+".name", "%q stands twice: two peers of one cluster are one entry", am.Name))
@@ -68,6 +69,27 @@ func (c *Config) validateDoors() error {
 	}
 	return errors.Join(errs...)
 }
+
+// validateWatch refuses what would ring all the time, or never.
+func (c *Config) validateWatch() error {
+	var errs []error
+	for i, am := range c.Alertmanagers {
+		if w := am.Watchdog.Within.D(); w != 0 && w < minWatchdog {
+			errs = append(errs, config.Bad(index("alertmanagers", i)+".watchdog.within", "%s is too short: a heartbeat comes with Alertmanager's repeat_interval; write three times that, 15m", w))
+		}
+	}
+	if e := c.Canary.Every.D(); e != 0 && e < time.Minute {
+		errs = append(errs, config.Bad("canary.every", "%s is too often; write 1m, or 0 for none", e))
+	}
+	if e := c.Heartbeat.Every.D(); e < time.Second || e > time.Hour {
+		errs = append(errs, config.Bad("heartbeat.every", "%s: write something between 1s and 1h", e))
+	}
+	return errors.Join(errs...)
+}
+
+// minWatchdog is the shortest silence that is one: a look is taken every
+// watchdogEvery.
+const minWatchdog = 2 * watchdogEvery
 
 // validateListen refuses what net.Listen would refuse, but for names and ports
 // that only the machine knows.

@@ -68,7 +68,7 @@ func (d *delivery) opened(r page.Receipt, now time.Time) {
 	for _, t := range d.page.Traits {
 		d.receipt.Traits = append(d.receipt.Traits, t.Labels)
 	}
-	if started := d.page.Clock.Started; d.Observe != nil && !started.IsZero() && !d.target.InShadow() {
+	if started := d.page.Clock.Started; d.Observe != nil && !started.IsZero() && !d.target.InShadow() && !d.page.IsCanary() {
 		d.Observe("delivered", max(0, now.Sub(started)))
 	}
 }

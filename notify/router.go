@@ -26,6 +26,7 @@ type Router struct {
 	Receivers  map[string][]Target // by Alertmanager's receiver name
 	First      string              // the receiver that takes what nobody else does when there is no last resort
 	LastResort []Target            // Tocsin's own alarms, problems of receivers that are not named here
+	Canary     []Target            // where Tocsin tries itself
 }
 
 // work is the value of an item in a target's lane. It names the episode, not a
@@ -45,6 +46,9 @@ type work struct {
 func (r *Router) Ops(p page.Problem) []store.Op {
 	targets, note := r.Route(p.Receiver, p.Self)
 	targets = r.alsoTold(emerged(targets, p.Told), p.Told)
+	if p.IsCanary() {
+		targets, note = r.Canary, ""
+	}
 	// strings and numbers always encode
 	value, _ := json.Marshal(work{Problem: p.ID, Episode: p.Episode, Receiver: p.Receiver, Note: note, At: p.Updated.UnixMilli(), Trace: p.Trace})
 	ops := make([]store.Op, 0, len(targets))
@@ -127,7 +131,7 @@ func unquoteMeta(s string) string {
 // Targets returns every target once, in the order of their names. With a shadow
 // comes the target it is of, to which earlier episodes may have been sent.
 func (r *Router) Targets() []Target {
-	all := slices.Clone(r.LastResort)
+	all := append(slices.Clone(r.LastResort), r.Canary...)
 	for _, targets := range r.Receivers {
 		for _, t := range targets {
 			all = append(all, t, t.Real())

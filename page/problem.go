@@ -64,6 +64,20 @@ type Problem struct {
 	Trace string `json:"trace,omitempty"` // W3C traceparent of the step that made this revision
 }
 
+// OwnCluster is the cluster of what Tocsin says about itself; no Alertmanager
+// may have its name.
+const OwnCluster = "tocsin"
+
+// CanaryReceiver is the receiver of the problems by which Tocsin tries itself.
+const CanaryReceiver = "tocsin-canary"
+
+// IsCanary reports whether the problem is one by which Tocsin tries itself:
+// nobody is told of it, and it counts nowhere.
+func (p Problem) IsCanary() bool { return p.Cluster == OwnCluster && p.Receiver == CanaryReceiver }
+
+// IsCanary is Problem.IsCanary.
+func (p Page) IsCanary() bool { return p.Cluster == OwnCluster && p.Receiver == CanaryReceiver }
+
 // MaxUpdates is how many updates a problem keeps. Who is further behind says
 // how many it leaves out.
 const MaxUpdates = 64

@@ -93,6 +93,8 @@ func (k *Keeper) expire(ctx context.Context) (closed []over, err error) {
 			switch {
 			case p.State == page.Open:
 				err = k.episodes(ctx, p, before)
+			case p.IsCanary() && k.Now().Sub(p.Ended) >= settled:
+				err = k.forget(ctx, o)
 			case p.Ended.Before(before):
 				err = k.drop(ctx, o, "retention")
 			default:
@@ -175,7 +177,20 @@ func (k *Keeper) drop(ctx context.Context, o over, why string) error {
 	if err := k.remember(o.id, t); err != nil {
 		return err
 	}
-	err = k.remove(ctx, t.keys(), store.DeleteIf(store.ProblemKey(o.id), o.rev))
+	return k.discard(ctx, o, t, why)
+}
+
+// forget removes a problem of which no history is kept.
+func (k *Keeper) forget(ctx context.Context, o over) error {
+	t, err := k.read(ctx, o.id)
+	if err != nil {
+		return err
+	}
+	return k.discard(ctx, o, t, "canary")
+}
+
+func (k *Keeper) discard(ctx context.Context, o over, t trail, why string) error {
+	err := k.remove(ctx, t.keys(), store.DeleteIf(store.ProblemKey(o.id), o.rev))
 	if errors.Is(err, store.ErrConflict) {
 		return nil // it is open again
 	}

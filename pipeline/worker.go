@@ -262,7 +262,7 @@ func (w *Worker) tell(s Step, e page.Event) {
 	case s.Opened:
 		outcome = "opened"
 		for _, stage := range Stages(p.Clock) {
-			w.observe(stage.Name, stage.After)
+			w.observe(p, stage.Name, stage.After)
 		}
 	case s.Closed:
 		outcome = "closed"
@@ -274,8 +274,8 @@ func (w *Worker) tell(s Step, e page.Event) {
 		"receiver", p.Receiver, "kind", e.Kind, "actor", e.Actor, "decision", s.Why)
 }
 
-func (w *Worker) observe(stage string, d time.Duration) {
-	if w.Observe != nil {
+func (w *Worker) observe(p page.Problem, stage string, d time.Duration) {
+	if w.Observe != nil && !p.IsCanary() {
 		w.Observe(stage, d)
 	}
 }
