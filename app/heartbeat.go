@@ -127,5 +127,6 @@ func (h *house) watchers() []func(context.Context) {
 		remote: remote.New(h.lent.transport, maxHeartbeat),
 	}
 	listens := &dog{store: h.store, log: log, now: now, plan: current, metrics: h.metrics}
-	return []func(context.Context){c.run, beat.run, listens.run}
+	ends := &overdue{store: h.store, log: log, now: now, clusters: func() asker { return h.rooms.Load().parts.asker }}
+	return []func(context.Context){c.run, beat.run, listens.run, ends.run}
 }

@@ -21,7 +21,7 @@ type Score struct {
 	Lost     int           `json:"lost"`     // nobody was told that it fires, though it fired for its whole life
 	Doubled  int           `json:"doubled"`  // told as new more than once; in PagerDuty: paged more than once
 	Admitted int           `json:"admitted"` // of those: the second says that it may be a repeat
-	Open     int           `json:"open"`     // its end was not told
+	Open     int           `json:"open"`     // its end was not told (yet: an Alertmanager that is killed forgets what resolved meanwhile)
 	P50      time.Duration `json:"p50_ns"`   // from the moment at which it fired to the first message
 	P99      time.Duration `json:"p99_ns"`
 	Max      time.Duration `json:"max_ns"`
