@@ -61,10 +61,14 @@ type Changes struct {
 	GitHubSecretFiles []config.SecretFile `yaml:"github_secret_files" doc:"Secrets of webhooks at GitHub (content type application/json, events deployment and deployment_status): what they signed needs no other credentials. Two while one is rotated."`
 }
 
-// Store chooses the engine; exactly one is set.
+// Store chooses the engine, of which exactly one is set, and how long what is
+// over is kept.
 type Store struct {
 	Bolt bolt.Config `yaml:"bolt" doc:"One bbolt file: nothing else to run. This is what is used if nothing is written."`
 	Etcd etcd.Config `yaml:"etcd" doc:"An etcd cluster that is there already: two or more replicas of Tocsin share it."`
+
+	Retention config.Duration `yaml:"retention" doc:"How long problems that are over are kept, with their pages and receipts, and work for targets that are no longer configured. 0s: for ever."`
+	History   string          `yaml:"history" doc:"File to which problems are appended as JSON lines before they go; at 64 MiB it is renamed to FILE.TIME and begun anew. Empty: they are not kept."`
 }
 
 // Part names a kind, gives it a name, and holds its own section.
@@ -127,7 +131,7 @@ func DefaultConfig() *Config {
 	return &Config{
 		Listen:    "127.0.0.1:9095",
 		Operators: Operators{Listen: "127.0.0.1:9096"},
-		Store:     Store{Bolt: bolt.DefaultConfig(), Etcd: etcd.Config{Prefix: etcd.DefaultPrefix}},
+		Store:     Store{Bolt: bolt.DefaultConfig(), Etcd: etcd.Config{Prefix: etcd.DefaultPrefix}, Retention: config.Duration(30 * 24 * time.Hour)},
 		Traits: Traits{Roles: Roles{
 			"host":       {"host", "node", "instance"},
 			"deploy":     {"deploy", "deploy_id", "version"},

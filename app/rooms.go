@@ -89,12 +89,12 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 
 // keeper drops what is over, as the store's section says.
 func (h *house) keeper(p *plan, r *notify.Router) *pipeline.Keeper {
-	c, used := p.Store.Bolt, func() int64 { return 0 } // an etcd has a quota of its own
+	c, used := p.Store, func() int64 { return 0 } // an etcd has a quota of its own
 	if h.file != nil {
 		used = func() int64 { return h.file.Size().Used }
 	}
 	k := &pipeline.Keeper{
-		Store: h.store, Retention: c.Retention.D(), MaxBytes: c.MaxBytes, Lanes: map[string]bool{},
+		Store: h.store, Retention: c.Retention.D(), MaxBytes: c.Bolt.MaxBytes, Lanes: map[string]bool{},
 		Used: used,
 		Log:  h.options.Log, Now: h.lent.now, Metrics: h.metrics.pipeline,
 	}
