@@ -22,11 +22,18 @@ type fence struct {
 	until time.Time // with its monotonic reading: that goes on while a process is stopped
 }
 
+// over reports whether the lease may be lost by now. A machine that was asleep may
+// have stopped its monotonic clock, and set the other when it woke: either counts.
+func (f *fence) over() bool {
+	now := time.Now()
+	return !now.Before(f.until) || !now.Round(0).Before(f.until)
+}
+
 // hold returns nil while the lease is surely held.
 func (f *fence) hold(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for !time.Now().Before(f.until) {
+	for f.over() {
 		began := time.Now()
 		if err := f.prove(ctx); err != nil {
 			return &remote.Error{Op: "keep lease", Class: remote.NotSent, Err: err}

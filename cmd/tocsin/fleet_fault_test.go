@@ -148,7 +148,7 @@ func (f *fleet) start(more ...string) *replica {
 // again starts the process of a replica, and lets it have webhooks once it is ready.
 func (f *fleet) again(r *replica, more ...string) {
 	f.Helper()
-	r.gateway.start(nil, more...)
+	r.start(nil, more...)
 	r.ready()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -277,9 +277,8 @@ func (f *fleet) look(ctx context.Context) {
 // missing returns the problems that do not stand in both places yet, and when
 // that was so.
 func (f *fleet) missing() ([]string, time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return append(slices.Clone(f.seen.Slack.Lost), f.seen.PagerDuty.Lost...), f.seenAt
+	v, at := f.gist()
+	return append(slices.Clone(v.Slack.Lost), v.PagerDuty.Lost...), at
 }
 
 // shows returns what holds back a problem's end: not before it stands in both places.
@@ -317,7 +316,7 @@ func (f *fleet) pour(stop <-chan struct{}, seed uint64) {
 	}
 }
 
-// cable is a replica's way to etcd. While it is cut nothing passes, in neither
+// cable is a replica's way to etcd. While it is cut nothing passes in either
 // direction, and nothing is closed: the other side is silent.
 type cable struct {
 	gate      sync.RWMutex // held while it is cut
@@ -349,7 +348,7 @@ func newCable(f *fleet, members []string) *cable {
 // join carries one connection.
 func (c *cable) join(from net.Conn, addr string) {
 	defer from.Close()
-	c.pass(func() error { return nil })
+	_ = c.pass(func() error { return nil })
 	to, err := new(net.Dialer).Dial("tcp", addr)
 	if err != nil {
 		return

@@ -36,11 +36,13 @@ type granted struct {
 	since time.Time // it lives for sessionTTL from here at the least; with its monotonic reading
 }
 
-// left is for how long it surely lives.
+// left is for how long it surely lives, by the clock that went on further: a machine
+// that was asleep may have stopped the monotonic one.
 func (g *granted) left() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return sessionTTL*time.Second - time.Since(g.since)
+	now := time.Now()
+	return sessionTTL*time.Second - max(now.Sub(g.since), now.Round(0).Sub(g.since))
 }
 
 func (g *granted) renewed(since time.Time) {
