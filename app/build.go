@@ -94,7 +94,7 @@ func buildTarget(t targetPlan, made map[string]notify.Target, l lent) (notify.Ta
 		return have, nil
 	}
 	n, err := t.kind.New(t.cfg, notify.Deps{
-		Name: t.part.Name, Transport: l.transport, Now: l.now, Log: l.log.With("notifier", t.name()),
+		Name: t.part.Name, Transport: notify.Fenced(l.transport), Now: l.now, Log: l.log.With("notifier", t.name()),
 	})
 	target := notify.Target{Kind: t.kind.Name, Name: t.part.Name, Notifier: n}
 	made[t.name()] = target

@@ -27,7 +27,8 @@ type delivery struct {
 	work    work
 	page    page.Page
 	receipt page.Receipt
-	rev     uint64 // of the receipt's record, 0 when there is none
+	rev     uint64    // of the receipt's record, 0 when there is none
+	sure    time.Time // until when the lease is ours, whatever becomes of this process
 }
 
 // deliver brings the target to show the latest page of an item's episode. It
@@ -196,6 +197,9 @@ func (d *delivery) send(ctx context.Context) error {
 			d.log.Warn("layout was refused: it is said in plain form", "page", d.work.Problem, "err", err)
 			r, err = d.notify(ctx, d.message(verb, true))
 		}
+		if errors.Is(err, store.ErrFenced) {
+			return err
+		}
 		if err != nil {
 			return d.fail(ctx, err, "")
 		}
@@ -207,7 +211,7 @@ func (d *delivery) send(ctx context.Context) error {
 // follows. Then it reads the page again: while the intent was written, context
 // may have come.
 func (d *delivery) intend(ctx context.Context) error {
-	now := d.Now()
+	now, began := d.Now(), time.Now()
 	r := d.receipt
 	r.Verb, r.State, r.At = string(d.verb()), page.Intent, now
 	r.Attempt++
@@ -217,6 +221,7 @@ func (d *delivery) intend(ctx context.Context) error {
 	if err := d.write(ctx, r, store.Extend(d.lease, now.Add(d.leaseFor()))); err != nil {
 		return fmt.Errorf("write intent: %w", err)
 	}
+	d.sure = began.Add(store.Sure)
 	return d.load(ctx)
 }
 
@@ -249,8 +254,14 @@ func (d *delivery) notify(ctx context.Context, m Message) (r page.Receipt, err e
 		attribute.String("verb", string(m.Verb)), attribute.Int("attempt", d.receipt.Attempt)))
 	defer span.End()
 	start, outcome := d.Now(), string(page.Sent)
+	held := &fence{until: d.sure, prove: func(ctx context.Context) error {
+		return d.Store.Apply(ctx, store.Extend(d.lease, d.Now().Add(d.leaseFor())))
+	}}
 	err = guard(func() (err error) {
-		r, err = d.target.Notifier.Notify(ctx, m)
+		if err := held.hold(ctx); err != nil {
+			return err
+		}
+		r, err = d.target.Notifier.Notify(context.WithValue(ctx, fenceKey{}, held), m)
 		return err
 	})
 	if err != nil {

@@ -35,6 +35,7 @@ type scripted struct {
 	noFind bool
 	timing notify.Timing
 	other  notify.Notifier // is told instead
+	wrap   func(store.Store) store.Store
 }
 
 type call struct {
@@ -146,8 +147,12 @@ func virtually(t *testing.T, s *scripted, body func(*testing.T, *timed)) {
 			scripted: s, store: st, done: make(chan struct{}),
 			router: &notify.Router{Receivers: map[string][]notify.Target{"team": {target}}},
 		}
+		var between store.Store = st
+		if s.wrap != nil {
+			between = s.wrap(st)
+		}
 		w := &notify.Worker{
-			Store: st, Targets: v.router.Targets(), Now: time.Now, Metrics: notify.NewMetrics(nil),
+			Store: between, Targets: v.router.Targets(), Now: time.Now, Metrics: notify.NewMetrics(nil),
 			Log: slog.New(slog.DiscardHandler), Tracer: noop.NewTracerProvider().Tracer(""), Timing: s.timing,
 			Alarm: func(context.Context, string, page.Page, error) { v.alarms.Add(1) },
 		}
