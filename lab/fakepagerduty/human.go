@@ -71,8 +71,8 @@ func (f *Fake) open(routingKey, dedupKey string) (id string, ok bool) {
 
 // find returns an incident by its ID, or the newest of a dedup key.
 func (f *Fake) find(ref string) *Incident {
-	for i := len(f.incidents) - 1; i >= 0; i-- {
-		if in := f.incidents[i]; in.ID == ref || in.DedupKey == ref {
+	for _, in := range slices.Backward(f.incidents) {
+		if in.ID == ref || in.DedupKey == ref {
 			return in
 		}
 	}
