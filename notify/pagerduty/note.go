@@ -57,7 +57,7 @@ func (t *target) noteOf(m notify.Message) string {
 		lines = append([]string{fmt.Sprintf("(%d earlier updates are left out)", n-maxNote)}, lines[n-maxNote:]...)
 	}
 	if came+left > 0 {
-		lines = append(lines, fmt.Sprintf("meanwhile alerts joined %d times and left %d times", came, left))
+		lines = append(lines, fmt.Sprintf("meanwhile: alerts joined %d×, left %d×", came, left))
 	}
 	if u, ok := page.WebURL(m.PageURL); ok {
 		lines = append(lines, u)
