@@ -40,7 +40,7 @@ func (t *target) noteOf(m notify.Message) string {
 	worth, came, left := false, 0, 0
 	for _, u := range m.Updates {
 		switch {
-		case u.Via == t.name || u.Kind == page.UpdateResolved:
+		case t.doneHere(m, u) || u.Kind == page.UpdateResolved:
 		case u.Kind == page.UpdateJoined:
 			came++
 		case u.Kind == page.UpdateLeft:
@@ -64,6 +64,12 @@ func (t *target) noteOf(m notify.Message) string {
 	}
 	last := m.Updates[len(m.Updates)-1].N
 	return notify.Cut(strings.Join(lines, "\n"), maxRunes) + "\n" + sign(m.Receipt, last)
+}
+
+// doneHere reports whether an update is of what was done in PagerDuty.
+func (t *target) doneHere(m notify.Message, u page.Update) bool {
+	a := m.Page.Ack
+	return u.Via == t.name || u.Kind == page.UpdateAcked && a != nil && a.Via == t.name
 }
 
 func line(u page.Update) string {

@@ -64,7 +64,9 @@ func TestOneNotePerFollow(t *testing.T) {
 	require.Contains(t, r.Link, "/#"+in.ID, "what was asked on the way")
 	r = s.mustFollow(p, r, here)
 	require.Equal(t, 5, r.Followed)
-	require.Len(t, s.Ledger().Incidents[0].Notes, 1, "PagerDuty knows what was said there")
+	p.Ack = &page.Ack{By: "Jane", Via: target}
+	s.mustFollow(p, r, update(6, page.UpdateAcked, "Jane took it"))
+	require.Len(t, s.Ledger().Incidents[0].Notes, 1, "PagerDuty knows what was said and done there")
 }
 
 func TestNotesStandWherePeopleLook(t *testing.T) {
@@ -88,7 +90,7 @@ func TestANoteIsBounded(t *testing.T) {
 	for i := range page.MaxUpdates {
 		updates = append(updates, update(i+1, page.UpdateRun, fmt.Sprint("step ", i, strings.Repeat(" 漢", 5000))))
 	}
-	r = s.mustFollow(p, r, updates...)
+	s.mustFollow(p, r, updates...)
 	note := s.Ledger().Incidents[0].Notes[0].Content
 	require.Less(t, utf8.RuneCountInString(note), 2100)
 	require.Contains(t, note, "39 earlier updates are left out")
