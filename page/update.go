@@ -31,6 +31,7 @@ type Update struct {
 	Kind  UpdateKind `json:"kind"`
 	At    time.Time  `json:"at"`
 	Actor string     `json:"actor,omitempty"` // who did it, as people are called; "" for the alert itself
+	Via   string     `json:"via,omitempty"`   // target it was done at (Act.Via), which need not be told of it
 	Text  string     `json:"text"`            // one line, untrusted: a kind escapes it
 	Link  string     `json:"link,omitempty"`
 	Aloud bool       `json:"aloud,omitempty"` // worth a ring: edits and threads ring nobody
