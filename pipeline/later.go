@@ -17,6 +17,9 @@ type job struct {
 	Problem string       `json:"problem"`
 	Episode int          `json:"episode"`
 	Alerts  []page.Alert `json:"alerts,omitempty"` // recheck: those that were held
+	Act     *page.Act    `json:"act,omitempty"`    // silence: what was asked for
+	Event   string       `json:"event,omitempty"`  // silence: the act's, by which Alertmanager knows a repeat
+	At      time.Time    `json:"at,omitzero"`      // silence: when it was asked for
 }
 
 // What a job does.
@@ -25,6 +28,7 @@ const (
 	doSince   = "since"   // find out when it began, and after what
 	doRecheck = "recheck" // ask Alertmanager whether held alerts fire
 	doQuiet   = "quiet"   // close a self-alarm that was not raised again
+	doSilence = "silence" // make a silence in Alertmanager, or end it
 )
 
 const (
@@ -71,6 +75,9 @@ func (w *Worker) followUps(s Step, e page.Event) []store.Op {
 	if len(s.Held) > 0 {
 		add(job{Do: doRecheck, Alerts: s.Held}, recheckAfter)
 	}
+	if s.ask != nil {
+		add(job{Do: doSilence, Act: s.ask, Event: e.ID, At: e.At}, 0)
+	}
 	return ops
 }
 
@@ -85,7 +92,7 @@ func (w *Worker) later(ctx context.Context, l store.Lease) error {
 	if err != nil {
 		return err
 	}
-	if p.Episode != j.Episode && j.Do != doRecheck {
+	if p.Episode != j.Episode && j.Do != doRecheck && j.Do != doSilence {
 		return w.Store.Apply(ctx, store.Done(l))
 	}
 	e := page.Event{Problem: j.Problem, ID: "later/" + l.ID, Actor: "tocsin", At: w.Now(), Episode: j.Episode}
@@ -98,6 +105,8 @@ func (w *Worker) later(ctx context.Context, l store.Lease) error {
 		return w.recheck(ctx, l, j, p, e)
 	case doQuiet:
 		return w.quiet(ctx, l, p, e)
+	case doSilence:
+		return w.silence(ctx, l, j, p, e)
 	default:
 		w.Log.Error("job of unknown kind is dropped", "item", l.ID, "do", j.Do)
 		return w.Store.Apply(ctx, store.Done(l))
@@ -129,11 +138,7 @@ func (w *Worker) recheck(ctx context.Context, l store.Lease, j job, p page.Probl
 		w.Log.Warn("held alerts are believed: Alertmanager could not be asked", "page", p.ID, "err", err)
 		active = j.Alerts
 	}
-	if len(active) == 0 {
-		w.Log.Info("held alerts were an echo", "page", p.ID, "alerts", len(j.Alerts))
-		return w.Store.Apply(ctx, store.Done(l))
-	}
-	n := p.Group
+	n := p.Group // without any alert it says that they were an echo
 	n.Alerts = active
 	e.Kind, e.Notification = page.Recheck, &n
 	return w.submit(ctx, l, p, e)
