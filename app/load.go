@@ -13,7 +13,6 @@ import (
 	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/enrich"
 	"github.com/tocsin/tocsin/notify"
-	"github.com/tocsin/tocsin/pipeline"
 	"github.com/tocsin/tocsin/webhook"
 )
 
@@ -177,9 +176,4 @@ func (p *plan) redacted() []string {
 		out = append(out, p.Traits.Roles[role]...)
 	}
 	return out
-}
-
-// rules are the numbers by which problems live.
-func (p *plan) rules() pipeline.Rules {
-	return pipeline.Rules{Redact: p.redacted()}
 }

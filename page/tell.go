@@ -116,7 +116,7 @@ func Span(d time.Duration) string {
 	switch h := int(d.Hours()); {
 	case d < 2*time.Minute:
 		return fmt.Sprintf("%.0f s", d.Seconds())
-	case d < 2*time.Hour:
+	case d < 2*time.Hour && d != time.Hour:
 		return fmt.Sprintf("%.0f min", d.Minutes())
 	case h < 48:
 		if m := int(d.Minutes()) % 60; m > 0 {

@@ -36,6 +36,8 @@ type Step struct {
 type Rules struct {
 	Redact     []string      // labels whose values stand in no text
 	SilenceMax time.Duration // the longest silence a person may ask for; 0: any
+	Flapping   Flapping
+	Storms     Storms
 }
 
 // Advance applies an event by the zero Rules.
@@ -63,6 +65,8 @@ func (r Rules) Advance(p page.Problem, e page.Event) Step {
 		s.silenced(e)
 	case page.Told:
 		s.told(e)
+	case page.Calmed:
+		s.calm(e)
 	default:
 		s.Why = "an event of unknown kind " + string(e.Kind)
 	}
@@ -145,10 +149,14 @@ func (s *Step) settle(c swing, at time.Time) {
 	p, open := &s.Problem, openCount(s.Problem)
 	p.Updated = at
 	switch {
+	case c.fired == 0 && open > 0 && !p.Settling.IsZero():
+		s.comeBack(c, at)
 	case c.fired == 0 && open > 0:
 		s.Opened = true
 		s.Why = fmt.Sprintf("opened: %s", alertsFire(open))
 		s.begin(at)
+	case c.fired > 0 && open == 0 && s.flaps(at):
+		s.hold(at)
 	case c.fired > 0 && open == 0:
 		s.close(at)
 	case len(c.joined)+len(c.left)+len(c.gone) > 0:
@@ -160,6 +168,9 @@ func (s *Step) settle(c swing, at time.Time) {
 		return
 	case open > 0:
 		s.Why, s.Again = "repeated: nothing new", true
+		return
+	case !p.Settling.IsZero():
+		s.Why, s.Again = "repeated: it is quiet", true
 		return
 	default:
 		s.Why, s.Again = "nothing fires and nothing was open: not a page", true
@@ -173,7 +184,7 @@ func (s *Step) close(at time.Time) {
 	p := &s.Problem
 	s.Closed = true
 	s.Why = "closed: no alert fires any more"
-	p.State, p.Ended = page.Closed, at
+	p.State, p.Ended, p.Settling = page.Closed, at, time.Time{}
 	s.say(page.UpdateResolved, at, "resolved after "+page.Span(at.Sub(p.Opened)))
 }
 

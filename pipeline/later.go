@@ -28,6 +28,7 @@ const (
 	doSince   = "since"   // find out when it began, and after what
 	doRecheck = "recheck" // ask Alertmanager whether held alerts fire
 	doQuiet   = "quiet"   // close a self-alarm that was not raised again
+	doSettle  = "settle"  // close what flaps and was quiet
 	doSilence = "silence" // make a silence in Alertmanager, or end it
 )
 
@@ -75,6 +76,9 @@ func (w *Worker) followUps(s Step, e page.Event) []store.Op {
 	if len(s.Held) > 0 {
 		add(job{Do: doRecheck, Alerts: s.Held}, recheckAfter)
 	}
+	if s.Changed && !p.Settling.IsZero() && p.Storm == nil {
+		add(job{Do: doSettle}, p.Settling.Sub(w.Now()))
+	}
 	if s.ask != nil {
 		add(job{Do: doSilence, Act: s.ask, Event: e.ID, At: e.At}, 0)
 	}
@@ -105,6 +109,8 @@ func (w *Worker) later(ctx context.Context, l store.Lease) error {
 		return w.recheck(ctx, l, j, p, e)
 	case doQuiet:
 		return w.quiet(ctx, l, p, e)
+	case doSettle:
+		return w.settled(ctx, l, p, e)
 	case doSilence:
 		return w.silence(ctx, l, j, p, e)
 	default:

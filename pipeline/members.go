@@ -83,6 +83,8 @@ func (s *Step) begin(at time.Time) {
 	p.Context, p.Told = page.Context{}, nil
 	p.Updates, p.Ack, p.Silences, p.Useless = nil, nil, nil, nil
 	p.Entries, p.Repeated, p.Charted = 0, false, time.Time{}
+	p.Flapping, p.Settling, p.Folded = 0, time.Time{}, ""
+	s.opens(at)
 	p.Clock = page.Clock{Received: at}
 	for id, m := range p.Members {
 		switch {

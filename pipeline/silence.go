@@ -55,7 +55,7 @@ func (w *Worker) silence(ctx context.Context, l store.Lease, j job, p page.Probl
 	}
 	if err != nil {
 		w.Log.Error("silence does not stand", "page", p.ID, "verb", a.Verb, "err", err)
-		s.Error, s.Ended = page.OneLine(err.Error()), time.Time{}
+		s.ID, s.Error, s.Ended = a.Silence, page.OneLine(err.Error()), time.Time{}
 	}
 	e.Kind, e.Silence, e.Actor = page.Silenced, &s, a.By
 	e.Episode = p.Episode // a silence is the group's: it holds for an episode that began meanwhile, too
