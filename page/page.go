@@ -77,6 +77,9 @@ func (p Problem) View() Page {
 	v.Summary = shared(p, v.Alerts, "summary", "message")
 	v.Details = shared(p, v.Alerts, "description")
 	v.Links = links(p, v.Alerts)
+	if p.Storm != nil {
+		v.Title, v.Headline, v.Summary = p.Storm.title(p.Receiver), p.Storm.headline(p.Group.CommonLabels), p.Storm.summary()
+	}
 	if !p.Settling.IsZero() && p.Storm == nil {
 		v.Notes = append(v.Notes, Note{Room: "pipeline", Text: p.settling()})
 	}

@@ -24,8 +24,14 @@ type Step struct {
 	Again   bool         // it brought nothing, as such events do all the time
 	Refused bool         // somebody asked for something that is not done
 
-	votes []string  // rules whose page was found not useful
-	ask   *page.Act // what Alertmanager is to be told
+	Unfolded bool // the problem is told by itself from now on
+
+	votes []string   // rules whose page was found not useful
+	ask   *page.Act  // what Alertmanager is to be told
+	gust  *page.Gust // the problem's part in a storm
+	storm string     // the problem that the storm is
+	blows bool       // a storm is to be looked at when it may be calm
+	later time.Time  // when a storm shows its counts
 
 	rules Rules
 	veil  *page.Veil // made when the first text is
@@ -67,6 +73,8 @@ func (r Rules) Advance(p page.Problem, e page.Event) Step {
 		s.told(e)
 	case page.Calmed:
 		s.calm(e)
+	case page.Blown:
+		s.blow(e)
 	default:
 		s.Why = "an event of unknown kind " + string(e.Kind)
 	}
@@ -185,6 +193,9 @@ func (s *Step) close(at time.Time) {
 	s.Closed = true
 	s.Why = "closed: no alert fires any more"
 	p.State, p.Ended, p.Settling = page.Closed, at, time.Time{}
+	if p.Folded != "" {
+		s.gust, s.storm = s.part(true), p.Folded
+	}
 	s.say(page.UpdateResolved, at, "resolved after "+page.Span(at.Sub(p.Opened)))
 }
 

@@ -30,12 +30,16 @@ func (w *Worker) batch(ctx context.Context, s *Step, e page.Event, rev uint64) (
 	var b batch
 	p := &s.Problem
 	var work []store.Op
-	if s.Changed {
+	if s.Changed || s.gust != nil {
 		p.Trace = traceparent(ctx)
+	}
+	if s.Changed {
 		b.add(p.View().Redact(w.Rules.Redact...), func(v []byte) store.Op { return store.Put(store.PageKey(p.ID, p.Episode), v) })
-		work = w.Outbox.Ops(*p)
-		p.Told = told(p.Told, work)
-		b.ops = append(b.ops, work...)
+		if p.Folded == "" {
+			work = w.Outbox.Ops(*p)
+			p.Told = told(p.Told, work)
+			b.ops = append(b.ops, work...)
+		}
 	}
 	if p.ID != "" {
 		if line, n, ok := entry(s, e, work); ok {
@@ -48,7 +52,11 @@ func (w *Worker) batch(ctx context.Context, s *Step, e page.Event, rev uint64) (
 	if err != nil {
 		return nil, err
 	}
-	b.ops = append(b.ops, votes...)
+	gusts, err := w.gusts(*s)
+	if err != nil {
+		return nil, err
+	}
+	b.ops = append(append(b.ops, votes...), gusts...)
 	if s.Opened {
 		// who was told of the episode past the store, before it knew of it: what
 		// follows at these targets changes what stands there

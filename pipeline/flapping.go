@@ -91,6 +91,12 @@ func (s *Step) calm(e page.Event) {
 		s.close(e.At)
 		s.Why = fmt.Sprintf("closed: quiet for %s after it came and went", page.Span(s.rules.Flapping.Quiet))
 		s.revise(e.At)
+	case p.Storm != nil:
+		s.lull(e.At)
+	case p.Folded != "" && openCount(p) > 0:
+		s.Why = "calm: the storm has passed"
+		s.unfold(e.At, "the storm has passed, and it still fires")
+		s.revise(e.At)
 	default:
 		s.Why = "calm: nothing waits for that"
 	}

@@ -106,6 +106,12 @@ func (s *Step) begin(at time.Time) {
 // clone copies what Advance writes to.
 func clone(p page.Problem) page.Problem {
 	p.Members = maps.Clone(p.Members)
+	if p.Storm != nil {
+		storm := *p.Storm
+		storm.Rules = maps.Clone(storm.Rules)
+		p.Storm = &storm
+		p.Group.CommonLabels = p.Group.CommonLabels.Clone()
+	}
 	if p.Members == nil && p.ID != "" {
 		p.Members = map[string]page.Member{}
 	}

@@ -31,7 +31,7 @@ const (
 // since when.
 func (w *Worker) undated(s Step, e page.Event) bool {
 	p := s.Problem
-	if w.Dater == nil || p.Self || p.State != page.Open || p.Context.Onset != nil {
+	if w.Dater == nil || p.Self || p.Folded != "" || p.State != page.Open || p.Context.Onset != nil {
 		return false
 	}
 	if _, _, ok := p.Context.Dating(); !ok {

@@ -56,6 +56,10 @@ func (s *Step) aloud(kind page.UpdateKind, at time.Time, text string) {
 // worse rings, and counts how often.
 func (s *Step) worse(at time.Time, text string) {
 	p := &s.Problem
+	if p.Folded != "" { // nobody was told of it: its own page rings
+		s.unfold(at, "it got worse: "+text)
+		return
+	}
 	p.Peak.Times++
 	p.Peak.At = at
 	s.aloud(page.UpdateWorse, at, "worse: "+text)
@@ -111,7 +115,11 @@ func (s *Step) raise(c swing, at time.Time) string {
 		}
 		p.Peak.Severity = now
 	}
-	if jump := s.jump(openCount(*p), at); jump != "" {
+	if p.Storm != nil {
+		if jump := s.jump(p.Storm.Open, at); jump != "" {
+			why = append(why, jump+" problems open")
+		}
+	} else if jump := s.jump(openCount(*p), at); jump != "" {
 		why = append(why, jump+" alerts")
 	}
 	return strings.Join(why, "; ")

@@ -187,7 +187,7 @@ func TestUpdatesOfAnyLife(t *testing.T) {
 	rules := pipeline.Rules{
 		Redact: []string{"user"}, Flapping: pipeline.Flapping{Openings: 3, Within: time.Hour, Quiet: 15 * time.Minute}, SilenceMax: time.Hour,
 	}
-	for seed := range uint64(40) {
+	for seed := range uint64(20) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
 		var p page.Problem
 		rung := map[string]bool{}

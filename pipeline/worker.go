@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -59,6 +60,9 @@ type Worker struct {
 	// context up to the deadline, so it is the burst of new problems that none
 	// of them waits behind.
 	Writers int
+
+	gauge     gauge
+	enriching atomic.Int64 // first pages that wait for their context
 }
 
 // Deadline is how long after its acceptance a page leaves at the latest.
@@ -159,7 +163,11 @@ func (w *Worker) apply(ctx context.Context, l store.Lease, e page.Event, known *
 		return err
 	}
 	s := w.Rules.Advance(p, e)
-	if s.Opened {
+	switch {
+	case !s.Opened || s.Problem.Storm != nil:
+	case w.folds(s.Problem):
+		s.fold(w.Now())
+	default:
 		w.enrich(ctx, &s, e, known)
 	}
 	ops, err := w.batch(ctx, &s, e, rev)
@@ -180,7 +188,12 @@ func (w *Worker) enrich(ctx context.Context, s *Step, e page.Event, known **page
 	c.Durable = w.Now()
 	c.Deadline = e.At.Add(w.Deadline.Of(p.Severity()))
 	if !p.Self && *known == nil {
+		under := w.enriching.Add(1)
+		defer w.enriching.Add(-1)
 		left := min(c.Deadline.Sub(c.Durable), w.Deadline.Of(p.Severity())) // a clock that was set back must not stretch it
+		if p.Severity() != page.Critical && under > int64(w.Writers)/2 {
+			left = 0 // half of the writers wait already: the others are for what is critical
+		}
 		ctx, cancel := context.WithTimeout(ctx, max(left, minAsk))
 		found := w.Enricher.Context(ctx, *p)
 		cancel()
