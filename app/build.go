@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -106,9 +105,9 @@ type asker map[string]*alertmanager.Client
 
 // Active implements pipeline.Asker.
 func (a asker) Active(ctx context.Context, cluster string, alerts []page.Alert) ([]page.Alert, error) {
-	c, ok := a[cluster]
-	if !ok || c.Base == "" {
-		return nil, fmt.Errorf("cluster %q has no url in the config", cluster)
+	c, err := a.client(cluster)
+	if err != nil {
+		return nil, err
 	}
 	return c.Active(ctx, alerts)
 }

@@ -25,6 +25,9 @@ type Config struct {
 	Sources              []Part            `yaml:"sources" doc:"Who is asked what the failing share."`
 	Traits               Traits            `yaml:"traits" doc:"What labels mean here."`
 	Deadline             Deadline          `yaml:"deadline" doc:"When a page leaves at the latest, with whatever is known."`
+	Storms               Storms            `yaml:"storms" doc:"When new problems are too many to tell of each."`
+	Flapping             Flapping          `yaml:"flapping" doc:"Problems that come and go."`
+	Silences             Silences          `yaml:"silences" doc:"What people may silence from a page."`
 	LastResort           *Part             `yaml:"last_resort" doc:"Target of what no receiver takes: Tocsin's own alarms, webhooks for receivers that are not below."`
 	Receivers            []Receiver        `yaml:"receivers" need:"true" doc:"By Alertmanager's receiver name: who is told."`
 	Owners               []Owner           `yaml:"owners" doc:"Whose problems are, and whom to mention for them: the first that matches. Without a match the alerts' label owner or team names the owner."`
@@ -140,6 +143,7 @@ func DefaultConfig() *Config {
 		}, Exemplars: enrich.DefaultTraces()},
 		Deadline: Deadline{Critical: config.Duration(5 * time.Second), Other: config.Duration(10 * time.Second)},
 		Canary:   Canary{Every: config.Duration(time.Minute)}, Heartbeat: Heartbeat{Every: config.Duration(time.Minute)},
+		Storms: defaultStorms(), Flapping: defaultFlapping(), Silences: Silences{Max: config.Duration(24 * time.Hour)},
 		Tracing: Tracing{SampleRatio: 1},
 	}
 }

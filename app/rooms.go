@@ -71,8 +71,8 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 			log: h.options.Log, now: h.lent.now, metrics: h.metrics,
 		},
 		pipeline: &pipeline.Worker{
-			Store: h.store, Enricher: b.enricher, Dater: b.enricher, Outbox: b.router, Asker: b.asker,
-			Writers: writers, Redact: p.redacted(),
+			Store: h.store, Enricher: b.enricher, Dater: b.enricher, Outbox: b.router, Asker: b.asker, Silencer: b.asker,
+			Writers: writers, Rules: p.rules(),
 			Deadline: pipeline.Deadline{Critical: p.Deadline.Critical.D(), Other: p.Deadline.Other.D()},
 			Log:      h.options.Log, Now: h.lent.now, Tracer: h.tracer,
 			Metrics: h.metrics.pipeline, Observe: h.metrics.observe,

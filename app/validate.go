@@ -31,6 +31,7 @@ func (c *Config) Validate() error {
 	}
 	errs = append(errs, config.Under("traits.exemplars", c.Traits.Exemplars.Validate()))
 	errs = append(errs, uniqueParts("sources", c.Sources)...)
+	errs = append(errs, c.validateLife()...)
 	if c.LastResort != nil {
 		errs = append(errs, nameless("last_resort", *c.LastResort))
 	}

@@ -18,7 +18,7 @@ func (v Page) Redact(labels ...string) Page {
 		return v
 	}
 	secret := v.valuesOf(labels)
-	if len(secret) == 0 {
+	if len(secret) == 0 && len(v.Silences) == 0 {
 		return v
 	}
 	hide := hider(secret)
@@ -49,6 +49,7 @@ func (v Page) Redact(labels ...string) Page {
 	for i := range v.Queries {
 		v.Queries[i].Text, v.Queries[i].Error = hide(v.Queries[i].Text), hide(v.Queries[i].Error)
 	}
+	v.hideLife(labels, hide)
 	return v
 }
 
@@ -73,6 +74,11 @@ func (v Page) valuesOf(labels []string) []string {
 		}
 	}
 	add(v.Scope)
+	if v.Storm != nil {
+		for _, t := range v.Storm.Rules {
+			add(t.Sample)
+		}
+	}
 	for _, c := range v.Changes {
 		add(c.Labels)
 	}
@@ -87,7 +93,7 @@ func (v Page) valuesOf(labels []string) []string {
 
 // hider replaces values in texts, in the forms in which a link quotes them too.
 func hider(values []string) func(string) string {
-	var pairs []string
+	pairs := []string{Redacted, Redacted} // what stands there already is left alone
 	for _, value := range values {
 		for _, form := range []string{value, url.QueryEscape(value), url.PathEscape(value)} {
 			if !slices.Contains(pairs, form) {

@@ -45,5 +45,5 @@ type Peak struct {
 	Severity Severity  `json:"severity,omitempty"` // the highest
 	Critical []string  `json:"critical,omitempty"` // alertnames that were critical
 	Traits   []string  `json:"traits,omitempty"`   // Labels.ID of strong traits
-	Alerts   int       `json:"alerts,omitempty"`   // the most that fired at once
+	Alerts   int       `json:"alerts,omitempty"`   // how many fired when people were told of their number last
 }

@@ -15,8 +15,8 @@ import (
 )
 
 // Keeper drops what is over: a problem that was closed for longer than
-// Retention goes with its pages and receipts, and so do old episodes of those
-// that live on. Should the store outgrow MaxBytes, closed problems go before
+// Retention goes with its pages, receipts, timelines and charts, and so do old
+// episodes of those that live on. Should the store outgrow MaxBytes, closed problems go before
 // their time, the oldest first. Work for targets that nobody takes any more is
 // told of, and goes once its problem has gone. The engine only frees the space.
 type Keeper struct {
@@ -140,7 +140,7 @@ func (k *Keeper) shrink(ctx context.Context, closed []over) error {
 	return nil
 }
 
-// episodes drops pages and receipts of a problem's former episodes that are
+// episodes drops what is left of a problem's former episodes that are
 // older than before.
 func (k *Keeper) episodes(ctx context.Context, p page.Problem, before time.Time) error {
 	if p.Episode < 2 {
@@ -156,9 +156,11 @@ func (k *Keeper) episodes(ctx context.Context, p page.Problem, before time.Time)
 		if last := e.last(); !last.IsZero() && last.Before(before) {
 			old.pages = append(old.pages, e.pages...)
 			old.receipts = append(old.receipts, e.receipts...)
+			old.timeline = append(old.timeline, e.timeline...)
+			old.charts = append(old.charts, e.charts...)
 		}
 	}
-	if len(old.pages)+len(old.receipts) == 0 {
+	if len(old.keys()) == 0 {
 		return nil
 	}
 	if err := k.remember(p.ID, old); err != nil {
