@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 
+	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/web"
 	"github.com/tocsin/tocsin/webhook"
 )
@@ -24,7 +25,11 @@ func (h *house) serve(ctx context.Context, p *plan, reg *prometheus.Registry) er
 	if err != nil {
 		return err
 	}
-	back, err := h.listen(p.Operators.Listen, h.backDoor(reg))
+	behind, err := h.backDoor(ctx, reg)
+	if err != nil {
+		return errors.Join(err, front.listener.Close())
+	}
+	back, err := h.listen(p.Operators.Listen, behind)
 	if err != nil {
 		return errors.Join(err, front.listener.Close())
 	}
@@ -110,8 +115,9 @@ func (h *house) frontDoor(reg *prometheus.Registry) http.Handler {
 	return mux
 }
 
-// backDoor is what operators reach.
-func (h *house) backDoor(reg *prometheus.Registry) http.Handler {
+// backDoor is what operators reach: the API, and the pages for people, which
+// are live until ctx ends.
+func (h *house) backDoor(ctx context.Context, reg *prometheus.Registry) (http.Handler, error) {
 	mux := http.NewServeMux()
 	h.health(mux, reg)
 	mux.Handle("POST /-/reload", h.operated(true, h.serveReload))
@@ -128,8 +134,16 @@ func (h *house) backDoor(reg *prometheus.Registry) http.Handler {
 	mux.Handle("GET /api/v1/pages/{id}/chart", h.operated(false, a.chart))
 	mux.Handle("POST /api/v1/pages/{id}/acts", h.operatedBy(true, a.act))
 	mux.Handle("GET /api/v1/backup", h.operated(true, h.serveBackup)) // all there is, secrets of labels too
+	pages := &web.Server{
+		Archive: h.archive, Board: h.board, Acts: a.acts, Operators: h.operators, Log: h.options.Log, Now: h.lent.now,
+		Metrics: h.metrics.web, Closing: ctx.Done(),
+		Owner: func(p page.Page) string { return h.rooms.Load().parts.plan.owners().Of(p).Name },
+	}
+	if err := pages.Routes(mux); err != nil {
+		return nil, err
+	}
 	// what a browser sends for another site is refused, whatever it is
-	return http.NewCrossOriginProtection().Handler(mux)
+	return http.NewCrossOriginProtection().Handler(mux), nil
 }
 
 // redacted lists the labels whose values are not shown now.

@@ -37,7 +37,7 @@ type Wish struct {
 	Problem  string
 	Episode  int // 0: the latest
 	Act      page.Act
-	Key      string // two wishes of an operator with one key are one; "": every wish is its own
+	Key      string // an operator's same wish with the same key is one; "": every wish is its own
 }
 
 // Refusal is what cannot be done, with the HTTP status that says so.
@@ -79,7 +79,7 @@ func (a *Acts) Put(ctx context.Context, w Wish) (event string, err error) {
 	if key == "" {
 		key = rand.Text()
 	}
-	sum := sha256.Sum256([]byte(actor + "\x00" + key))
+	sum := sha256.Sum256([]byte(strings.Join([]string{actor, key, string(w.Act.Verb), w.Act.Silence, w.Act.Text}, "\x00")))
 	w.Act.By, w.Act.Via = "operator "+w.Operator, ""
 	e := page.Event{
 		Problem: p.ID, Kind: page.Acted, Actor: actor, At: a.Now(), Episode: p.Episode, Act: &w.Act,

@@ -48,6 +48,9 @@ func TestWishesWithOneKeyAreOne(t *testing.T) {
 	require.Equal(t, put("alice", "k"), put("alice", "k"))
 	require.NotEqual(t, put("alice", "k"), put("bob", "k"), "a key is its operator's own")
 	require.NotEqual(t, put("alice", "k"), put("alice", "l"))
+	noted, err := w.acts.Put(t.Context(), web.Wish{Operator: "alice", Problem: "p1", Act: page.Act{Verb: page.Remark, Text: "x"}, Key: "k"})
+	require.NoError(t, err)
+	require.NotEqual(t, put("alice", "k"), noted, "another button of the same page")
 	require.NotEqual(t, put("alice", ""), put("alice", ""), "without a key each is its own")
 }
 
