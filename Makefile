@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test e2e faults matrix bench bench-traits bench-sources accuracy fuzz lint fmt golden rules dashboards demo tools clean
+.PHONY: help build test e2e faults matrix bench bench-traits bench-sources accuracy browser fuzz lint fmt golden rules dashboards demo tools clean
 
 BIN   := bin
 CACHE := .cache/bin
@@ -59,6 +59,10 @@ endif
 
 bench-sources: $(CACHE)/prometheus $(CACHE)/thanos ## one question to real Thanos Query over gRPC and over HTTP, of 1,000 to 100,000 series
 	go test -count=1 -tags sources -run TestSources -v $(ARGS) ./lab/world
+
+browser: ## the pages for people in a real Chromium, on a phone and a desktop; pictures in .lab/screenshots
+	@mkdir -p .lab/screenshots
+	BROWSER="$$(tools/browser)" SCREENSHOTS='$(CURDIR)/.lab/screenshots' go test -count=1 -tags browser -run 'Browser|APageIsLive|WithoutScripts' -v $(ARGS) ./web
 
 fuzz: ## every fuzz target for FUZZTIME (30s); FUZZ=regexp chooses, FUZZ='!regexp' leaves out
 	tools/fuzz $(FUZZTIME) '$(FUZZ)'

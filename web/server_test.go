@@ -225,7 +225,7 @@ func TestAProblemsPage(t *testing.T) {
 	for _, want := range []string{
 		"critical acknowledged flapping ×3", "CheckoutErrors · service=checkout (2 alerts)", "2 of 2 failing share deploy=v42", "Taken by Jane Doe at 12:03:45 in slack/payments",
 		"12 % of events fail", "Owner team payments", "until 2026-03-01 13:03:45 UTC, by Jane Doe", `service="checkout"`, "does not stand: status 403",
-		"More than 5 % of requests fail.", "Of the badness 97 %", "Same as version=42", "Or pod=checkout-7f9 , which cannot be told apart",
+		"More than 5 % of requests fail.", "Badness 97 % of it inside", "Same as version=42", "Or pod=checkout-7f9 , which cannot be told apart",
 		`sum(rate(http_requests_total{deploy="v42"}[5m]))`, "webhook received 12:03:12 2.0 s", "on disk 12:03:12 4 ms", "delivered 12:03:14 990 ms",
 		"slack/payments sent first told 12:03:14", "pagerduty/oncall failed", "status 400: no such key", "opened by pipeline", "instance=web-01:9090",
 	} {

@@ -19,7 +19,7 @@ func functions() template.FuncMap {
 		"span":    span,
 		"ago":     func(now, t time.Time) string { return span(now.Sub(t)) + " ago" },
 		"stamp":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
-		"clock":   func(t time.Time) string { return t.UTC().Format(time.TimeOnly) },
+		"when":    when,
 		"minute":  func(t time.Time) string { return t.Format("Mon 15:04 MST") },
 		"machine": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"percent": page.Percent,
@@ -67,6 +67,15 @@ func span(d time.Duration) string {
 	default:
 		return fmt.Sprintf("%d days", int(d.Hours())/24)
 	}
+}
+
+// when is a time of day, with its day where that is not today's.
+func when(now, t time.Time) string {
+	now, t = now.UTC(), t.UTC()
+	if now.Format(time.DateOnly) == t.Format(time.DateOnly) {
+		return t.Format(time.TimeOnly)
+	}
+	return t.Format("2 Jan 15:04:05")
 }
 
 func plural(n int, one string) string {
