@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test e2e faults matrix bench bench-traits bench-sources bench-delivery accuracy fuzz lint fmt golden rules dashboards demo tools clean
+.PHONY: help build test e2e faults matrix bench bench-traits bench-sources bench-delivery accuracy browser fuzz lint fmt golden rules dashboards demo tools clean
 
 BIN   := bin
 CACHE := .cache/bin
@@ -62,6 +62,10 @@ bench-sources: $(CACHE)/prometheus $(CACHE)/thanos ## one question to real Thano
 
 bench-delivery: build ## Alertmanager alone beside Alertmanager and Tocsin: calm, 429 storm, kill -9; ARGS="--only kill"
 	$(BIN)/tocsin-lab contest $(ARGS)
+
+browser: ## the pages for people in a real Chromium, on a phone and a desktop; pictures in .lab/screenshots
+	@mkdir -p .lab/screenshots
+	BROWSER="$$(tools/browser)" SCREENSHOTS='$(CURDIR)/.lab/screenshots' go test -count=1 -tags browser -run 'Browser|APageIsLive|WithoutScripts' -v $(ARGS) ./web
 
 fuzz: ## every fuzz target for FUZZTIME (30s); FUZZ=regexp chooses, FUZZ='!regexp' leaves out
 	tools/fuzz $(FUZZTIME) '$(FUZZ)'

@@ -16,6 +16,7 @@ import (
 	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/remote"
 	"github.com/tocsin/tocsin/remote/alertmanager"
+	"github.com/tocsin/tocsin/web"
 	"github.com/tocsin/tocsin/webhook"
 )
 
@@ -27,7 +28,7 @@ type parts struct {
 	router    *notify.Router
 	asker     asker
 	clusters  []webhook.Cluster
-	operators []operator
+	operators []web.Operator
 	github    []config.Secret
 	heartbeat config.Secret // "": nobody outside listens
 }

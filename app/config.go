@@ -17,7 +17,7 @@ type Config struct {
 	Listen               string            `yaml:"listen" doc:"Address of the webhook, /metrics and health."`
 	WebConfigFile        config.SecretFile `yaml:"web_config_file" doc:"Prometheus web config file (TLS, client certificates, basic auth users) for both listeners. rate_limit is refused: Alertmanager never retries its 429."`
 	AllowUnauthenticated bool              `yaml:"allow_unauthenticated" doc:"Accept webhooks without credentials on an address beyond loopback. Anyone who reaches it can page you."`
-	PublicURL            string            `yaml:"public_url" doc:"Address people reach Tocsin at. Nothing links there yet: the page of its own comes with the web room."`
+	PublicURL            string            `yaml:"public_url" doc:"Address at which people reach the operators' listener, through your proxy or SSO: messages link to the problem's own page there. Empty: no such link."`
 	Alertmanagers        []Alertmanager    `yaml:"alertmanagers" need:"true" doc:"The clusters that send webhooks."`
 	Operators            Operators         `yaml:"operators" doc:"The operators' listener: API, reload. Webhook tokens change nothing there."`
 	Changes              Changes           `yaml:"changes" doc:"Who may report changes at /webhook/changes, beside those who may send webhooks."`
@@ -33,6 +33,7 @@ type Config struct {
 	Owners               []Owner           `yaml:"owners" doc:"Whose problems are, and whom to mention for them: the first that matches. Without a match the alerts' label owner or team names the owner."`
 	Canary               Canary            `yaml:"canary" doc:"Tocsin tries itself."`
 	Heartbeat            Heartbeat         `yaml:"heartbeat" doc:"Tocsin tells somebody outside that it is well."`
+	People               []Person          `yaml:"people" doc:"Who may press which buttons at Slack and PagerDuty. Without people everybody who can reach the channel may do what a responder may."`
 	Tracing              Tracing           `yaml:"tracing" doc:"OpenTelemetry traces; off unless an endpoint is set."`
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/tocsin/tocsin/enrich"
 	"github.com/tocsin/tocsin/notify"
 	"github.com/tocsin/tocsin/pipeline"
+	"github.com/tocsin/tocsin/web"
 	"github.com/tocsin/tocsin/webhook"
 )
 
@@ -19,6 +20,7 @@ type metrics struct {
 	pipeline *pipeline.Metrics
 	enrich   *enrich.Metrics
 	notify   *notify.Metrics
+	web      *web.Metrics
 
 	stages   *prometheus.HistogramVec
 	reloadOK prometheus.Gauge
@@ -38,7 +40,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	f := promauto.With(reg)
 	m := &metrics{
 		webhook: webhook.NewMetrics(reg), pipeline: pipeline.NewMetrics(reg),
-		enrich: enrich.NewMetrics(reg), notify: notify.NewMetrics(reg),
+		enrich: enrich.NewMetrics(reg), notify: notify.NewMetrics(reg), web: web.NewMetrics(reg),
 		stages: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "tocsin_fault_to_page_seconds",
 			Help:    "Time from the rule's firing (startsAt) until a page had passed a stage: received, durable, enriched, decided, delivered.",

@@ -3,6 +3,9 @@ package app
 import (
 	"context"
 	"io"
+	"net/http"
+	"net/url"
+	"strings"
 	"sync"
 
 	"github.com/tocsin/tocsin/notify"
@@ -22,6 +25,9 @@ type rooms struct {
 	keeper   *pipeline.Keeper
 	stop     context.CancelFunc
 	done     chan struct{} // closed when run has ended
+
+	callbacks map[string]http.Handler // by kind/name of the target
+	listeners []listener
 }
 
 // run works until ctx ends and what is under way is done; then nobody asks this
@@ -32,6 +38,9 @@ func (r *rooms) run(ctx context.Context) {
 	workers.Go(func() { r.pipeline.Run(ctx) })
 	workers.Go(func() { r.notify.Run(ctx) })
 	workers.Go(func() { r.keeper.Run(ctx) })
+	for _, l := range r.listeners {
+		workers.Go(func() { l.run(ctx) })
+	}
 	workers.Wait()
 	for _, s := range r.parts.sources {
 		if c, ok := s.Source.(io.Closer); ok {
@@ -58,12 +67,13 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 	}
 	door := &webhook.Door{Store: h.store}
 	return &rooms{
-		parts: b, done: make(chan struct{}),
+		parts: b, done: make(chan struct{}), callbacks: h.callbacks(b), listeners: h.listeners(b),
 		door: &webhook.Handler{
 			Clusters: b.clusters, Users: users, Anonymous: p.anonymous(), GitHubSecrets: b.github, Watchdogs: p.watchdogs(), Limits: webhook.DefaultLimits(), Door: door,
 			Log: h.options.Log, Now: h.lent.now, Tracer: h.tracer, Metrics: h.metrics.webhook,
 			Vigil: h.vigil, Teller: &past{parts: b, episodes: h.roll, direct: &notify.Direct{
 				Router: b.router, Owners: p.owners(), Log: h.options.Log, Now: h.lent.now, Metrics: h.metrics.notify,
+				PageURL: p.pageURL(),
 			}},
 		},
 		rereader: &rereader{
@@ -79,12 +89,22 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 		},
 		notify: &notify.Worker{
 			Store: h.store, Targets: b.router.Targets(), Owners: p.owners(), Timing: notify.DefaultTiming(),
-			Log: h.options.Log, Now: h.lent.now, Tracer: h.tracer,
+			PageURL: p.pageURL(),
+			Log:     h.options.Log, Now: h.lent.now, Tracer: h.tracer,
 			Metrics: h.metrics.notify, Observe: h.metrics.observe,
 			Alarm: h.alarm(door, b.router),
 		},
 		keeper: h.keeper(p, b.router),
 	}, nil
+}
+
+// pageURL returns the addresses of problems' own pages; nil where there are none.
+func (p *plan) pageURL() func(problem string) string {
+	if p.PublicURL == "" {
+		return nil
+	}
+	base := strings.TrimRight(p.PublicURL, "/")
+	return func(problem string) string { return base + "/pages/" + url.PathEscape(problem) }
 }
 
 // keeper drops what is over, as the store's section says.

@@ -19,7 +19,7 @@ const maxTargets = 80
 
 // Validate says what is wrong with c by itself; what its kinds say comes after.
 func (c *Config) Validate() error {
-	errs := []error{c.validateDoors(), c.validateWatch(), c.validateOperators(), c.validateReceivers(), c.validateTraits(), c.validateOwners()}
+	errs := []error{c.validateDoors(), c.validateWatch(), c.validateOperators(), c.validateReceivers(), c.validateTraits(), c.validateOwners(), c.validatePeople()}
 	if c.Deadline.Critical.D() > time.Minute || c.Deadline.Other.D() > time.Minute {
 		errs = append(errs, config.Bad("deadline", "a page that may wait more than 1m misses what Tocsin is for; write 5s"))
 	}

@@ -35,6 +35,7 @@ const (
 	prefixDead       = "dead/"
 	prefixVote       = "vote/"
 	prefixBeat       = "beat/"
+	prefixOnce       = "once/"
 )
 
 // ProblemKey is the record of a page.Problem. Writer: pipeline.
@@ -103,6 +104,10 @@ func VoteKey(alertname string) string { return prefixVote + alertname }
 // BeatKey is when a heartbeat was last seen. Writer: webhook.
 func BeatKey(name string) string { return prefixBeat + name }
 
+// OnceKey marks an event that was put and must not be put again, also once it
+// was applied; it expires. Writer: webhook.
+func OnceKey(id string) string { return prefixOnce + id }
+
 // SeenKey holds the sum of the body that was accepted last for a problem, a
 // moment ago. Writer: webhook.
 func SeenKey(problem string) string { return prefixSeen + problem }
@@ -122,10 +127,12 @@ func ChangesSince(at time.Time) string {
 // ChangeIDKey marks a change that is known, whatever its time. Writer: webhook.
 func ChangeIDKey(sum string) string { return prefixChangeID + sum }
 
-// Prefixes for scans; LedgerPrefix covers all receipts.
+// Prefixes for scans; PagesPrefix covers the pages of all problems, LedgerPrefix
+// all receipts.
 const (
 	ChangePrefix     = prefixChange
 	ProblemPrefix    = prefixProblem
+	PagesPrefix      = prefixPage
 	LedgerPrefix     = prefixReceipt
 	QuarantinePrefix = prefixQuarantine
 	DeadPrefix       = prefixDead
