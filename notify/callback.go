@@ -5,7 +5,12 @@ import (
 	"net/http"
 
 	"github.com/tocsin/tocsin/page"
+	"github.com/tocsin/tocsin/store"
 )
+
+// ErrNotFound is what a Desk answers about what it does not know. It is the
+// store's own, for kinds that may not import it.
+var ErrNotFound = store.ErrNotFound
 
 // Desk is where call-backs of services are handed in: buttons that were
 // pressed, incidents that were acknowledged. The house lends it to kinds.
@@ -16,7 +21,7 @@ type Desk interface {
 	Put(ctx context.Context, e page.Event) error
 	// Lookup finds the receipt behind a delivery id, or behind a reference of the
 	// service at this target (Receipt.Ref, an entry of Receipt.Further);
-	// store.ErrNotFound where there is none.
+	// ErrNotFound where there is none.
 	Lookup(ctx context.Context, ref string) (page.Receipt, error)
 	// Page returns the page as it is shown now, redacted.
 	Page(ctx context.Context, problem string) (page.Page, error)

@@ -1,6 +1,7 @@
 package fakeslack
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -117,8 +118,11 @@ func checkContent(v version, ready func(string) bool) (string, []string) {
 }
 
 func jsonSize(v any) int {
-	b, _ := json.Marshal(v)
-	return len(b)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v)
+	return b.Len() - 1
 }
 
 func (c *checker) blocks(at string, blocks []block) {
