@@ -8,8 +8,7 @@ import (
 	"github.com/tocsin/tocsin/store"
 )
 
-// ErrNotFound is what a Desk answers about what it does not know. It is the
-// store's own, for kinds that may not import it.
+// ErrNotFound is store.ErrNotFound, for kinds: they know no store.
 var ErrNotFound = store.ErrNotFound
 
 // Desk is where call-backs of services are handed in: buttons that were
@@ -21,7 +20,7 @@ type Desk interface {
 	Put(ctx context.Context, e page.Event) error
 	// Lookup finds the receipt behind a delivery id, or behind a reference of the
 	// service at this target (Receipt.Ref, an entry of Receipt.Further);
-	// ErrNotFound where there is none.
+	// store.ErrNotFound where there is none.
 	Lookup(ctx context.Context, ref string) (page.Receipt, error)
 	// Page returns the page as it is shown now, redacted.
 	Page(ctx context.Context, problem string) (page.Page, error)

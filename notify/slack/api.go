@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,9 +46,7 @@ type answer struct {
 type message struct {
 	TS       string `json:"ts"`
 	ThreadTS string `json:"thread_ts"`
-	Files    []struct {
-		Name string `json:"name"`
-	} `json:"files"`
+	Files    []file `json:"files"`
 	Metadata struct {
 		EventType    string `json:"event_type"`
 		EventPayload struct {
@@ -57,13 +56,12 @@ type message struct {
 	} `json:"metadata"`
 }
 
-func (m message) holds(file string) bool {
-	for _, f := range m.Files {
-		if f.Name == file {
-			return true
-		}
-	}
-	return false
+type file struct {
+	Name string `json:"name"`
+}
+
+func (m message) holds(name string) bool {
+	return slices.ContainsFunc(m.Files, func(f file) bool { return f.Name == name })
 }
 
 const maxAnswer = 4 << 20
@@ -108,10 +106,10 @@ func (c *client) upload(ctx context.Context, address string, data []byte) error 
 		return err
 	}
 	e := &remote.Error{Op: op, Status: res.Status, Class: remote.NotSent, RetryAfter: remote.ParseRetryAfter(res.Header, c.now())}
-	switch {
-	case res.Status == http.StatusOK:
+	switch res.Status {
+	case http.StatusOK:
 		return nil
-	case res.Status == http.StatusRequestEntityTooLarge:
+	case http.StatusRequestEntityTooLarge:
 		e.Class = remote.Content
 	}
 	return e

@@ -2,6 +2,7 @@ package slack
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -83,8 +84,8 @@ func name(s string) string {
 
 // silenced returns the latest silence that stands.
 func silenced(p page.Page, now time.Time) (page.Silence, bool) {
-	for i := len(p.Silences) - 1; i >= 0; i-- {
-		if s := p.Silences[i]; s.Ended.IsZero() && s.Error == "" && s.Until.After(now) {
+	for _, s := range slices.Backward(p.Silences) {
+		if s.ID != "" && s.Ended.IsZero() && s.Error == "" && s.Until.After(now) {
 			return s, true
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tocsin/tocsin/notify"
@@ -77,25 +78,23 @@ func chartName(r page.Receipt) string {
 
 // describe says in words what the picture shows.
 func describe(c page.Chart) string {
-	s := fmt.Sprintf("Chart of %s: %d failing", notify.Clean(c.Title, maxTitle), len(c.Failing)+c.Others)
+	var b strings.Builder
+	fmt.Fprintf(&b, "Chart of %s: %d failing", notify.Clean(c.Title, maxTitle), len(c.Failing)+c.Others)
 	if c.Healthy.Members > 0 {
-		s += fmt.Sprintf(" against %d healthy", c.Healthy.Members)
+		fmt.Fprintf(&b, " against %d healthy", c.Healthy.Members)
 	}
 	steps := 0
 	for _, l := range c.Failing {
 		steps = max(steps, len(l.Values)-1)
 	}
-	if !c.From.IsZero() {
-		s += fmt.Sprintf(", from %s to %s UTC", c.From.UTC().Format(clock), c.From.UTC().Add(time.Duration(steps)*c.Step).Format(clock))
+	if from := c.From.UTC(); !from.IsZero() {
+		fmt.Fprintf(&b, ", from %s to %s UTC", from.Format(clock), from.Add(time.Duration(steps)*c.Step).Format(clock))
 	}
 	if c.Threshold != nil {
-		s += fmt.Sprintf(", threshold %g", *c.Threshold)
-		if c.Unit != "" {
-			s += " " + notify.Clean(c.Unit, maxName)
-		}
+		fmt.Fprintf(&b, ", threshold %g %s", *c.Threshold, notify.Clean(c.Unit, maxName))
 	}
 	for _, mark := range c.Marks {
-		s += fmt.Sprintf("; %s at %s", notify.Clean(mark.Text, maxName), mark.At.UTC().Format(clock))
+		fmt.Fprintf(&b, "; %s at %s", notify.Clean(mark.Text, maxName), mark.At.UTC().Format(clock))
 	}
-	return notify.Cut(s, maxAlt)
+	return notify.Clean(b.String(), maxAlt)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -88,10 +89,8 @@ func (t *target) scan(ctx context.Context, method string, f url.Values, here fun
 		if err != nil {
 			return false, err
 		}
-		for _, msg := range a.Messages {
-			if here(msg) {
-				return true, nil
-			}
+		if slices.ContainsFunc(a.Messages, here) {
+			return true, nil
 		}
 		if !a.HasMore || a.Next.Cursor == "" {
 			return false, nil

@@ -54,7 +54,7 @@ func layout(m notify.Message, now time.Time, o offer) content {
 		if b := append(body(short, m, len(buttons) == 0), owner(short, m.Owner.Slack)...); len(b) > 0 {
 			c.attachments = append(c.attachments, slack.Attachment{
 				Color:    colour(m.Page, now), //nolint:misspell // Slack's word
-				Fallback: escape(short.Headline, maxText),
+				Fallback: escape(short.Headline),
 				Blocks:   slack.Blocks{BlockSet: b},
 			})
 		}
@@ -85,7 +85,7 @@ func plainText(t notify.Text, state []string, pageURL string, whole bool) string
 		lines = append(lines, t.Clock, pageURL)
 	}
 	lines = nonEmpty(lines)
-	return escape(strings.Join(lines, "\n"), maxText)
+	return escape(strings.Join(lines, "\n"))
 }
 
 func nonEmpty(in []string) []string {
@@ -269,14 +269,14 @@ func encode(v any) ([]byte, error) {
 	return bytes.TrimRight(b.Bytes(), "\n"), nil
 }
 
-// escape cuts s until its escaped form has at most n characters, and escapes
-// Slack's three control characters (docs.slack.dev, formatting): without them
+// escape cuts s until its escaped form fits a text, and escapes Slack's three
+// control characters (docs.slack.dev, formatting): without them
 // there is no mention, no link, no command.
-func escape(s string, n int) string {
+func escape(s string) string {
 	r := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
-	for at := n; ; at -= max(1, at/8) {
+	for at := maxText; ; at -= max(1, at/8) {
 		out := r.Replace(notify.Cut(s, at))
-		if utf8.RuneCountInString(out) <= n {
+		if utf8.RuneCountInString(out) <= maxText {
 			return out
 		}
 	}

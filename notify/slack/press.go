@@ -220,7 +220,7 @@ func (t *target) tell(p press, answer string) {
 		p.logger(t.log).Warn("response_url is not Slack's: nobody is answered")
 		return
 	}
-	body, err := encode(map[string]any{"response_type": "ephemeral", "replace_original": false, "text": escape(answer, maxText)})
+	body, err := encode(map[string]any{"response_type": "ephemeral", "replace_original": false, "text": escape(answer)})
 	if err != nil {
 		return
 	}

@@ -77,7 +77,7 @@ func aloud(u page.Update) bool { return u.Aloud }
 // Budgets of a reply.
 const (
 	maxChanges = 30
-	maxChange  = 250 // runes of one
+	maxChange  = 400 // runes of one
 )
 
 // changes lays a reply out: a line for each change, in order.
@@ -98,7 +98,7 @@ func changes(m notify.Message) content {
 		if left > 0 {
 			lines = append(lines, fmt.Sprintf("… and %d more changes", left))
 		}
-		c.text = escape(strings.Join(nonEmpty(lines), "\n"), maxText)
+		c.text = escape(strings.Join(nonEmpty(lines), "\n"))
 		if m.Plain {
 			return c
 		}
