@@ -98,9 +98,11 @@ func verify(secrets []config.Secret, h http.Header, body []byte, now time.Time) 
 		return signature, fmt.Errorf("time stamp is %s old", age.Round(time.Second))
 	}
 	given, found := strings.CutPrefix(h.Get("X-Slack-Signature"), "v0=")
-	if n, err := hex.Decode(signature[:], []byte(given)); !found || len(given) != 2*sha256.Size || n != sha256.Size || err != nil {
+	raw, err := hex.DecodeString(given)
+	if !found || err != nil || len(raw) != sha256.Size {
 		return signature, errors.New("no signature of version v0")
 	}
+	signature = [sha256.Size]byte(raw)
 	good := false
 	for _, s := range secrets {
 		mac := hmac.New(sha256.New, []byte(s.Reveal()))

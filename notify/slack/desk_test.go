@@ -220,3 +220,5 @@ func secretFiles(t *testing.T, secrets ...string) []config.SecretFile {
 	}
 	return out
 }
+
+func silent() *slog.Logger { return slog.New(slog.DiscardHandler) }

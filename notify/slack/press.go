@@ -177,15 +177,21 @@ func (t *target) act(ctx context.Context, d notify.Desk, p press) (answer string
 }
 
 // may reports whether the person may, by itself or by one of its groups, and
-// how it is called.
+// how it is called. A group's name says who gave the right, not who pressed.
 func (t *target) may(ctx context.Context, d notify.Desk, p press, verb page.Verb) (string, bool) {
-	who, ok := d.May([]string{p.user}, verb)
-	if !ok {
-		if ids := t.groups.ids(ctx, p.user); len(ids) > 0 {
-			who, ok = d.May(append([]string{p.user}, ids...), verb)
+	called := cmp.Or(notify.Clean(p.called, maxName), p.user)
+	if who, ok := d.May([]string{p.user}, verb); ok {
+		if who == "" || who == p.user {
+			who = called
 		}
+		return who, true
 	}
-	return cmp.Or(who, notify.Clean(p.called, maxName), p.user), ok
+	ids := t.groups.ids(ctx, p.user)
+	if len(ids) == 0 {
+		return called, false
+	}
+	group, ok := d.May(ids, verb)
+	return fmt.Sprintf("%s (%s)", called, cmp.Or(group, ids[0])), ok
 }
 
 func (t *target) until(p press) time.Time {

@@ -108,8 +108,9 @@ func TestWhoMayPressWhat(t *testing.T) {
 	s.whisper(5)
 	require.Len(t, s.desk.put(), 2)
 	require.Equal(t, "slack/U0ANN", s.desk.put()[1].Actor)
+	require.Equal(t, "ann (S0ONCALL)", s.desk.put()[1].Act.By, "who pressed, and by which right")
 	require.Equal(t, before, s.fake.Ledger().Requests["usergroups.list"], "asked for once")
-	require.Equal(t, [][]string{{"U0ANN"}, {"U0ANN", "S0ONCALL"}, {"U0MALLORY"}}, s.desk.asked)
+	require.Equal(t, [][]string{{"U0ANN"}, {"S0ONCALL"}, {"U0MALLORY"}}, s.desk.asked)
 }
 
 func TestWithoutTheScopeOnlyUsersCount(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/slack-go/slack"
 
@@ -60,7 +59,7 @@ func (t *target) reply(m notify.Message) (url.Values, error) {
 	if n := len(m.Updates); n > 0 {
 		last = m.Updates[n-1].N
 	}
-	f, err := form(changes(m), followType, map[string]any{"id": marker(m.Receipt), "last": last})
+	f, err := form(changes(m, t.morning), followType, map[string]any{"id": marker(m.Receipt), "last": last})
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +80,7 @@ const (
 )
 
 // changes lays a reply out: a line for each change, in order.
-func changes(m notify.Message) content {
+func changes(m notify.Message, at morning) content {
 	c := content{blocks: []slack.Block{}, attachments: []slack.Attachment{}}
 	for n := maxChanges; n > 0; n /= 2 {
 		shown, left := fold(m.Updates, n)
@@ -93,7 +92,7 @@ func changes(m notify.Message) content {
 			lines = append(lines, m.Text.Title) // the channel does not see whose thread it is
 		}
 		for _, u := range shown {
-			lines = append(lines, change(u))
+			lines = append(lines, change(u, at))
 		}
 		if left > 0 {
 			lines = append(lines, fmt.Sprintf("… and %d more changes", left))
@@ -102,7 +101,7 @@ func changes(m notify.Message) content {
 		if m.Plain {
 			return c
 		}
-		c.blocks = replyBlocks(m, shown, left)
+		c.blocks = replyBlocks(m, at, shown, left)
 		if fits(c) {
 			return c
 		}
@@ -139,7 +138,7 @@ func fold(all []page.Update, n int) (shown []page.Update, left int) {
 	return shown, left
 }
 
-func replyBlocks(m notify.Message, shown []page.Update, left int) []slack.Block {
+func replyBlocks(m notify.Message, at morning, shown []page.Update, left int) []slack.Block {
 	var lines []slack.RichTextElement
 	if slices.ContainsFunc(shown, aloud) {
 		lines = append(lines, slack.NewRichTextSection(bold(m.Text.Title)))
@@ -149,7 +148,7 @@ func replyBlocks(m notify.Message, shown []page.Update, left int) []slack.Block 
 		if u.Aloud {
 			say = bold
 		}
-		parts := []slack.RichTextSectionElement{say(change(u))}
+		parts := []slack.RichTextSectionElement{say(change(u, at))}
 		if address, ok := page.WebURL(u.Link); ok && len(address) <= maxLink {
 			parts = append(parts, text(" · "), slack.NewRichTextSectionLinkElement(address, "open", nil))
 		}
@@ -171,7 +170,7 @@ func replyBlocks(m notify.Message, shown []page.Update, left int) []slack.Block 
 const maxLink = 2000 // bytes
 
 // change is one update as a line of text.
-func change(u page.Update) string {
+func change(u page.Update, at morning) string {
 	line := notify.Clean(u.Text, maxChange)
 	if line == "" {
 		line = string(u.Kind)
@@ -180,7 +179,7 @@ func change(u page.Update) string {
 		line += " · " + by
 	}
 	if !u.At.IsZero() {
-		line += " · " + u.At.UTC().Format(time.TimeOnly)
+		line += " · " + u.At.In(at.zone).Format("15:04:05 MST")
 	}
 	return icon(u.Kind) + " " + line
 }
