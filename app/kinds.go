@@ -21,6 +21,6 @@ func Sources() []enrich.Kind {
 func Notifiers() []notify.Kind {
 	return []notify.Kind{
 		pagerduty.Kind(),
-		slack.Kind(),
+		slack.Kind(nil),
 	}
 }

@@ -59,15 +59,16 @@ func load(path string) (*plan, error) {
 		p.sources = append(p.sources, s)
 		errs = append(errs, err)
 	}
+	kinds := Notifiers() // once: targets may share what their kind holds
 	for i, r := range p.Receivers {
 		for j, part := range r.Notify {
-			t, err := planTarget(index(index("receivers", i)+".notify", j), part)
+			t, err := planTarget(kinds, index(index("receivers", i)+".notify", j), part)
 			p.targets[r.Name] = append(p.targets[r.Name], t)
 			errs = append(errs, err)
 		}
 	}
 	if p.LastResort != nil {
-		t, err := planTarget("last_resort", *p.LastResort)
+		t, err := planTarget(kinds, "last_resort", *p.LastResort)
 		p.last = append(p.last, t)
 		errs = append(errs, err)
 	}
@@ -93,9 +94,9 @@ func planSource(at string, part Part) (sourcePlan, error) {
 	return sourcePlan{}, unknownKind(at, part.Kind, names)
 }
 
-func planTarget(at string, part Part) (targetPlan, error) {
+func planTarget(kinds []notify.Kind, at string, part Part) (targetPlan, error) {
 	var names []string
-	for _, k := range Notifiers() {
+	for _, k := range kinds {
 		if k.Name == part.Kind {
 			cfg := k.Config()
 			return targetPlan{at, part, k, cfg}, decodeWith(at, part, cfg)

@@ -141,7 +141,7 @@ func TestMenuListsEveryKind(t *testing.T) {
 			if !f.IsDir() || strings.HasSuffix(f.Name(), "test") || f.Name() == "testdata" || f.Name() == "traits" || f.Name() == "changes" {
 				continue
 			}
-			require.Contains(t, string(menu), f.Name()+".Kind()", "%s/%s is not on the menu", room, f.Name())
+			require.Contains(t, string(menu), f.Name()+".Kind(", "%s/%s is not on the menu", room, f.Name())
 		}
 	}
 }

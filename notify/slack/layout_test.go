@@ -24,7 +24,7 @@ func open(t testing.TB, apiURL string, cfg *slack.Config) notify.Notifier {
 	if apiURL != "" {
 		cfg.APIURL = apiURL + "/api/"
 	}
-	n, err := slack.Kind().New(cfg, notify.Deps{Name: "test", Transport: &http.Transport{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	n, err := slack.Kind(nil).New(cfg, notify.Deps{Name: "test", Transport: &http.Transport{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	require.NoError(t, err)
 	return n
 }
@@ -73,7 +73,7 @@ func TestValidate(t *testing.T) {
 	}
 	c := section(t, "http://127.0.0.1:1", "x")
 	c.TokenFile = "/nowhere"
-	_, err := slack.Kind().New(c, notify.Deps{Now: time.Now})
+	_, err := slack.Kind(nil).New(c, notify.Deps{Now: time.Now})
 	require.ErrorContains(t, err, "token_file")
 }
 
@@ -135,7 +135,7 @@ func FuzzSlackRendering(f *testing.F) {
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, s string) {
 		fake.Reset()
-		cfg := slack.Kind().Config().(*slack.Config)
+		cfg := slack.Kind(nil).Config().(*slack.Config)
 		cfg.Channel, cfg.TokenFile = "C0PAGES", tokenIn(t, dir)
 		n := open(t, srv.URL, cfg)
 		for _, plain := range []bool{false, true} {

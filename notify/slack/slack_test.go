@@ -24,7 +24,7 @@ func secretFile(t testing.TB, secret string) config.SecretFile {
 }
 
 func section(t testing.TB, url, token string) *slack.Config {
-	c := slack.Kind().Config().(*slack.Config)
+	c := slack.Kind(nil).Config().(*slack.Config)
 	c.APIURL, c.Channel, c.TokenFile = url+"/api/", "C0PAGES", secretFile(t, token)
 	require.NoError(t, c.Validate())
 	return c
@@ -32,7 +32,7 @@ func section(t testing.TB, url, token string) *slack.Config {
 
 func TestConformance(t *testing.T) {
 	notifytest.Run(t, notifytest.Suite{
-		Kind: slack.Kind(),
+		Kind: slack.Kind(nil),
 		Start: func(t *testing.T) notifytest.Service {
 			fake := fakeslack.New(fakeslack.Options{NoRateLimits: true})
 			srv := httptest.NewServer(fake)

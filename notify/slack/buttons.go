@@ -1,0 +1,125 @@
+package slack
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/slack-go/slack"
+
+	"github.com/tocsin/tocsin/notify"
+	"github.com/tocsin/tocsin/page"
+)
+
+// The buttons by their action_id. The value of each is the delivery's id and
+// nothing else: what a press does is looked up.
+const (
+	actAck       = "tocsin_ack"
+	actUnack     = "tocsin_unack"
+	actHour      = "tocsin_silence_hour"
+	actMorning   = "tocsin_silence_morning"
+	actUnsilence = "tocsin_unsilence"
+	actUseless   = "tocsin_useless"
+	actOpen      = "tocsin_open" // a link: Slack tells of its press too
+)
+
+// Slack's limits of buttons and their dialogues.
+const (
+	maxButton  = 75
+	maxConfirm = 300
+)
+
+// offer is what the buttons of a message depend on beside the message.
+type offer struct {
+	press   bool // a press reaches us
+	morning morning
+}
+
+func (t *target) offer() offer { return offer{press: t.pressable(), morning: t.morning} }
+
+// buttons are what people can do about an open page, nil where there is nothing.
+func (o offer) buttons(m notify.Message, now time.Time) []slack.Block {
+	if !o.press || m.Page.State != page.Open {
+		return nil
+	}
+	id := m.Receipt.Delivery
+	var row []slack.BlockElement
+	if a := m.Page.Ack; a != nil {
+		row = append(row, button(actUnack, id, "Acknowledged by "+name(a.By)+" · undo"))
+	} else {
+		row = append(row, button(actAck, id, "Acknowledge").WithStyle(slack.StylePrimary))
+	}
+	if s, ok := silenced(m.Page, now); ok {
+		row = append(row, button(actUnsilence, id, "Silenced until "+o.morning.clock(s.Until)+" · end it"))
+	} else if what, ok := matchers(m.Page); ok {
+		at := o.morning.after(now).Format(clock)
+		row = append(row,
+			button(actHour, id, "Silence 1 h").WithConfirm(ask("Silence for an hour?", what, "for an hour")),
+			button(actMorning, id, "Silence until "+at).WithConfirm(ask("Silence until morning?", what, "until the next "+at+" "+o.morning.zone.String())),
+		)
+	}
+	row = append(row, button(actUseless, id, "Not useful"))
+	if u, ok := page.WebURL(m.PageURL); ok && len(u) <= maxLink {
+		open := button(actOpen, id, "Open in Tocsin")
+		open.URL = u
+		row = append(row, open)
+	}
+	return []slack.Block{slack.NewActionBlock("", row...)}
+}
+
+func button(action, value, label string) *slack.ButtonBlockElement {
+	return slack.NewButtonBlockElement(action, value, plain(notify.Cut(label, maxButton)))
+}
+
+// name is how a person is called, fit for a button.
+func name(s string) string {
+	if s = notify.Clean(s, 40); s == "" {
+		return "somebody"
+	}
+	return s
+}
+
+// silenced returns the latest silence that stands.
+func silenced(p page.Page, now time.Time) (page.Silence, bool) {
+	for _, s := range slices.Backward(p.Silences) {
+		if s.ID != "" && s.Ended.IsZero() && s.Error == "" && s.Until.After(now) {
+			return s, true
+		}
+	}
+	return page.Silence{}, false
+}
+
+// matchers writes what a silence of this page would match, exactly. It is not
+// ok where that is nothing, or too long to be shown whole in a dialogue: nobody
+// shall silence what they cannot see.
+func matchers(p page.Page) (string, bool) {
+	if p.Self || p.Storm != nil {
+		return "", false
+	}
+	var lines []string
+	some := false
+	for _, n := range p.Group.Names() {
+		label := n
+		if strings.Trim(n, wordRunes) != "" {
+			label = strconv.Quote(n)
+		}
+		lines = append(lines, label+"="+strconv.Quote(p.Group[n]))
+		some = some || p.Group[n] != ""
+	}
+	s := strings.Join(lines, "\n")
+	return s, some && utf8.RuneCountInString(confirmText(s, strings.Repeat("x", 60))) <= maxConfirm
+}
+
+const wordRunes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+
+func confirmText(what, until string) string {
+	return fmt.Sprintf("Alertmanager tells nobody, here or elsewhere, of alerts with\n%s\n%s.", what, until)
+}
+
+func ask(title, what, until string) *slack.ConfirmationBlockObject {
+	return slack.NewConfirmationBlockObject(
+		plain(title), plain(notify.Cut(confirmText(what, until), maxConfirm)), plain("Silence"), plain("Cancel"))
+}
