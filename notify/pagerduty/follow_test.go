@@ -133,6 +133,19 @@ func TestAFollowComesInPart(t *testing.T) {
 	require.Equal(t, 2, s.pages(), "nor does it page again after somebody resolved that one")
 }
 
+// The crash came before the receipt was kept: the further incident is not on it.
+func TestARepeatedFollowAsksFirst(t *testing.T) {
+	s := set(t, fakepagerduty.Options{})
+	r := s.open(notifytest.Page())
+	p, updates := gotWorse(1)
+	s.mustFollow(p, r, updates...)
+	require.NoError(t, s.Do(fakepagerduty.Human{Incident: s.Ledger().Incidents[1].ID, Do: "resolve"}))
+	r.Attempt = 1
+	r = s.mustFollow(p, r, updates...)
+	require.Len(t, r.Further, 1)
+	require.Equal(t, 2, s.pages())
+}
+
 func TestThrottledIsNotSent(t *testing.T) {
 	s := set(t, fakepagerduty.Options{})
 	r := s.open(notifytest.Page())
