@@ -1,6 +1,7 @@
 package pagerduty
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -76,7 +77,7 @@ func (e webhook) incident() string {
 func (e webhook) act() (a page.Act, ok bool) {
 	a.By = "PagerDuty" // by a timeout or a rule
 	if e.Agent != nil {
-		a.By = orWord(notify.Clean(e.Agent.Summary, maxName), a.By)
+		a.By = cmp.Or(notify.Clean(e.Agent.Summary, maxName), a.By)
 		if strings.Contains(e.Agent.Type, "integration") {
 			return a, false
 		}
@@ -112,7 +113,7 @@ func (e webhook) act() (a page.Act, ok bool) {
 func (e webhook) assignees() string {
 	var names []string
 	for _, a := range e.Data.Assignees[:min(len(e.Data.Assignees), 5)] {
-		names = append(names, orWord(notify.Clean(a.Summary, maxName), "somebody"))
+		names = append(names, cmp.Or(notify.Clean(a.Summary, maxName), "somebody"))
 	}
-	return orWord(strings.Join(names, ", "), "nobody")
+	return cmp.Or(strings.Join(names, ", "), "nobody")
 }
