@@ -76,8 +76,10 @@ func (e webhook) incident() string {
 // done by an integration, ours among them.
 func (e webhook) act() (a page.Act, ok bool) {
 	a.By = "PagerDuty" // by a timeout or a rule
+	by := "by PagerDuty"
 	if e.Agent != nil {
 		a.By = cmp.Or(notify.Clean(e.Agent.Summary, maxName), a.By)
+		by = "in PagerDuty by " + a.By
 		if strings.Contains(e.Agent.Type, "integration") {
 			return a, false
 		}
@@ -89,9 +91,9 @@ func (e webhook) act() (a page.Act, ok bool) {
 	case "incident.unacknowledged":
 		a.Verb = page.Unacknowledge
 	case "incident.resolved":
-		a.Text = "resolved in PagerDuty by " + a.By
+		a.Text = "resolved " + by
 	case "incident.reopened":
-		a.Text = "reopened in PagerDuty by " + a.By
+		a.Text = "reopened " + by
 	case "incident.reassigned":
 		a.Text = "reassigned in PagerDuty to " + e.assignees()
 	case "incident.priority_updated":

@@ -146,6 +146,23 @@ func TestARepeatedFollowAsksFirst(t *testing.T) {
 	require.Equal(t, 2, s.pages())
 }
 
+func TestAFurtherIncidentThatIsRefusedIsSaidPlainly(t *testing.T) {
+	s := set(t, fakepagerduty.Options{})
+	r := s.open(notifytest.Page())
+	p, updates := gotWorse(1)
+	s.faults(fault.Fault{Kind: fault.Status, Status: 400, Count: 1, Body: `{"status":"invalid event","errors":["'custom_details' is odd"]}`})
+	_, err := s.follow(p, r, updates...)
+	require.Equal(t, remote.Content, remote.ClassOf(err))
+	m := s.message(p, notify.VerbFollow, r, updates...)
+	m.Plain = true
+	r, err = s.Notifier.(notify.Follower).Follow(t.Context(), m)
+	require.NoError(t, err)
+	in := s.Ledger().Incidents[1]
+	require.Equal(t, r.Further[0], in.DedupKey)
+	require.True(t, strings.HasPrefix(in.Title, "worse: "), in.Title)
+	require.Empty(t, in.Details)
+}
+
 func TestThrottledIsNotSent(t *testing.T) {
 	s := set(t, fakepagerduty.Options{})
 	r := s.open(notifytest.Page())
