@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -55,7 +56,12 @@ func rows(details json.RawMessage) []row {
 			break
 		}
 		var s string
-		if json.Unmarshal(raw, &s) != nil {
+		var list []string
+		switch {
+		case json.Unmarshal(raw, &s) == nil:
+		case json.Unmarshal(raw, &list) == nil:
+			s = strings.Join(list, "\n")
+		default:
 			var b bytes.Buffer
 			_ = json.Indent(&b, raw, "", "  ")
 			s = b.String()

@@ -1,6 +1,7 @@
 package pagerduty
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -75,8 +76,10 @@ func (e webhook) incident() string {
 // done by an integration, ours among them.
 func (e webhook) act() (a page.Act, ok bool) {
 	a.By = "PagerDuty" // by a timeout or a rule
+	by := "by PagerDuty"
 	if e.Agent != nil {
-		a.By = orWord(notify.Clean(e.Agent.Summary, maxName), a.By)
+		a.By = cmp.Or(notify.Clean(e.Agent.Summary, maxName), a.By)
+		by = "in PagerDuty by " + a.By
 		if strings.Contains(e.Agent.Type, "integration") {
 			return a, false
 		}
@@ -88,9 +91,9 @@ func (e webhook) act() (a page.Act, ok bool) {
 	case "incident.unacknowledged":
 		a.Verb = page.Unacknowledge
 	case "incident.resolved":
-		a.Text = "resolved in PagerDuty by " + a.By
+		a.Text = "resolved " + by
 	case "incident.reopened":
-		a.Text = "reopened in PagerDuty by " + a.By
+		a.Text = "reopened " + by
 	case "incident.reassigned":
 		a.Text = "reassigned in PagerDuty to " + e.assignees()
 	case "incident.priority_updated":
@@ -112,7 +115,7 @@ func (e webhook) act() (a page.Act, ok bool) {
 func (e webhook) assignees() string {
 	var names []string
 	for _, a := range e.Data.Assignees[:min(len(e.Data.Assignees), 5)] {
-		names = append(names, orWord(notify.Clean(a.Summary, maxName), "somebody"))
+		names = append(names, cmp.Or(notify.Clean(a.Summary, maxName), "somebody"))
 	}
-	return orWord(strings.Join(names, ", "), "nobody")
+	return cmp.Or(strings.Join(names, ", "), "nobody")
 }

@@ -86,7 +86,7 @@ func (t *target) fold(m notify.Message, dedup, summary string, worse []string) (
 	p := m.Page
 	e.Payload = &pagerduty.V2Payload{
 		Summary:   summary,
-		Source:    orWord(notify.Clean(p.Cluster, maxSource), "tocsin"),
+		Source:    cmp.Or(notify.Clean(p.Cluster, maxSource), "tocsin"),
 		Severity:  t.severityOf(p.Severity),
 		Component: component(p),
 		Class:     notify.Clean(alertName(p), maxSource),
@@ -138,7 +138,7 @@ func (t *target) severityOf(s page.Severity) string {
 	if !slices.Contains(severities(), string(s)) {
 		s = page.Warning
 	}
-	return orWord(t.severity[string(s)], string(s))
+	return cmp.Or(t.severity[string(s)], string(s))
 }
 
 // component is what is broken, if all alerts say the same of it.
@@ -164,13 +164,6 @@ func alertName(p page.Page) string {
 		return ""
 	}
 	return p.Alerts[0].Name()
-}
-
-func orWord(s, word string) string {
-	if s == "" {
-		return word
-	}
-	return s
 }
 
 func detailsOf(m notify.Message, alerts int) details {
@@ -228,7 +221,7 @@ func stormy(s *page.Storm) string {
 			parts = append(parts, fmt.Sprintf("and %d more rules", len(names)-i))
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%s %d (%s)", orWord(notify.Clean(name, maxSource), "other rules"), s.Rules[name].Total, s.Rules[name].Severity))
+		parts = append(parts, fmt.Sprintf("%s %d (%s)", cmp.Or(notify.Clean(name, maxSource), "other rules"), s.Rules[name].Total, s.Rules[name].Severity))
 	}
 	return strings.Join(parts, " · ")
 }

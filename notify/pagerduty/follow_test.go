@@ -133,6 +133,36 @@ func TestAFollowComesInPart(t *testing.T) {
 	require.Equal(t, 2, s.pages(), "nor does it page again after somebody resolved that one")
 }
 
+// The crash came before the receipt was kept: the further incident is not on it.
+func TestARepeatedFollowAsksFirst(t *testing.T) {
+	s := set(t, fakepagerduty.Options{})
+	r := s.open(notifytest.Page())
+	p, updates := gotWorse(1)
+	s.mustFollow(p, r, updates...)
+	require.NoError(t, s.Do(fakepagerduty.Human{Incident: s.Ledger().Incidents[1].ID, Do: "resolve"}))
+	r.Attempt = 1
+	r = s.mustFollow(p, r, updates...)
+	require.Len(t, r.Further, 1)
+	require.Equal(t, 2, s.pages())
+}
+
+func TestAFurtherIncidentThatIsRefusedIsSaidPlainly(t *testing.T) {
+	s := set(t, fakepagerduty.Options{})
+	r := s.open(notifytest.Page())
+	p, updates := gotWorse(1)
+	s.faults(fault.Fault{Kind: fault.Status, Status: 400, Count: 1, Body: `{"status":"invalid event","errors":["'custom_details' is odd"]}`})
+	_, err := s.follow(p, r, updates...)
+	require.Equal(t, remote.Content, remote.ClassOf(err))
+	m := s.message(p, notify.VerbFollow, r, updates...)
+	m.Plain = true
+	r, err = s.Notifier.(notify.Follower).Follow(t.Context(), m)
+	require.NoError(t, err)
+	in := s.Ledger().Incidents[1]
+	require.Equal(t, r.Further[0], in.DedupKey)
+	require.True(t, strings.HasPrefix(in.Title, "worse: "), in.Title)
+	require.Empty(t, in.Details)
+}
+
 func TestThrottledIsNotSent(t *testing.T) {
 	s := set(t, fakepagerduty.Options{})
 	r := s.open(notifytest.Page())

@@ -1,6 +1,7 @@
 package pagerduty
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -171,7 +172,7 @@ func changesOf(m notify.Message) []change {
 
 func changeEvent(id, says, source string, at time.Time, href string, labels page.Labels) change {
 	e := pagerduty.ChangeEvent{Payload: pagerduty.ChangeEventPayload{
-		Summary: orWord(notify.Clean(says, maxSummary), "change"), Source: notify.Clean(source, maxSource),
+		Summary: cmp.Or(notify.Clean(says, maxSummary), "change"), Source: notify.Clean(source, maxSource),
 		CustomDetails: map[string]any{},
 	}}
 	if !at.IsZero() {

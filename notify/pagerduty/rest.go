@@ -35,12 +35,12 @@ type rest struct {
 	now   func() time.Time
 }
 
-// incident returns the newest incident of a dedup key that is not older than
-// since.
+// incident returns the newest incident of a dedup key. Without since PagerDuty
+// looks back one month only; the hour is for clocks that differ.
 func (r *rest) incident(ctx context.Context, key string, since time.Time) (incident, bool, error) {
 	q := url.Values{"incident_key": {key}, "sort_by": {"created_at:desc"}, "limit": {"1"}}
 	if !since.IsZero() {
-		q.Set("since", since.Add(-time.Minute).UTC().Format(time.RFC3339))
+		q.Set("since", since.Add(-time.Hour).UTC().Format(time.RFC3339))
 	}
 	var out struct {
 		Incidents []incident `json:"incidents"`

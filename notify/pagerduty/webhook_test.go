@@ -101,6 +101,21 @@ func TestWhatWeDidOurselvesIsNot(t *testing.T) {
 	require.Empty(t, d.acts())
 }
 
+func TestATimeoutTakesItBack(t *testing.T) {
+	s, d := set(t, fakepagerduty.Options{AckTimeout: 30 * time.Minute, AutoResolve: 4 * time.Hour}), &desk{}
+	s.hear(d, fakepagerduty.Subscription{})
+	d.receipts = []page.Receipt{s.open(notifytest.Page())}
+	s.human("acknowledge", "Jane", "")
+	s.Deliver(t.Context())
+	require.Equal(t, "Jane", d.taken())
+	s.pass(30 * time.Minute)
+	s.Deliver(t.Context())
+	require.Empty(t, d.taken())
+	s.pass(4 * time.Hour)
+	s.Deliver(t.Context())
+	require.Equal(t, []string{"ack Jane: ", "unack PagerDuty: ", "note PagerDuty: resolved by PagerDuty"}, d.acts())
+}
+
 func TestAFurtherIncidentIsTheSameProblem(t *testing.T) {
 	s, d := set(t, fakepagerduty.Options{}), &desk{}
 	s.hear(d, fakepagerduty.Subscription{})
