@@ -97,7 +97,7 @@ func (f *Fake) messageView(m *message, p Press) messageView {
 		out.Files = append(out.Files, x.ledger())
 	}
 	for _, w := range f.whispers {
-		if w.Channel == p.Channel && w.TS == p.TS {
+		if w.Channel == p.Channel && w.TS == p.TS && (w.User == "" || w.User == p.User) {
 			if u, ok := f.user(w.User); ok {
 				w.User = u.Name
 			}

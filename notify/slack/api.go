@@ -116,13 +116,16 @@ func (c *client) upload(ctx context.Context, address string, data []byte) error 
 }
 
 // ours reports whether an address that Slack gave leads to Slack: to the host of
-// the API, or over TLS to one of its domain.
-func (c *client) ours(u *url.URL, domain string) bool {
+// the API, or over TLS to a host of its own (".slack.com": to any of that domain).
+func (c *client) ours(u *url.URL, host string) bool {
 	if u.User != nil {
 		return false
 	}
-	return u.Host == c.base.Host && u.Scheme == c.base.Scheme ||
-		u.Scheme == "https" && strings.HasSuffix("."+u.Hostname(), domain) && u.Port() == ""
+	if u.Host == c.base.Host && u.Scheme == c.base.Scheme {
+		return true
+	}
+	within := strings.HasPrefix(host, ".") && strings.HasSuffix(u.Host, host)
+	return u.Scheme == "https" && (u.Host == host || within)
 }
 
 // read tells an acceptance from all else. Slack answers most refusals with

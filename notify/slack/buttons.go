@@ -1,7 +1,6 @@
 package slack
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,8 +27,9 @@ const (
 
 // Slack's limits of buttons and their dialogues.
 const (
-	maxButton  = 75
-	maxConfirm = 300
+	maxButton       = 75
+	maxConfirmTitle = 100
+	maxConfirm      = 300
 )
 
 // offer is what the buttons of a message depend on beside the message.
@@ -57,8 +57,8 @@ func (o offer) buttons(m notify.Message, now time.Time) []slack.Block {
 	} else if what, ok := matchers(m.Page); ok {
 		at := o.morning.after(now).Format(clock)
 		row = append(row,
-			button(actHour, id, "Silence 1 h").WithConfirm(ask("Silence for an hour?", what, "for an hour")),
-			button(actMorning, id, "Silence until "+at).WithConfirm(ask("Silence until morning?", what, "until the next "+at+" "+o.morning.zone.String())),
+			button(actHour, id, "Silence 1 h").WithConfirm(ask("Silence for an hour?", what)),
+			button(actMorning, id, "Silence until "+at).WithConfirm(ask("Silence until "+at+" "+o.morning.zone.String()+"?", what)),
 		)
 	}
 	row = append(row, button(actUseless, id, "Not useful"))
@@ -110,16 +110,14 @@ func matchers(p page.Page) (string, bool) {
 		some = some || p.Group[n] != ""
 	}
 	s := strings.Join(lines, "\n")
-	return s, some && utf8.RuneCountInString(confirmText(s, strings.Repeat("x", 60))) <= maxConfirm
+	return s, some && utf8.RuneCountInString(confirmHead+s) <= maxConfirm
 }
 
 const wordRunes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
-func confirmText(what, until string) string {
-	return fmt.Sprintf("Alertmanager tells nobody, here or elsewhere, of alerts with\n%s\n%s.", what, until)
-}
+const confirmHead = "Nobody will be told, here or elsewhere, of alerts with\n"
 
-func ask(title, what, until string) *slack.ConfirmationBlockObject {
+func ask(title, what string) *slack.ConfirmationBlockObject {
 	return slack.NewConfirmationBlockObject(
-		plain(title), plain(notify.Cut(confirmText(what, until), maxConfirm)), plain("Silence"), plain("Cancel"))
+		plain(notify.Cut(title, maxConfirmTitle)), plain(confirmHead+what), plain("Silence"), plain("Cancel"))
 }

@@ -51,6 +51,7 @@ func (s *scene) chartMessage() notify.Message {
 }
 
 func TestTheChartComesIntoTheThread(t *testing.T) {
+	t.Parallel()
 	s := play(t, true, nil)
 	require.NoError(t, s.charter(dot).Chart(t.Context(), s.chartMessage(), chart()))
 	replies := s.fake.Ledger().Replies(s.sent.Ref)

@@ -222,7 +222,7 @@ const (
 // under load it is left out.
 func (t *target) tell(p press, answer string) {
 	u, err := url.Parse(p.reply)
-	if err != nil || !t.web.ours(u, ".hooks.slack.com") {
+	if err != nil || !t.web.ours(u, "hooks.slack.com") {
 		p.logger(t.log).Warn("response_url is not Slack's: nobody is answered")
 		return
 	}

@@ -3,6 +3,7 @@ package slack_test
 import (
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tocsin/tocsin/lab/fakeslack"
+	"github.com/tocsin/tocsin/notify"
 	"github.com/tocsin/tocsin/notify/slack"
 	"github.com/tocsin/tocsin/page"
 )
@@ -153,6 +155,7 @@ func TestWhatIsOverIsNotActedOn(t *testing.T) {
 
 // Slack takes 200 for done: it is not said before the press is durable.
 func TestAPressThatIsNotDurableIsNotAcknowledged(t *testing.T) {
+	t.Parallel()
 	s := play(t, true, nil)
 	s.desk.set(func(d *desk) { d.broken = errors.New("disk full") })
 	out := s.press("U0ANN", "tocsin_ack", fakeslack.Good)
@@ -176,6 +179,14 @@ func TestOnlySlackPresses(t *testing.T) {
 		require.Equal(t, want, s.press("U0ANN", "tocsin_ack", variant).Status, variant)
 	}
 	require.Empty(t, s.desk.put())
+	for want, req := range map[int]*http.Request{
+		http.StatusMethodNotAllowed:      httptest.NewRequest(http.MethodGet, "/", nil),
+		http.StatusRequestEntityTooLarge: httptest.NewRequest(http.MethodPost, "/", strings.NewReader(strings.Repeat("x", 1<<20+1))),
+	} {
+		w := httptest.NewRecorder()
+		s.target.(notify.Caller).Callback(s.desk).ServeHTTP(w, req)
+		require.Equal(t, want, w.Code)
+	}
 	require.Equal(t, 200, s.press("U0ANN", "tocsin_ack", fakeslack.Replayed).Status)
 	require.Len(t, s.desk.put(), 1)
 	s.whisper(1)

@@ -34,6 +34,7 @@ func (s *scene) connected(n int) {
 }
 
 func TestAConnectionThatIsLostIsOpenedAnew(t *testing.T) {
+	t.Parallel()
 	s := play(t, false, nil)
 	stop := s.listen()
 	s.fake.Refresh()
@@ -54,6 +55,7 @@ func TestAConnectionThatIsLostIsOpenedAnew(t *testing.T) {
 }
 
 func TestAnEnvelopeIsAcknowledgedOnceItIsDurable(t *testing.T) {
+	t.Parallel()
 	s := play(t, false, nil)
 	s.listen()
 	s.desk.set(func(d *desk) { d.broken = errors.New("disk full") })

@@ -65,7 +65,9 @@ func tallies(s *page.Storm) (lines []string, more int) {
 		}
 		t := s.Rules[rule]
 		line := fmt.Sprintf("%s %s: %d open of %d", t.Severity, cmp.Or(notify.Clean(rule, maxName), "other rules"), t.Open, t.Total)
-		if eg := notify.Clean(t.Sample.String(), 80); eg != "" {
+		sample := t.Sample.Clone()
+		delete(sample, "alertname")
+		if eg := notify.Clean(sample.String(), 80); eg != "" {
 			line += " · " + eg
 		}
 		lines = append(lines, notify.Cut(line, 200))

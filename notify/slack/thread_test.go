@@ -66,6 +66,7 @@ func TestWhatChangedStandsInTheThread(t *testing.T) {
 }
 
 func TestALostReplyIsFound(t *testing.T) {
+	t.Parallel()
 	for _, there := range []bool{true, false} {
 		s := play(t, true, nil)
 		m := s.follow(update(1, page.UpdateJoined, "one"), update(2, page.UpdateJoined, "two"))
@@ -89,6 +90,7 @@ func TestALostReplyIsFound(t *testing.T) {
 // A root that somebody deleted takes no reply: Slack lets it stand in the
 // channel by itself. It is taken back, and the room posts the page anew.
 func TestAReplyWithoutItsRootIsTakenBack(t *testing.T) {
+	t.Parallel()
 	s := play(t, true, nil)
 	require.True(t, s.fake.Delete("C0PAGES", s.sent.Ref))
 	m := s.follow(update(1, page.UpdateWorse, "worse"))
