@@ -93,7 +93,8 @@ type cli struct {
 	Init    initCmd          `cmd:"" help:"Write a first config, from an alertmanager.yml or a minimal one."`
 	Check   checkCmd         `cmd:"" help:"Read a config and say what is wrong with it."`
 	Preview previewCmd       `cmd:"" help:"Show the page a webhook body would become; nothing is sent."`
-	Page    pageCmd          `cmd:"" help:"Act on pages."`
+	Page    pageCmd          `cmd:"" help:"Send test pages."`
+	Pages   pagesCmd         `cmd:"" help:"Look at the pages of the gateway that runs, and act on them."`
 	Shadow  shadowCmd        `cmd:"" help:"Look at what receivers in shadow would have sent."`
 	Traits  traitsCmd        `cmd:"" help:"Explain tables offline: what do the failing members share?"`
 	Backup  backupCmd        `cmd:"" help:"Copy the state of a running gateway to a file, and check the copy."`
