@@ -53,7 +53,7 @@ type gateway struct {
 
 // gatewayConfig has a source that never answers in time: each page leaves at its
 // deadline, and leaves work for later behind. Each problem is told by itself, and
-each opening of it, so that they can be counted.
+// each opening of it, so that they can be counted.
 const gatewayConfig = `listen: %[1]s:9095
 operators: {listen: %[1]s:9096}
 alertmanagers: [{name: lab, inbound_token_files: [am.token]}]
