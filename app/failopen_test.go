@@ -154,7 +154,7 @@ func rewrite(t *testing.T, path, old, now string) {
 // A flipped bit in the state costs what it hit, and nothing more: the house
 // starts, keeps the file, says so to people, and the open page stays one page.
 func TestADamagedStoreIsMovedAside(t *testing.T) {
-	h := run(t, "")
+	h := run(t, "storms: {problems: 0}\n")
 	for i := range 40 { // so that the file has more than one page
 		require.Equal(t, 202, h.send(t, http.MethodPost, h.listen, "/webhook/alertmanager", "am-secret", duty(fires(fmt.Sprintf("A%d", i))), nil).code)
 	}

@@ -30,8 +30,10 @@ type Step struct {
 	ask   *page.Act  // what Alertmanager is to be told
 	gust  *page.Gust // the problem's part in a storm
 	storm string     // the problem that the storm is
-	blows bool       // a storm is to be looked at when it may be calm
-	later time.Time  // when a storm shows its counts
+	chart *page.Chart
+	post  bool      // the chart is the episode's first: targets are handed it
+	blows bool      // a storm is to be looked at when it may be calm
+	later time.Time // when a storm shows its counts
 
 	rules Rules
 	veil  *page.Veil // made when the first text is
@@ -75,6 +77,8 @@ func (r Rules) Advance(p page.Problem, e page.Event) Step {
 		s.calm(e)
 	case page.Blown:
 		s.blow(e)
+	case page.Charted:
+		s.charted(e)
 	default:
 		s.Why = "an event of unknown kind " + string(e.Kind)
 	}

@@ -33,12 +33,18 @@ func (w *Worker) batch(ctx context.Context, s *Step, e page.Event, rev uint64) (
 	if s.Changed || s.gust != nil {
 		p.Trace = traceparent(ctx)
 	}
-	if s.Changed {
+	if s.Changed || s.chart != nil {
 		b.add(p.View().Redact(w.Rules.Redact...), func(v []byte) store.Op { return store.Put(store.PageKey(p.ID, p.Episode), v) })
-		if p.Folded == "" {
+		if s.Changed && p.Folded == "" {
 			work = w.Outbox.Ops(*p)
 			p.Told = told(p.Told, work)
 			b.ops = append(b.ops, work...)
+		}
+	}
+	if s.chart != nil {
+		b.add(*s.chart, func(v []byte) store.Op { return store.Put(store.ChartKey(p.ID, p.Episode), v) })
+		if o, ok := w.Outbox.(ChartOutbox); ok && s.post {
+			b.ops = append(b.ops, o.Chart(*p)...)
 		}
 	}
 	if p.ID != "" {

@@ -31,6 +31,7 @@ const (
 	doLull    = "lull"    // see whether a storm is over
 	doQuiet   = "quiet"   // close a self-alarm that was not raised again
 	doSettle  = "settle"  // close what flaps and was quiet
+	doChart   = "chart"   // draw the chart of a page that has left
 	doSilence = "silence" // make a silence in Alertmanager, or end it
 )
 
@@ -66,6 +67,9 @@ func (w *Worker) followUps(s Step, e page.Event) []store.Op {
 	}
 	if w.undated(s, e) {
 		jobs.add(job{Do: doSince}, 0)
+	}
+	if w.charts(s, e) {
+		jobs.add(job{Do: doChart}, chartFirst)
 	}
 	if len(s.Held) > 0 {
 		jobs.add(job{Do: doRecheck, Alerts: s.Held}, recheckAfter)
@@ -144,6 +148,8 @@ func (w *Worker) later(ctx context.Context, l store.Lease) error {
 		return w.show(ctx, l, p, e)
 	case doLull:
 		return w.lull(ctx, l, p, e)
+	case doChart:
+		return w.draw(ctx, l, p, e)
 	case doSettle:
 		return w.settled(ctx, l, p, e)
 	case doSilence:

@@ -91,6 +91,10 @@ func (s *Step) blowIn(g page.Gust, at time.Time) {
 		s.Why, s.Again = "folded in: "+named(g.Alert), t.Total > 1
 	}
 	if p.Clock.Decided.IsZero() { // nobody was told yet
+		// the job that asks for it stands behind all gusts that wait
+		if at.Sub(p.Opened) >= stormAfter {
+			s.show(at)
+		}
 		return
 	}
 	if why := s.raise(before, at); why != "" {

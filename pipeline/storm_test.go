@@ -236,6 +236,21 @@ func TestStormOfAnyKind(t *testing.T) {
 	}
 }
 
+// The first page of a storm does not wait for the end of it.
+func TestAStormIsToldWhileItBlows(t *testing.T) {
+	var p page.Problem
+	first := -1
+	for i := range 60 {
+		s := storms().Advance(p, gust(i/5, fmt.Sprint("rule-", i), "warning", false))
+		p = s.Problem
+		if s.Changed && first < 0 {
+			first = i
+		}
+	}
+	require.Equal(t, 15, first, "the first gust three seconds after the storm began")
+	require.Equal(t, uint64(2), p.Revision, "then every five seconds")
+}
+
 // What a storm writes stays small, however many problems it has.
 func TestAStormsRecordStaysSmall(t *testing.T) {
 	var p page.Problem

@@ -38,7 +38,7 @@ type Asker interface {
 }
 
 // Worker takes events from the store and applies them. All fields but Observe,
-// Dater, Silencer and Tracer must be set.
+// Dater, Charter, Silencer and Tracer must be set.
 type Worker struct {
 	Store    store.Store
 	Enricher Enricher
@@ -54,6 +54,8 @@ type Worker struct {
 	Observe func(stage string, d time.Duration)
 	// Dater dates what a page says once it has left; nil: nobody does.
 	Dater Dater
+	// Charter draws what the page is about once it has left; nil: nobody does.
+	Charter Charter
 	// Silencer tells Alertmanager to be quiet; nil: nobody can.
 	Silencer Silencer
 	// Writers is how many problems are worked on at once. A writer waits for

@@ -52,12 +52,15 @@ type gateway struct {
 }
 
 // gatewayConfig has a source that never answers in time: each page leaves at its
-// deadline, and leaves work for later behind.
+// deadline, and leaves work for later behind. Each problem is told by itself, and
+// each opening of it, so that they can be counted.
 const gatewayConfig = `listen: %[1]s:9095
 operators: {listen: %[1]s:9096}
 alertmanagers: [{name: lab, inbound_token_files: [am.token]}]
 store: {bolt: {path: tocsin.db%[5]s}}
 deadline: {critical: 150ms, other: 150ms}
+storms: {problems: 0}
+flapping: {openings: 0}
 sources: [{kind: thanos, name: slow, with: {http: "%[4]s"}}]
 last_resort: {kind: pagerduty, name: ops, with: {routing_key_file: pagerduty.key, events_url: "%[3]s"}}
 receivers:
