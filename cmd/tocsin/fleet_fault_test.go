@@ -119,15 +119,16 @@ func (f *fleet) start(more ...string) *replica {
 		slack: f.slack, pd: f.pd,
 		sender: &crash.Sender{Client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}},
 	}
-	slack := f.serve(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if first(q) {
+	slack := f.serve(whole(func(w http.ResponseWriter, q *http.Request, body []byte) {
+		if first(q, body) {
 			if asked := r.asked.Load(); asked != nil && (*asked)() {
 				panic(http.ErrAbortHandler)
 			}
 		}
 		f.slack.ServeHTTP(w, q)
 	}))
-	config := fmt.Sprintf(fleetConfig, r.listen, f.am, strings.Join(r.cable.endpoints, ", "), f.source, slack, f.serve(f.pd))
+	pd := f.serve(whole(func(w http.ResponseWriter, q *http.Request, _ []byte) { f.pd.ServeHTTP(w, q) }))
+	config := fmt.Sprintf(fleetConfig, r.listen, f.am, strings.Join(r.cable.endpoints, ", "), f.source, slack, pd)
 	for name, text := range map[string]string{
 		"am.token": "am-secret", "slack.token": fakeslack.DefaultToken, "pagerduty.key": fakepagerduty.DefaultKey, "tocsin.yml": config,
 	} {
@@ -155,14 +156,23 @@ func (f *fleet) again(r *replica, more ...string) {
 	f.living = append(f.living, r)
 }
 
+// whole serves requests that have come to their end: a replica is stopped in the
+// middle of one as well, and must hold up nobody else's.
+func whole(serve func(http.ResponseWriter, *http.Request, []byte)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		serve(w, r, body)
+	})
+}
+
 // first reports whether a request to Slack posts the first message of a problem.
-func first(r *http.Request) bool {
-	if !strings.HasSuffix(r.URL.Path, "/chat.postMessage") {
-		return false
-	}
-	body, err := io.ReadAll(r.Body)
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	return err == nil && !bytes.Contains(body, []byte("thread_ts")) && bytes.Contains(body, []byte("svc-"))
+func first(r *http.Request, body []byte) bool {
+	return strings.HasSuffix(r.URL.Path, "/chat.postMessage") &&
+		!bytes.Contains(body, []byte("thread_ts")) && bytes.Contains(body, []byte("svc-"))
 }
 
 // forget takes a replica out of the balancer.

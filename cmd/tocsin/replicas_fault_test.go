@@ -160,10 +160,11 @@ func (f *fleet) takeover(name string, began time.Time) {
 	var waiting []string
 	for end := began.Add(takenOver + 20*time.Second); ; pause(20 * time.Millisecond) {
 		missing, at := f.missing()
-		switch {
-		case at.Before(began):
+		if at.Before(began) {
+			require.Less(f, time.Since(began), time.Minute, "the ledgers cannot be read")
 			continue
-		case waiting == nil:
+		}
+		if waiting == nil {
 			waiting = append([]string{}, missing...)
 		}
 		left := slices.ContainsFunc(missing, func(name string) bool { return slices.Contains(waiting, name) })
