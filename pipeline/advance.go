@@ -123,9 +123,15 @@ func (s *Step) group(e page.Event, confirmed bool) {
 	seen := make(map[string]bool, len(n.Alerts))
 	for _, a := range n.Alerts {
 		seen[a.ID] = true
-		switch m := q.Members[a.ID]; {
-		case a.Status == page.Firing && !m.Open && !confirmed && echo(m, a, e.At):
+		m := q.Members[a.ID]
+		late := a.Status == page.Firing && !m.Open && !confirmed && echo(m, a, e.At)
+		if late {
 			s.Held = append(s.Held, a)
+		}
+		switch {
+		// Where somebody was told of it past the store, what stands there must be
+		// ended, be it an echo or not: it opens, and Alertmanager is asked then.
+		case late && len(e.Receipts) == 0:
 		case a.Status == page.Firing:
 			q.Members[a.ID] = fire(m, a, e.At)
 			if !m.Open {

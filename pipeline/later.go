@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tocsin/tocsin/page"
@@ -187,6 +188,13 @@ func (w *Worker) recheck(ctx context.Context, l store.Lease, j job, p page.Probl
 	}
 	n := p.Group // without any alert it says that they were an echo
 	n.Alerts = active
+	for _, a := range j.Alerts { // one that opened all the same is over
+		gone := !slices.ContainsFunc(active, func(b page.Alert) bool { return a.ID == b.ID })
+		if gone && p.Members[a.ID].Open {
+			a.Status, a.EndsAt = page.Resolved, e.At
+			n.Alerts = append(n.Alerts, a)
+		}
+	}
 	e.Kind, e.Notification = page.Recheck, &n
 	return w.submit(ctx, l, p, e)
 }
