@@ -253,6 +253,7 @@ func (d *delivery) notify(ctx context.Context, m Message) (r page.Receipt, err e
 		r, err = d.target.Notifier.Notify(ctx, m)
 		return err
 	})
+	d.receipt.Parts = r.Parts // a target that is several: also where it failed
 	if err != nil {
 		outcome = string(remote.ClassOf(err))
 		span.RecordError(err)
