@@ -214,19 +214,23 @@ func (t *target) tell(ctx context.Context, m notify.Message, whom func(*integrat
 		names []string
 	)
 	r := m.Receipt
-	r.Parts = slices.Clone(r.Parts)
+	accepted := r.Parts
+	r.Parts = slices.Clone(accepted)
 	for _, i := range t.integrations {
 		if !whom(i) {
 			continue
 		}
 		names = append(names, i.String())
 		part := i.String() + " " + step(m)
-		if slices.Contains(r.Parts, part) {
+		if slices.Contains(accepted, part) {
 			continue
 		}
 		calls.Go(func() {
-			now := t.now()
-			err := i.send(scene(ctx, m, now, i.say), alerts(m, now, i.SendResolved(), i.say))
+			now, say := t.now(), i.say
+			if m.Plain && i.Name() == "webex" {
+				say = func(s string) string { return ascii(i.say(s)) }
+			}
+			err := i.send(scene(ctx, m, now, say), alerts(m, now, i.SendResolved(), say))
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {

@@ -19,8 +19,9 @@ import (
 // Budgets of what a notifier is fed with.
 const (
 	maxAlerts      = 1000 // of a group; how many more there are stands in tocsin_notes
-	maxPlainAlerts = 10   // of a message in its simplest form
-	maxValue       = 4096 // runes of a label or annotation
+	maxPlainAlerts = 5    // of a message in its simplest form
+	maxLabel       = 1024 // runes of a label
+	maxValue       = 4096 // runes of an annotation
 	maxPlainValue  = 256  // of a message in its simplest form
 	prefix         = "tocsin_"
 )
@@ -96,7 +97,7 @@ func markOf(m notify.Message) string {
 }
 
 func messageOf(m notify.Message) string {
-	return m.Receipt.Delivery[:min(32, len(m.Receipt.Delivery))] + "-" + step(m)
+	return m.Receipt.Delivery + "-" + step(m)
 }
 
 // step names what is told: firing, resolved, or the update it tells of.
@@ -154,8 +155,8 @@ func alerts(m notify.Message, now time.Time, resolved bool, say func(string) str
 
 func clone(a page.Alert, resolved bool, common model.LabelSet, now time.Time, say func(string) string) *alert.Alert {
 	out := &alert.Alert{UpdatedAt: now}
-	out.Labels = labelSet(a.Labels, notify.Clean, say)
-	out.Annotations = labelSet(a.Annotations, notify.CleanLines, say)
+	out.Labels = labelSet(a.Labels, maxLabel, notify.Clean, say)
+	out.Annotations = labelSet(a.Annotations, maxValue, notify.CleanLines, say)
 	for name := range out.Annotations {
 		if strings.HasPrefix(string(name), prefix) { // nobody else speaks in our name
 			delete(out.Annotations, name)
@@ -176,11 +177,11 @@ func clone(a page.Alert, resolved bool, common model.LabelSet, now time.Time, sa
 	return out
 }
 
-func labelSet(in page.Labels, clean func(string, int) string, say func(string) string) model.LabelSet {
+func labelSet(in page.Labels, n int, clean func(string, int) string, say func(string) string) model.LabelSet {
 	out := make(model.LabelSet, len(in))
 	for name, v := range in {
 		if name = say(notify.Clean(name, maxPlainValue)); name != "" {
-			out[model.LabelName(name)] = model.LabelValue(say(clean(v, maxValue)))
+			out[model.LabelName(name)] = model.LabelValue(say(clean(v, n)))
 		}
 	}
 	return out
@@ -197,7 +198,7 @@ func scene(ctx context.Context, m notify.Message, now time.Time, say func(string
 	}
 	ctx = amnotify.WithGroupKey(ctx, m.Page.Problem)
 	ctx = amnotify.WithReceiverName(ctx, say(notify.Clean(m.Page.Receiver, maxPlainValue)))
-	ctx = amnotify.WithGroupLabels(ctx, labelSet(m.Page.GroupLabels, notify.Clean, say))
+	ctx = amnotify.WithGroupLabels(ctx, labelSet(m.Page.GroupLabels, maxLabel, notify.Clean, say))
 	ctx = amnotify.WithRouteLabels(ctx, model.LabelSet{})
 	ctx = amnotify.WithNotificationReason(ctx, reason)
 	ctx = amnotify.WithNow(ctx, now)

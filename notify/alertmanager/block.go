@@ -20,7 +20,7 @@ import (
 // receiverName is how the one receiver is called where nobody sees it.
 const receiverName = "tocsin"
 
-const maxNodes = 1 << 16
+const maxNodes = 1 << 14
 
 // written returns n with its aliases written out.
 func written(n *yaml.Node, left *int) *yaml.Node {
@@ -237,7 +237,8 @@ func placed(doc []byte, err error) error {
 		for line > 0 && paths[line] == "" {
 			line--
 		}
-		out = append(out, config.Bad(ours(paths[line]), "%s", plain(m[2])))
+		path, advice := plain(paths[line], m[2])
+		out = append(out, config.Bad(ours(path), "%s", advice))
 	}
 	if len(out) == 0 {
 		out = append(out, config.Bad("receiver", "%s", strings.TrimPrefix(err.Error(), "yaml: ")))
@@ -275,10 +276,18 @@ func ours(path string) string {
 	return "receiver"
 }
 
-// plain says it without the names of Go types.
-func plain(msg string) string {
-	if m := regexp.MustCompile(`^field (\S+) not found in type`).FindStringSubmatch(msg); m != nil {
-		return fmt.Sprintf("unknown key %q: alertmanager.yml knows none of this name here", m[1])
+// plain says it without the names of Go types, and finds the key that is meant
+// among those that begin at its line.
+func plain(path, msg string) (key, advice string) {
+	m := regexp.MustCompile(`^field (\S+) (not found|already set) in type`).FindStringSubmatch(msg)
+	if m == nil {
+		return path, msg
 	}
-	return msg
+	if i := strings.LastIndex(path, "."+m[1]); i >= 0 {
+		path = path[:i+1+len(m[1])]
+	}
+	if m[2] == "already set" {
+		return path, fmt.Sprintf("%q stands twice: remove one of them", m[1])
+	}
+	return path, fmt.Sprintf("unknown key %q: alertmanager.yml knows none of this name here", m[1])
 }

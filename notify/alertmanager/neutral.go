@@ -17,6 +17,9 @@ func neutral(kind string) func(string) string {
 		markup := regexp.MustCompile(`<[!@#/~^\pL]|\]\(|\[[~^@]|\|\s*[\pL/]`)
 		mention := regexp.MustCompile(`(^|[^\pL\pN_])@([\pL\pN_{])`)
 		return func(s string) string {
+			if !strings.ContainsAny(s, "<@[]|") {
+				return s
+			}
 			s = markup.ReplaceAllStringFunc(s, func(at string) string {
 				switch at[0] {
 				case '<':
@@ -34,4 +37,16 @@ func neutral(kind string) func(string) string {
 	default:
 		return func(s string) string { return s }
 	}
+}
+
+// ascii writes every other letter as a question mark. The Webex notifier panics
+// where it cuts a long text of many-byte letters; in its simplest form a
+// message has none.
+func ascii(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r > 0x7e {
+			return '?'
+		}
+		return r
+	}, s)
 }

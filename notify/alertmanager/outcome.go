@@ -63,7 +63,7 @@ func classOf(t trip) remote.Class {
 
 // whose reports whether a refusal is about who asks or where, not what is said.
 func whose(body []byte) bool {
-	return regexp.MustCompile(`(?i)(chat|channel|room|webhook|project|user|topic)[ _-]?(is )?(not|invalid)[ _-]|(no|invalid|unknown|missing)[ _-](such )?(auth|token|webhook|api|key|chat|channel|room|project|user|secret)|authenticat|unauthori[sz]ed|forbidden|permission|blocked`).Match(body)
+	return regexp.MustCompile(`(?i)(chat|channel|room|webhook|project|user|topic)[ _-]?(is )?(not|invalid)[ _-]|(no|invalid|unknown|missing)[ _-](such )?(auth|token|webhook|api|key|chat|channel|room|project|user|secret)|authenticat|credential|unauthori[sz]ed|forbidden|permission|blocked`).Match(body)
 }
 
 // refused sorts what the notifier calls an error although the status is a

@@ -137,7 +137,7 @@ func TestTheRoomKeepsTheParts(t *testing.T) {
 	require.NoError(t, s.Faults.Set(1, fault.Fault{Kind: fault.Status, Status: 429, Path: "/msteamsv2/"}))
 	life(true, func(r page.Receipt) bool { return r.State == page.Waiting && len(r.Parts) == 1 })
 	s.Faults.Clear()
-	n = build(t, decode(t, write(t, s.URL, two))) // the process begins anew
+	router.Receivers["team"][0].Notifier = build(t, decode(t, write(t, s.URL, two))) // the process begins anew
 	life(false, func(r page.Receipt) bool { return r.State == page.Sent && r.Ref == "webhook[0],webhook[1]" })
 	require.Equal(t, map[string]int{"/webhook": 1, "/msteams": 1}, paths(s))
 }
