@@ -321,8 +321,7 @@ func (c *session) data() error {
 	if refused, err := c.play(End); refused && !errors.Is(err, errGone) {
 		return err
 	} else if err != nil {
-		c.keep(raw) // accepted, and nobody is told
-		return err
+		return cmp.Or(c.keep(raw), err) // accepted, and nobody is told
 	}
 	if err := c.keep(raw); err != nil {
 		return c.say(554, err.Error())

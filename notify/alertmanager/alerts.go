@@ -3,6 +3,7 @@ package alertmanager
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -162,9 +163,7 @@ func clone(a page.Alert, resolved bool, common model.LabelSet, now time.Time, sa
 			delete(out.Annotations, name)
 		}
 	}
-	for name, v := range common {
-		out.Annotations[name] = v
-	}
+	maps.Copy(out.Annotations, common)
 	if u, ok := page.WebURL(a.GeneratorURL); ok {
 		out.GeneratorURL = u
 	}

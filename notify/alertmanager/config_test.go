@@ -103,7 +103,7 @@ func FuzzConfig(f *testing.F) {
 	f.Add("receiver: {email_configs: [{to: a@b, smarthost: 'x:25', from: c@d}]}\nglobal: {}\ntemplates: [x]\n")
 	f.Add("receiver: &a {webhook_configs: [*a]}\n")
 	f.Add("receiver: {webhook_configs: [{url_file: x, payload: {a: [1, {b: '{{'}]}}]}\n")
-	f.Fuzz(func(t *testing.T, text string) {
+	f.Fuzz(func(_ *testing.T, text string) {
 		s, err := config.Parse("with.yml", []byte(text))
 		if err != nil {
 			return
