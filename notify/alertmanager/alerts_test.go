@@ -308,3 +308,8 @@ func TestNothingIsLeft(t *testing.T) {
 		require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+4 }, 20*time.Second, 10*time.Millisecond)
 	})
 }
+
+// What templates are fed with, case by case.
+func TestGolden(t *testing.T) {
+	notifytest.Golden(t, kind(t, "webhook", newService(t)))
+}
