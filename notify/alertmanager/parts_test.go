@@ -1,23 +1,15 @@
 package alertmanager_test
 
 import (
-	"context"
-	"log/slog"
-	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/tocsin/tocsin/lab/fault"
 	"github.com/tocsin/tocsin/notify"
 	"github.com/tocsin/tocsin/notify/notifytest"
-	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/remote"
-	"github.com/tocsin/tocsin/store"
-	"github.com/tocsin/tocsin/store/bolt"
 )
 
 const two = `
@@ -94,50 +86,4 @@ func TestADoubtOutweighsARefusal(t *testing.T) {
 	_, err = n.Notify(t.Context(), open(notifytest.Page()))
 	require.Equal(t, remote.NotSent, remote.ClassOf(err))
 	require.Equal(t, 3*time.Second, remote.RetryAfter(err))
-}
-
-// The room keeps what was accepted, over a crash too.
-func TestTheRoomKeepsTheParts(t *testing.T) {
-	s := newService(t)
-	n := build(t, decode(t, write(t, s.URL, two)))
-	path := filepath.Join(t.TempDir(), "tocsin.db")
-	router := &notify.Router{First: "team", Receivers: map[string][]notify.Target{"team": {{Kind: "alertmanager", Name: "team", Notifier: n}}}}
-	p := page.Problem{ID: "p1", Receiver: "team", State: page.Open, Episode: 1, Revision: 1, Opened: time.Now(), Updated: time.Now()}
-	l := page.Labels{"alertname": "A"}
-	p.Members = map[string]page.Member{l.ID(): {Open: true, Episode: 1, Alert: page.Alert{ID: l.ID(), Labels: l, Status: page.Firing, StartsAt: time.Now()}}}
-	receipt := func(st store.Store) (r page.Receipt) {
-		if rec, err := st.Get(t.Context(), store.ReceiptKey("p1", 1, "alertmanager/team")); err == nil {
-			require.NoError(t, store.Unmarshal(rec.Value, &r))
-		}
-		return r
-	}
-	life := func(first bool, until func(page.Receipt) bool) {
-		st, err := bolt.Open(bolt.Config{Path: path}, slog.New(slog.DiscardHandler), time.Now, nil)
-		require.NoError(t, err)
-		if first {
-			value, err := store.Marshal(p.View())
-			require.NoError(t, err)
-			require.NoError(t, st.Apply(t.Context(), append([]store.Op{store.Put(store.PageKey("p1", 1), value)}, router.Ops(p)...)...))
-		}
-		w := &notify.Worker{
-			Store: st, Targets: router.Targets(), Now: time.Now, Metrics: notify.NewMetrics(nil), Log: slog.New(slog.DiscardHandler),
-			Tracer: noop.NewTracerProvider().Tracer(""), Timing: notify.Timing{
-				PerTarget: 1, Timeout: 5 * time.Second, Grace: time.Millisecond, BackoffMin: 5 * time.Millisecond, BackoffMax: 20 * time.Millisecond,
-				Reconcile: 5 * time.Millisecond, RepeatAfter: time.Second, Mend: 20 * time.Millisecond, Expire: time.Hour,
-			},
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
-		wg.Go(func() { w.Run(ctx) })
-		require.Eventually(t, func() bool { return until(receipt(st)) }, 30*time.Second, 5*time.Millisecond)
-		cancel()
-		wg.Wait()
-		require.NoError(t, st.Close())
-	}
-	require.NoError(t, s.Faults.Set(1, fault.Fault{Kind: fault.Status, Status: 429, Path: "/msteamsv2/"}))
-	life(true, func(r page.Receipt) bool { return r.State == page.Waiting && len(r.Parts) == 1 })
-	s.Faults.Clear()
-	router.Receivers["team"][0].Notifier = build(t, decode(t, write(t, s.URL, two))) // the process begins anew
-	life(false, func(r page.Receipt) bool { return r.State == page.Sent && r.Ref == "webhook[0],webhook[1]" })
-	require.Equal(t, map[string]int{"/webhook": 1, "/msteams": 1}, paths(s))
 }
