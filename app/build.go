@@ -37,6 +37,7 @@ type parts struct {
 // here, before anything that runs is touched.
 func build(p *plan, l lent, m *enrich.Metrics, tracer trace.Tracer) (*parts, error) {
 	b := &parts{plan: p, asker: asker{}}
+	l.publicURL = p.PublicURL
 	var errs []error
 	for _, s := range p.sources {
 		src, err := s.kind.New(s.cfg, enrich.Deps{
@@ -95,6 +96,7 @@ func buildTarget(t targetPlan, made map[string]notify.Target, l lent) (notify.Ta
 	}
 	n, err := t.kind.New(t.cfg, notify.Deps{
 		Name: t.part.Name, Transport: notify.Fenced(l.transport), Now: l.now, Log: l.log.With("notifier", t.name()),
+		PublicURL: l.publicURL,
 	})
 	target := notify.Target{Kind: t.kind.Name, Name: t.part.Name, Notifier: n}
 	made[t.name()] = target

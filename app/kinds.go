@@ -4,6 +4,7 @@ import (
 	"github.com/tocsin/tocsin/enrich"
 	"github.com/tocsin/tocsin/enrich/thanos"
 	"github.com/tocsin/tocsin/notify"
+	"github.com/tocsin/tocsin/notify/alertmanager"
 	"github.com/tocsin/tocsin/notify/pagerduty"
 	"github.com/tocsin/tocsin/notify/slack"
 )
@@ -20,6 +21,7 @@ func Sources() []enrich.Kind {
 // Notifiers lists the kinds of target.
 func Notifiers() []notify.Kind {
 	return []notify.Kind{
+		alertmanager.Kind(),
 		pagerduty.Kind(),
 		slack.Kind(nil),
 	}

@@ -171,6 +171,7 @@ type lent struct {
 	transport http.RoundTripper
 	log       *slog.Logger
 	now       func() time.Time
+	publicURL string // of the config that is built
 }
 
 // redacted lists the labels whose values never leave Tocsin.

@@ -264,6 +264,7 @@ func (d *delivery) notify(ctx context.Context, m Message) (r page.Receipt, err e
 		r, err = d.target.Notifier.Notify(context.WithValue(ctx, fenceKey{}, held), m)
 		return err
 	})
+	d.receipt.Parts = r.Parts // a target that is several: also where it failed
 	if err != nil {
 		outcome = string(remote.ClassOf(err))
 		span.RecordError(err)

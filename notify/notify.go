@@ -92,6 +92,7 @@ type Deps struct {
 	Log       *slog.Logger
 	Reg       prometheus.Registerer
 	Now       func() time.Time
+	PublicURL string // Tocsin's own address as people open it, "" when public_url is not set
 }
 
 // Renderer is a Notifier that can show what it would send (`tocsin preview`).

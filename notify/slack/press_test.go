@@ -228,9 +228,9 @@ func TestWhatAMessageOffers(t *testing.T) {
 		return labels(s.show(change))
 	}
 	bare := []string{"tocsin_ack", "tocsin_useless"}
-	require.Equal(t, bare, without(func(p *page.Page) { p.Group = nil }), "a group of all alerts cannot be silenced by its labels")
-	require.Equal(t, bare, without(func(p *page.Page) { p.Group = page.Labels{"a": ""} }))
-	require.Equal(t, bare, without(func(p *page.Page) { p.Group["path"] = strings.Repeat("x", 300) }), "nobody silences what they cannot see")
+	require.Equal(t, bare, without(func(p *page.Page) { p.GroupLabels = nil }), "a group of all alerts cannot be silenced by its labels")
+	require.Equal(t, bare, without(func(p *page.Page) { p.GroupLabels = page.Labels{"a": ""} }))
+	require.Equal(t, bare, without(func(p *page.Page) { p.GroupLabels["path"] = strings.Repeat("x", 300) }), "nobody silences what they cannot see")
 	require.Equal(t, bare, without(func(p *page.Page) { p.Self = true }))
 	require.Equal(t, bare, without(func(p *page.Page) { p.Storm = &page.Storm{} }))
 	require.Empty(t, without(func(p *page.Page) { p.State = page.Closed }))
