@@ -119,16 +119,25 @@ func (p Problem) alerts(open bool) []Alert {
 
 // Severity is the worst severity among firing alerts, or among all once none fires.
 func (p Problem) Severity() Severity {
-	worst := Info
-	for _, alerts := range [][]Alert{p.Firing(), p.Ceased()} {
-		for _, a := range alerts {
-			if s := a.Severity(); s.Rank() < worst.Rank() {
-				worst = s
-			}
-		}
-		if len(alerts) > 0 {
-			break
+	firing, ceased, fires := Info, Info, false
+	for _, m := range p.Members {
+		switch s := m.Alert.Severity(); {
+		case m.Open:
+			fires = true
+			firing = worse(firing, s)
+		case !m.Closed.Before(p.Opened):
+			ceased = worse(ceased, s)
 		}
 	}
-	return worst
+	if fires {
+		return firing
+	}
+	return ceased
+}
+
+func worse(a, b Severity) Severity {
+	if b.Rank() < a.Rank() {
+		return b
+	}
+	return a
 }

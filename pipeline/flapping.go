@@ -71,6 +71,9 @@ func (s *Step) comeBack(c swing, at time.Time) {
 	if why := s.raise(c, at); why != "" {
 		s.worse(at, why)
 	}
+	if p.Folded != "" && p.Severity() == page.Critical { // the storm may have passed while it was quiet
+		s.unfold(at, "it came back")
+	}
 }
 
 // calm closes a flapping problem that stayed quiet, ends a storm, or brings a

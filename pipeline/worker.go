@@ -225,6 +225,12 @@ func (w *Worker) tell(s Step, e page.Event) {
 	switch {
 	case s.Opened:
 		outcome = "opened"
+		if p.Folded != "" {
+			outcome = "folded"
+		}
+		if p.Folded != "" || p.Storm != nil { // not handed to anybody by now
+			break
+		}
 		for _, stage := range Stages(p.Clock) {
 			w.observe(p, stage.Name, stage.After)
 		}
