@@ -98,11 +98,13 @@ func (b *tab) calm() {
 func (b *tab) look(width, height int64, scheme string) {
 	b.do(
 		chromedp.EmulateViewport(width, height, chromedp.EmulateScale(2)),
-		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
+		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}), //nolint:misspell // CSS' word
 	)
 }
 
 // faint lists the texts of the page whose contrast is below WCAG's AA (4.5).
+//
+//nolint:misspell // CSS' word
 const faint = `(() => {
   const rgb = c => c.match(/[\d.]+/g).map(Number);
   const lum = ([r, g, b]) => { const f = v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; return .2126 * f(r) + .7152 * f(g) + .0722 * f(b); };
@@ -292,11 +294,11 @@ func TestPagesWithoutScripts(t *testing.T) {
 func TestHostileTextInABrowser(t *testing.T) {
 	s := newSite(t)
 	b := newTab(t)
-	dialogs := 0
+	asked := 0
 	chromedp.ListenTarget(b.ctx, func(e any) {
 		if _, ok := e.(*page.EventJavascriptDialogOpening); ok {
 			b.mu.Lock()
-			dialogs++
+			asked++
 			b.mu.Unlock()
 		}
 	})
@@ -311,6 +313,6 @@ func TestHostileTextInABrowser(t *testing.T) {
 	b.has("more told by storms")
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	require.Zero(t, dialogs)
+	require.Zero(t, asked)
 	require.Empty(t, b.troubles)
 }

@@ -11,7 +11,8 @@ const (
 	maxLive   = 512              // live pages at once
 	heartbeat = 15 * time.Second // keeps proxies from closing what is quiet
 	liveFor   = 15 * time.Minute // then the browser connects anew, and shows its cookie again
-	calm      = time.Second      // between two signals: a browser renders no faster
+	calm      = time.Second      // between two signals about one problem
+	calmer    = 3 * time.Second  // about all: in a storm, lists change all the time, and each is rendered for its reader
 	writeFor  = 10 * time.Second // who does not read loses the connection
 )
 
@@ -32,10 +33,15 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, v visitor) {
 	_ = conn.SetReadDeadline(time.Time{}) // the listener's would end it; where it cannot be set there is none
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
-	changed := s.Board.Follow(r.Context(), r.URL.Query().Get("problem"))
+	problem, quiet := r.URL.Query().Get("problem"), calm
+	if problem == "" {
+		quiet = calmer
+	}
+	changed := s.Board.Follow(r.Context(), problem)
 	beat, end := time.NewTicker(heartbeat), time.NewTimer(liveFor)
 	defer beat.Stop()
 	defer end.Stop()
+	defer func() { _ = conn.SetWriteDeadline(time.Time{}) }() // the connection may serve another request
 	say := func(text string) bool {
 		_ = conn.SetWriteDeadline(time.Now().Add(writeFor))
 		_, err := fmt.Fprint(w, text)
@@ -53,7 +59,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, v visitor) {
 			ok = say(": still here\n\n")
 		case <-changed:
 			ok = say("event: changed\ndata: 1\n\n")
-			pause(r.Context(), calm)
+			pause(r.Context(), quiet)
 		}
 	}
 }

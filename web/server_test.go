@@ -48,7 +48,7 @@ func newSite(tb testing.TB, operators ...web.Operator) *site {
 		Archive: s.archive, Board: s.board, Acts: s.acts, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return s.now },
 		Operators: func() web.Operators { return s.who }, Metrics: web.NewMetrics(nil), Closing: closing,
 		Owner: func(page.Page) string { return "team payments" },
-		Draw: func(c page.Chart, dark bool) ([]byte, error) {
+		Draw: func(c page.Chart, _ bool) ([]byte, error) {
 			return []byte(`<svg xmlns="http://www.w3.org/2000/svg"><title>` + c.Title + `</title></svg>`), nil
 		},
 	}
