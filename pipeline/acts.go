@@ -46,6 +46,12 @@ func (s *Step) act(e page.Event) {
 // who is the person behind an act, as people are called.
 func who(e page.Event) string { return page.OneLine(cmp.Or(e.Act.By, e.Actor)) }
 
+// sayOf says what somebody did, and where they did it.
+func (s *Step) sayOf(e page.Event, kind page.UpdateKind, text string) {
+	u := s.say(kind, e.At, text)
+	u.Actor, u.Via = who(e), e.Act.Via
+}
+
 func (s *Step) refuse(why string) { s.Why, s.Refused = why, true }
 
 func (s *Step) ack(e page.Event) {
@@ -57,20 +63,19 @@ func (s *Step) ack(e page.Event) {
 		text += ", who takes it over from " + had.By
 	}
 	s.Problem.Ack = &page.Ack{By: by, Via: e.Act.Via, At: e.At}
-	s.say(page.UpdateAcked, e.At, text).Actor = by
+	s.sayOf(e, page.UpdateAcked, text)
 	s.Why = text
 	s.revise(e.At)
 }
 
 func (s *Step) unack(e page.Event) {
-	by := who(e)
 	if s.Problem.Ack == nil {
 		s.Why, s.Again = "nobody has acknowledged it", true
 		return
 	}
 	s.Problem.Ack = nil
-	s.Why = "acknowledgement taken back by " + by
-	s.say(page.UpdateUnacked, e.At, s.Why).Actor = by
+	s.Why = "acknowledgement taken back by " + who(e)
+	s.sayOf(e, page.UpdateUnacked, s.Why)
 	s.revise(e.At)
 }
 
@@ -100,7 +105,7 @@ func (s *Step) remark(e page.Event) {
 		return
 	}
 	s.Why = "note by " + who(e)
-	s.say(page.UpdateNote, e.At, who(e)+": "+text).Actor = who(e)
+	s.sayOf(e, page.UpdateNote, who(e)+": "+text)
 	s.revise(e.At)
 }
 

@@ -201,3 +201,14 @@ func TestASilenceThatDoesNotStandIsSaid(t *testing.T) {
 		})
 	}
 }
+
+// What was done at a target need not be told there once more.
+func TestAnUpdateSaysWhereItWasDone(t *testing.T) {
+	open := pipeline.Advance(page.Problem{}, group(0, "Slow/warning/web-1")).Problem
+	for _, verb := range []page.Verb{page.Acknowledge, page.Remark} {
+		p := pipeline.Advance(open, act(1, page.Act{Verb: verb, Via: "pagerduty/oncall", Text: "x"})).Problem
+		u := p.Updates[len(p.Updates)-1]
+		require.Equal(t, "pagerduty/oncall", u.Via)
+		require.Equal(t, "Jane", u.Actor)
+	}
+}
