@@ -8,11 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/remote"
@@ -28,12 +25,17 @@ type delivery struct {
 	page    page.Page
 	receipt page.Receipt
 	rev     uint64 // of the receipt's record, 0 when there is none
+	done    bool   // the item is settled for good
+	left    bool   // it has leave for what is not new, to be given back
+	fresh   bool   // the follow under way was not tried before
+	again   bool   // the follow under way may have been said: it says so
 }
 
 // deliver brings the target to show the latest page of an item's episode. It
 // returns errors of the store; those of the target become the receipt's.
 func (l *lane) deliver(ctx context.Context, lease store.Lease) error {
 	d := &delivery{lane: l, closing: ctx, lease: lease}
+	defer d.returnLeave()
 	ctx = context.WithoutCancel(ctx) // what is begun is written down
 	if err := json.Unmarshal(lease.Value, &d.work); err != nil {
 		l.log.Error("item cannot be read and is dropped", "item", lease.ID, "err", err)
@@ -47,22 +49,24 @@ func (l *lane) deliver(ctx context.Context, lease store.Lease) error {
 		}
 		return err
 	}
-	if d.shown() {
-		l.note(lease.ID, "")
-		return l.Store.Apply(ctx, store.Done(lease))
-	}
-	switch {
-	case d.doubtful():
-		if clear, err := d.reconcile(ctx); err != nil || !clear {
+	if !d.shown() {
+		if clear, err := d.ready(ctx); err != nil || !clear {
 			return err
 		}
-	case d.verb() != VerbOpen:
-		if !l.edit(d.closing, lease) {
-			return nil
+		if err := d.send(ctx); err != nil || d.done || !d.shown() {
+			return err
 		}
-		defer func() { <-l.edits }()
 	}
-	return d.send(ctx)
+	return d.follow(ctx)
+}
+
+// ready reports whether the message may be sent now: nobody has to be asked
+// first what became of it, and the target has leave for it.
+func (d *delivery) ready(ctx context.Context) (bool, error) {
+	if d.doubtful() {
+		return d.reconcile(ctx)
+	}
+	return d.verb() == VerbOpen || d.leave(), nil
 }
 
 func (d *delivery) load(ctx context.Context) error {
@@ -121,9 +125,7 @@ func DeliveryID(problem string, episode int, target string) string {
 }
 
 // shown reports whether the target shows this revision or a newer one.
-func (d *delivery) shown() bool {
-	return d.receipt.State == page.Sent && d.receipt.Revision >= d.page.Revision
-}
+func (d *delivery) shown() bool { return d.receipt.Revision >= d.page.Revision }
 
 // doubtful reports whether the first message may stand there unknown to us: a
 // crash left its intent, or no answer came. Updates and resolves name what they
@@ -153,14 +155,7 @@ func (d *delivery) reconcile(ctx context.Context) (clear bool, err error) {
 		d.receipt.Repeat = true
 		return true, nil
 	}
-	call, cancel := d.bounded(ctx)
-	defer cancel()
-	var found page.Receipt
-	var there bool
-	err = guard(func() (err error) {
-		found, there, err = f.Find(call, d.message(VerbOpen, false))
-		return err
-	})
+	found, there, err := d.ask(ctx, f, d.message(VerbOpen, false))
 	now := d.Now()
 	switch {
 	case err == nil && there:
@@ -188,8 +183,7 @@ func (d *delivery) send(ctx context.Context) error {
 		verb := d.verb()
 		r, err := d.notify(ctx, d.message(verb, false))
 		if remote.ClassOf(err) == remote.Gone && verb != VerbOpen && err != nil {
-			d.log.Warn("message is gone: it is posted anew", "page", d.work.Problem, "err", err)
-			d.receipt.Ref, d.receipt.Channel, d.receipt.Link, d.receipt.Since = "", "", "", time.Time{}
+			d.forget(err)
 			continue
 		}
 		if err != nil && remote.ClassOf(err) == remote.Content {
@@ -214,60 +208,11 @@ func (d *delivery) intend(ctx context.Context) error {
 	if r.Since.IsZero() {
 		r.Since = now
 	}
+	if r.Ref == "" {
+		r.Followed = lastUpdate(d.page) // the first message holds what changed before it
+	}
 	if err := d.write(ctx, r, store.Extend(d.lease, now.Add(d.leaseFor()))); err != nil {
 		return fmt.Errorf("write intent: %w", err)
 	}
 	return d.load(ctx)
-}
-
-func (d *delivery) message(verb Verb, plain bool) Message {
-	m := Message{Verb: verb, Page: d.page, Receipt: d.receipt, Plain: plain, Repeat: d.receipt.Repeat}
-	if d.PageURL != nil {
-		m.PageURL = d.PageURL(d.work.Problem)
-	}
-	m.Owner = d.Owners.Of(d.page)
-	m.Text = Compose(m, d.Now())
-	return m
-}
-
-// bounded returns a context for one call: it ends with the call's time, or soon
-// after the house begins to close.
-func (d *delivery) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, d.timing.Timeout)
-	stop := context.AfterFunc(d.closing, func() {
-		pause(ctx, d.timing.Grace)
-		cancel()
-	})
-	return ctx, func() { stop(); cancel() }
-}
-
-func (d *delivery) notify(ctx context.Context, m Message) (r page.Receipt, err error) {
-	ctx, cancel := d.bounded(ctx)
-	defer cancel()
-	ctx, span := d.Tracer.Start(ctx, "notify.send", trace.WithAttributes(
-		attribute.String("problem", d.work.Problem), attribute.String("target", d.target.String()),
-		attribute.String("verb", string(m.Verb)), attribute.Int("attempt", d.receipt.Attempt)))
-	defer span.End()
-	start, outcome := d.Now(), string(page.Sent)
-	err = guard(func() (err error) {
-		r, err = d.target.Notifier.Notify(ctx, m)
-		return err
-	})
-	if err != nil {
-		outcome = string(remote.ClassOf(err))
-		span.RecordError(err)
-	}
-	d.Metrics.sent(d.target, m.Verb, outcome, d.Now().Sub(start))
-	return r, err
-}
-
-// guard makes a panic in a kind an error like another: the page is then tried
-// in its plain form, and the other targets are not harmed.
-func guard(call func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &remote.Error{Op: "notify", Class: remote.Content, Err: fmt.Errorf("panic: %v", p)}
-		}
-	}()
-	return call()
 }

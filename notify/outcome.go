@@ -10,6 +10,9 @@ import (
 	"github.com/tocsin/tocsin/store"
 )
 
+// maxError is how much of an error a receipt keeps, in runes.
+const maxError = 300
+
 // write replaces the receipt's record together with what becomes of the item.
 func (d *delivery) write(ctx context.Context, r page.Receipt, item store.Op) error {
 	value, err := store.Marshal(r)
@@ -38,12 +41,15 @@ func (d *delivery) settle(ctx context.Context, r page.Receipt, item store.Op) er
 	}
 	if err == nil {
 		state := r.State
-		if item.Kind == store.OpDone {
+		if d.done = item.Kind == store.OpDone; d.done {
 			state = "" // delivered or given up: nothing is pending
 		}
 		d.note(d.lease.ID, state)
 	}
-	return err
+	if err != nil || item.Kind != store.OpExtend {
+		return err
+	}
+	return d.loadReceipt(ctx) // there is more to do
 }
 
 // opened takes over what the service says about the message, and when it was
@@ -61,6 +67,7 @@ func (d *delivery) opened(r page.Receipt, now time.Time) {
 	if r.Said != "" {
 		d.receipt.Said = r.Said
 	}
+	d.further(r)
 	if d.receipt.Ref == "" || !d.receipt.First.IsZero() {
 		return
 	}
@@ -81,7 +88,10 @@ func (d *delivery) succeed(ctx context.Context, answer page.Receipt) error {
 	r.State, r.Revision, r.At = page.Sent, d.page.Revision, now
 	r.Resolved = d.page.State == page.Closed
 	r.Attempt, r.Error = 0, ""
-	if err := d.settle(ctx, r, store.Done(d.lease)); err != nil {
+	if Verb(r.Verb) == VerbOpen {
+		r.Followed = max(r.Followed, lastUpdate(d.page)) // the first message holds what changed before it
+	}
+	if err := d.settle(ctx, r, d.onward(r, now)); err != nil {
 		return err
 	}
 	if d.target.InShadow() {
@@ -100,11 +110,8 @@ func (d *delivery) fail(ctx context.Context, err error, state page.DeliveryState
 	now := d.Now()
 	r := d.receipt
 	class := remote.ClassOf(err)
-	r.Error, r.At = Clean(err.Error(), 300), now
+	r.Error, r.At = Clean(err.Error(), maxError), now
 	after := d.wait(err)
-	if remote.RetryAfter(err) > 0 && state == "" { // of a question it limits questions
-		d.hush(Verb(r.Verb), after)
-	}
 	next := store.Retry(d.lease, now.Add(after))
 	switch class {
 	case remote.NotSent:

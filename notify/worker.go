@@ -232,6 +232,20 @@ func (l *lane) hush(verb Verb, d time.Duration) {
 // something new to say.
 const patience = time.Second
 
+// leave waits for leave to do what is not new. Without it the item was put back.
+func (d *delivery) leave() bool {
+	if !d.left {
+		d.left = d.edit(d.closing, d.lease)
+	}
+	return d.left
+}
+
+func (d *delivery) returnLeave() {
+	if d.left {
+		<-d.edits
+	}
+}
+
 // edit waits for leave to edit, and puts the item back where there is none by now.
 func (l *lane) edit(ctx context.Context, lease store.Lease) bool {
 	wait := time.NewTimer(patience)
