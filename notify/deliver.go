@@ -24,18 +24,21 @@ type delivery struct {
 	work    work
 	page    page.Page
 	receipt page.Receipt
-	rev     uint64 // of the receipt's record, 0 when there is none
-	done    bool   // the item is settled for good
-	left    bool   // it has leave for what is not new, to be given back
-	fresh   bool   // the follow under way was not tried before
-	again   bool   // the follow under way may have been said: it says so
+	rev     uint64          // of the receipt's record, 0 when there is none
+	stored  page.Receipt    // as it was read
+	suffix  string          // of the receipt's name: a chart has its own
+	lines   []page.Entry    // of the timeline, to be written with the receipt
+	held    []chan struct{} // slots it has, to be given back; nil: it did not ask yet
+	done    bool            // the item is settled for good
+	fresh   bool            // the follow under way was not tried before
+	again   bool            // the follow under way may have been said: it says so
 }
 
 // deliver brings the target to show the latest page of an item's episode. It
 // returns errors of the store; those of the target become the receipt's.
 func (l *lane) deliver(ctx context.Context, lease store.Lease) error {
 	d := &delivery{lane: l, closing: ctx, lease: lease}
-	defer d.returnLeave()
+	defer d.rise()
 	ctx = context.WithoutCancel(ctx) // what is begun is written down
 	if err := json.Unmarshal(lease.Value, &d.work); err != nil {
 		l.log.Error("item cannot be read and is dropped", "item", lease.ID, "err", err)
@@ -48,6 +51,9 @@ func (l *lane) deliver(ctx context.Context, lease store.Lease) error {
 			return l.Store.Apply(ctx, store.Done(lease))
 		}
 		return err
+	}
+	if d.work.Chart {
+		return d.chart(ctx)
 	}
 	if !d.shown() {
 		if clear, err := d.ready(ctx); err != nil || !clear {
@@ -64,9 +70,11 @@ func (l *lane) deliver(ctx context.Context, lease store.Lease) error {
 // first what became of it, and the target has leave for it.
 func (d *delivery) ready(ctx context.Context) (bool, error) {
 	if d.doubtful() {
-		return d.reconcile(ctx)
+		if clear, err := d.reconcile(ctx); err != nil || !clear {
+			return false, err
+		}
 	}
-	return d.verb() == VerbOpen || d.leave(), nil
+	return d.leave(d.verb()), nil
 }
 
 func (d *delivery) load(ctx context.Context) error {
@@ -95,11 +103,11 @@ func (d *delivery) loadPage(ctx context.Context) error {
 func (d *delivery) loadReceipt(ctx context.Context) error {
 	rec, err := d.Store.Get(ctx, d.key())
 	if errors.Is(err, store.ErrNotFound) {
-		d.rev = 0
-		d.receipt = page.Receipt{
-			Delivery: DeliveryID(d.work.Problem, d.work.Episode, d.target.String()),
-			Problem:  d.work.Problem, Episode: d.work.Episode, Receiver: d.work.Receiver, Target: d.target.String(),
-		}
+		name := d.target.String() + d.suffix
+		d.receipt, d.stored, d.rev = page.Receipt{
+			Delivery: DeliveryID(d.work.Problem, d.work.Episode, name),
+			Problem:  d.work.Problem, Episode: d.work.Episode, Receiver: d.work.Receiver, Target: name,
+		}, page.Receipt{}, 0
 		return nil
 	}
 	if err != nil {
@@ -109,12 +117,12 @@ func (d *delivery) loadReceipt(ctx context.Context) error {
 	if err := store.Unmarshal(rec.Value, &r); err != nil {
 		return fmt.Errorf("read receipt: %w", err)
 	}
-	d.receipt, d.rev = r, rec.Rev
+	d.receipt, d.stored, d.rev = r, r, rec.Rev
 	return nil
 }
 
 func (d *delivery) key() string {
-	return store.ReceiptKey(d.work.Problem, d.work.Episode, d.target.String())
+	return store.ReceiptKey(d.work.Problem, d.work.Episode, d.target.String()+d.suffix)
 }
 
 // DeliveryID is the hex SHA-256 that names one episode of a problem at one
@@ -162,7 +170,9 @@ func (d *delivery) reconcile(ctx context.Context) (clear bool, err error) {
 		d.log.Info("message found: its first answer was lost", "page", d.work.Problem, "ref", found.Ref)
 		d.opened(found, now)
 		d.receipt.State, d.receipt.Revision = page.Sent, 0 // nobody knows which revision it shows
-		return true, nil
+		d.line(VerbOpen, false, "found: its first answer was lost")
+		err = d.settle(ctx, d.receipt, store.Extend(d.lease, now.Add(d.leaseFor())))
+		return err == nil, err
 	case err == nil:
 		return true, nil
 	case remote.ClassOf(err) == remote.Config || now.Sub(d.receipt.Since) >= d.timing.RepeatAfter:

@@ -26,7 +26,7 @@ func (d *delivery) follow(ctx context.Context) error {
 			d.note(d.lease.ID, "")
 			return d.Store.Apply(ctx, store.Done(d.lease))
 		}
-		if !d.leave() {
+		if !d.leave(VerbFollow) {
 			return nil
 		}
 		if d.receipt.Marker != "" {
@@ -154,6 +154,11 @@ func (d *delivery) followed(ctx context.Context, said, last int, refused string)
 	}
 	d.again = false
 	r.State, r.At, r.Attempt, r.Marker, r.Followed, r.Error = page.Sent, d.Now(), 0, "", said, refused
+	text := fmt.Sprintf("was told what changed, up to update %d", said)
+	if refused != "" {
+		text = fmt.Sprintf("was not told what changed up to update %d, given up: %s", said, refused)
+	}
+	d.line(VerbFollow, refused != "", text)
 	if err := d.settle(ctx, r, d.onward(r, r.At)); err != nil {
 		return true, err
 	}

@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/tocsin/tocsin/page"
@@ -15,14 +16,18 @@ const maxError = 300
 
 // write replaces the receipt's record together with what becomes of the item.
 func (d *delivery) write(ctx context.Context, r page.Receipt, item store.Op) error {
+	more, err := d.records(&r)
+	if err != nil {
+		return err
+	}
 	value, err := store.Marshal(r)
 	if err != nil {
 		return err
 	}
-	if err := d.Store.Apply(ctx, store.Swap(d.key(), d.rev, value), item); err != nil {
+	if err := d.Store.Apply(ctx, append([]store.Op{store.Swap(d.key(), d.rev, value), item}, more...)...); err != nil {
 		return err
 	}
-	d.receipt = r
+	d.receipt, d.lines = r, nil
 	d.Metrics.states.WithLabelValues(d.target.Kind, d.target.Name, string(r.State)).Inc()
 	return nil
 }
@@ -91,6 +96,7 @@ func (d *delivery) succeed(ctx context.Context, answer page.Receipt) error {
 	if Verb(r.Verb) == VerbOpen {
 		r.Followed = max(r.Followed, lastUpdate(d.page)) // the first message holds what changed before it
 	}
+	d.line(Verb(r.Verb), false, d.told(r))
 	if err := d.settle(ctx, r, d.onward(r, now)); err != nil {
 		return err
 	}
@@ -133,6 +139,7 @@ func (d *delivery) fail(ctx context.Context, err error, state page.DeliveryState
 	if d.expired(now) {
 		r.State, next = page.Failed, store.Done(d.lease)
 	}
+	d.failure(r, next.Kind == store.OpDone)
 	attrs := []any{
 		"page", d.work.Problem, "episode", d.work.Episode, "receiver", d.work.Receiver,
 		"verb", r.Verb, "attempt", r.Attempt, "class", class, "err", err,
@@ -144,6 +151,33 @@ func (d *delivery) fail(ctx context.Context, err error, state page.DeliveryState
 	}
 	d.alarm(ctx, r.State, err)
 	return d.settle(ctx, r, next)
+}
+
+// told says in words what the target shows now.
+func (d *delivery) told(r page.Receipt) string {
+	text := fmt.Sprintf("shows revision %d", r.Revision)
+	switch {
+	case r.Ref == "":
+		return "was not told: it was over before it could be"
+	case Verb(r.Verb) == VerbOpen:
+		text = "was told"
+	case Verb(r.Verb) == VerbResolve:
+		text = "was told that it is over"
+	}
+	if r.Repeat {
+		text += ", marked as a possible repeat"
+	}
+	return text
+}
+
+// failure adds what went wrong to the timeline, unless it says the same already.
+func (d *delivery) failure(r page.Receipt, last bool) {
+	switch {
+	case last:
+		d.line(Verb(r.Verb), true, "given up: "+r.Error)
+	case r.Error != d.receipt.Error:
+		d.line(Verb(r.Verb), true, "not told, and tried again: "+r.Error)
+	}
 }
 
 // alarm says once per item that a page does not come through: it was refused,

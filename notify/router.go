@@ -37,6 +37,12 @@ type work struct {
 	Note     string `json:"note,omitempty"`  // what the router owes the reader
 	At       int64  `json:"at"`              // when the revision was made, Unix milliseconds
 	Trace    string `json:"trace,omitempty"` // W3C traceparent of the step that made it
+	Chart    bool   `json:"chart,omitempty"` // it is about the chart, not the message
+}
+
+func (w work) encode() []byte {
+	b, _ := json.Marshal(w) // strings and numbers always encode
+	return b
 }
 
 // Ops returns one Enqueue per target: what is new goes before what changes a
@@ -45,8 +51,7 @@ type work struct {
 func (r *Router) Ops(p page.Problem) []store.Op {
 	targets, note := r.Route(p.Receiver, p.Self)
 	targets = r.alsoTold(emerged(targets, p.Told), p.Told)
-	// strings and numbers always encode
-	value, _ := json.Marshal(work{Problem: p.ID, Episode: p.Episode, Receiver: p.Receiver, Note: note, At: p.Updated.UnixMilli(), Trace: p.Trace})
+	value := work{Problem: p.ID, Episode: p.Episode, Receiver: p.Receiver, Note: note, At: p.Updated.UnixMilli(), Trace: p.Trace}.encode()
 	ops := make([]store.Op, 0, len(targets))
 	for _, t := range targets {
 		priority := page.Info.Rank() - p.Severity().Rank()

@@ -35,6 +35,8 @@ type scripted struct {
 	noFind bool
 	timing notify.Timing
 	other  notify.Notifier // is told instead
+	second notify.Notifier // is a further target of the same kind, "scripted/y"
+	last   notify.Notifier // is the last resort, "scripted/last"
 }
 
 type call struct {
@@ -145,6 +147,12 @@ func virtually(t *testing.T, s *scripted, body func(*testing.T, *timed)) {
 		v := &timed{
 			scripted: s, store: st, done: make(chan struct{}),
 			router: &notify.Router{Receivers: map[string][]notify.Target{"team": {target}}},
+		}
+		if s.second != nil {
+			v.router.Receivers["team"] = append(v.router.Receivers["team"], notify.Target{Kind: "scripted", Name: "y", Notifier: s.second})
+		}
+		if s.last != nil {
+			v.router.LastResort = []notify.Target{{Kind: "scripted", Name: "last", Notifier: s.last}}
 		}
 		w := &notify.Worker{
 			Store: st, Targets: v.router.Targets(), Now: time.Now, Metrics: notify.NewMetrics(nil),
@@ -371,7 +379,7 @@ type lateContext struct {
 
 func (l *lateContext) Apply(ctx context.Context, ops ...store.Op) error {
 	err := l.Store.Apply(ctx, ops...)
-	if err == nil && len(ops) == 2 && ops[1].Kind == store.OpExtend {
+	if err == nil && slices.ContainsFunc(ops, func(o store.Op) bool { return o.Kind == store.OpExtend }) {
 		err = l.Store.Apply(ctx, store.Put(l.key, l.value))
 	}
 	return err

@@ -42,4 +42,5 @@ type Receipt struct {
 	Marker   string    `json:"marker,omitempty"`   // what a follow or chart under way is found by
 	Instead  string    `json:"instead,omitempty"`  // the target it stands in for, which could not be told
 	Traits   []Labels  `json:"traits,omitempty"`   // traits the first message carried: a strong one that comes later is said aloud
+	Entries  int       `json:"entries,omitempty"`  // lines of the timeline this target has written
 }
