@@ -19,6 +19,7 @@ import (
 type counting struct {
 	limits notify.Limits
 	fail   func(n int) error // of the n-th request
+	failOf func(problem string) error
 
 	mu    sync.Mutex
 	calls []counted
@@ -41,6 +42,11 @@ func (c *counting) Notify(_ context.Context, m notify.Message) (page.Receipt, er
 	r := m.Receipt
 	if c.fail != nil {
 		if err := c.fail(len(c.calls)); err != nil {
+			return r, err
+		}
+	}
+	if c.failOf != nil {
+		if err := c.failOf(m.Page.Problem); err != nil {
 			return r, err
 		}
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 func (d *delivery) message(verb Verb, plain bool) Message {
-	m := Message{Verb: verb, Page: d.page, Receipt: d.receipt, Plain: plain, Repeat: d.receipt.Repeat}
+	m := Message{Verb: verb, Page: d.page, Receipt: d.receipt, Plain: plain, Repeat: d.receipt.Repeat, Instead: d.why, Also: d.also}
 	if d.PageURL != nil {
 		m.PageURL = d.PageURL(d.work.Problem)
 	}
@@ -53,6 +53,7 @@ func (d *delivery) call(ctx context.Context, m Message, do func(context.Context,
 		outcome = string(remote.ClassOf(err))
 		span.RecordError(err)
 	}
+	d.observe(err)
 	if asked := min(remote.RetryAfter(err), d.timing.BackoffMax); asked > 0 {
 		d.hush(m.Verb, asked)
 	}
@@ -68,6 +69,9 @@ func (d *delivery) ask(ctx context.Context, f Finder, m Message) (r page.Receipt
 		r, there, err = f.Find(ctx, m)
 		return err
 	})
+	if err != nil && remote.ClassOf(err) != remote.Config { // who may not ask may yet tell
+		d.observe(err)
+	}
 	return r, there, err
 }
 

@@ -55,6 +55,9 @@ func (d *delivery) chart(ctx context.Context) error {
 	if root.Ref == "" {
 		return d.chartLater(ctx)
 	}
+	if in, err := d.admitted(ctx); err != nil || !in {
+		return err
+	}
 	c, err := d.loadChart(ctx)
 	if errors.Is(err, store.ErrNotFound) {
 		d.log.Warn("chart is not in the store and its item is dropped", "page", d.work.Problem)

@@ -29,6 +29,10 @@ type delivery struct {
 	suffix  string          // of the receipt's name: a chart has its own
 	lines   []page.Entry    // of the timeline, to be written with the receipt
 	held    []chan struct{} // slots it has, to be given back; nil: it did not ask yet
+	why     string          // in whose place the target is told, and why
+	also    []string        // who was told in the target's place
+	through bool            // the breaker let it pass
+	trying  bool            // and it is what finds out whether the target works again
 	done    bool            // the item is settled for good
 	fresh   bool            // the follow under way was not tried before
 	again   bool            // the follow under way may have been said: it says so
@@ -38,7 +42,7 @@ type delivery struct {
 // returns errors of the store; those of the target become the receipt's.
 func (l *lane) deliver(ctx context.Context, lease store.Lease) error {
 	d := &delivery{lane: l, closing: ctx, lease: lease}
-	defer d.rise()
+	defer d.end()
 	ctx = context.WithoutCancel(ctx) // what is begun is written down
 	if err := json.Unmarshal(lease.Value, &d.work); err != nil {
 		l.log.Error("item cannot be read and is dropped", "item", lease.ID, "err", err)
@@ -55,6 +59,9 @@ func (l *lane) deliver(ctx context.Context, lease store.Lease) error {
 	if d.work.Chart {
 		return d.chart(ctx)
 	}
+	if err := d.pass(ctx); err != nil {
+		return err
+	}
 	if !d.shown() {
 		if clear, err := d.ready(ctx); err != nil || !clear {
 			return err
@@ -66,9 +73,20 @@ func (l *lane) deliver(ctx context.Context, lease store.Lease) error {
 	return d.follow(ctx)
 }
 
+// end gives back what the delivery held.
+func (d *delivery) end() {
+	d.rise()
+	if d.trying {
+		d.breaker.leave()
+	}
+}
+
 // ready reports whether the message may be sent now: nobody has to be asked
 // first what became of it, and the target has leave for it.
 func (d *delivery) ready(ctx context.Context) (bool, error) {
+	if in, err := d.admitted(ctx); err != nil || !in {
+		return false, err
+	}
 	if d.doubtful() {
 		if clear, err := d.reconcile(ctx); err != nil || !clear {
 			return false, err
@@ -85,13 +103,9 @@ func (d *delivery) load(ctx context.Context) error {
 }
 
 func (d *delivery) loadPage(ctx context.Context) error {
-	rec, err := d.Store.Get(ctx, store.PageKey(d.work.Problem, d.work.Episode))
+	p, err := d.Worker.page(ctx, d.work)
 	if err != nil {
-		return fmt.Errorf("read page: %w", err)
-	}
-	var p page.Page
-	if err := store.Unmarshal(rec.Value, &p); err != nil {
-		return fmt.Errorf("read page: %w", err)
+		return err
 	}
 	if d.work.Note != "" {
 		p.Notes = append(slices.Clone(p.Notes), page.Note{Room: "notify", Text: d.work.Note})
@@ -100,13 +114,25 @@ func (d *delivery) loadPage(ctx context.Context) error {
 	return nil
 }
 
+// page reads the page of an item.
+func (w *Worker) page(ctx context.Context, k work) (p page.Page, err error) {
+	rec, err := w.Store.Get(ctx, store.PageKey(k.Problem, k.Episode))
+	if err != nil {
+		return p, fmt.Errorf("read page: %w", err)
+	}
+	if err := store.Unmarshal(rec.Value, &p); err != nil {
+		return p, fmt.Errorf("read page: %w", err)
+	}
+	return p, nil
+}
+
 func (d *delivery) loadReceipt(ctx context.Context) error {
 	rec, err := d.Store.Get(ctx, d.key())
 	if errors.Is(err, store.ErrNotFound) {
 		name := d.target.String() + d.suffix
 		d.receipt, d.stored, d.rev = page.Receipt{
 			Delivery: DeliveryID(d.work.Problem, d.work.Episode, name),
-			Problem:  d.work.Problem, Episode: d.work.Episode, Receiver: d.work.Receiver, Target: name,
+			Problem:  d.work.Problem, Episode: d.work.Episode, Receiver: d.work.Receiver, Target: name, Instead: d.work.Instead,
 		}, page.Receipt{}, 0
 		return nil
 	}

@@ -26,6 +26,9 @@ func (d *delivery) follow(ctx context.Context) error {
 			d.note(d.lease.ID, "")
 			return d.Store.Apply(ctx, store.Done(d.lease))
 		}
+		if in, err := d.admitted(ctx); err != nil || !in {
+			return err
+		}
 		if !d.leave(VerbFollow) {
 			return nil
 		}

@@ -139,6 +139,15 @@ func (d *delivery) fail(ctx context.Context, err error, state page.DeliveryState
 	if d.expired(now) {
 		r.State, next = page.Failed, store.Done(d.lease)
 	}
+	until, _ := d.breaker.opened()
+	if next.Kind == store.OpRetry && !next.At.After(until) {
+		next.At = until.Add(d.timing.BackoffMin) // others go first: it may be this one that breaks it
+	}
+	if r.Ref == "" && (r.State == page.Failed || !until.IsZero()) {
+		if err := d.instead(ctx, r.Error); err != nil {
+			return err
+		}
+	}
 	d.failure(r, next.Kind == store.OpDone)
 	attrs := []any{
 		"page", d.work.Problem, "episode", d.work.Episode, "receiver", d.work.Receiver,
@@ -157,6 +166,8 @@ func (d *delivery) fail(ctx context.Context, err error, state page.DeliveryState
 func (d *delivery) told(r page.Receipt) string {
 	text := fmt.Sprintf("shows revision %d", r.Revision)
 	switch {
+	case Verb(r.Verb) == VerbOpen && r.Instead != "":
+		text = "was told instead of " + r.Instead
 	case r.Ref == "":
 		return "was not told: it was over before it could be"
 	case Verb(r.Verb) == VerbOpen:

@@ -16,10 +16,12 @@ import (
 
 // Worker takes work from the targets' lanes and brings each target to show the
 // latest page. Every target has its own workers, so that one which hangs holds
-// up nobody else. All fields but PageURL, Observe, Alarm and Timing must be set.
+// up nobody else. All fields but Router, PageURL, Observe,
+// Alarm and Timing must be set.
 type Worker struct {
 	Store   store.Store
 	Targets []Target // each name once; see Router.Targets
+	Router  *Router  // who stands in for whom; nil: nobody
 	Log     *slog.Logger
 	Now     func() time.Time
 	Metrics *Metrics
@@ -107,6 +109,9 @@ func (w *Worker) Run(ctx context.Context) {
 		}
 	}
 	wg.Go(func() { w.watchQueues(ctx) })
+	if w.Router != nil {
+		wg.Go(func() { w.watchOverdue(ctx) })
+	}
 	wg.Wait()
 }
 
@@ -149,6 +154,7 @@ type lane struct {
 	slots  slots
 
 	buckets map[Verb]*bucket
+	breaker breaker
 
 	mu     sync.Mutex
 	states map[string]page.DeliveryState // items that did not come through yet
