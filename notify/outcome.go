@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tocsin/tocsin/page"
@@ -15,7 +16,7 @@ import (
 const maxError = 300
 
 // write replaces the receipt's record together with what becomes of the item.
-func (d *delivery) write(ctx context.Context, r page.Receipt, item store.Op) error {
+func (d *delivery) write(ctx context.Context, r page.Receipt, item store.Op, with ...store.Op) error {
 	more, err := d.records(&r)
 	if err != nil {
 		return err
@@ -24,7 +25,8 @@ func (d *delivery) write(ctx context.Context, r page.Receipt, item store.Op) err
 	if err != nil {
 		return err
 	}
-	if err := d.Store.Apply(ctx, append([]store.Op{store.Swap(d.key(), d.rev, value), item}, more...)...); err != nil {
+	ops := slices.Concat([]store.Op{store.Swap(d.key(), d.rev, value), item}, more, with)
+	if err := d.Store.Apply(ctx, ops...); err != nil {
 		return err
 	}
 	d.receipt, d.lines = r, nil
@@ -35,14 +37,14 @@ func (d *delivery) write(ctx context.Context, r page.Receipt, item store.Op) err
 // settle is write for an outcome, which is worth a few tries: if it is lost,
 // the target has to be asked. A batch that was applied although it failed
 // answers the next try with a conflict or a lost lease.
-func (d *delivery) settle(ctx context.Context, r page.Receipt, item store.Op) error {
-	err := d.write(ctx, r, item)
+func (d *delivery) settle(ctx context.Context, r page.Receipt, item store.Op, with ...store.Op) error {
+	err := d.write(ctx, r, item, with...)
 	for try := range 3 {
 		if err == nil || errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrClosed) {
 			break
 		}
 		pause(ctx, 50*time.Millisecond<<try)
-		err = d.write(ctx, r, item)
+		err = d.write(ctx, r, item, with...)
 	}
 	if err == nil {
 		state := r.State
@@ -97,7 +99,7 @@ func (d *delivery) succeed(ctx context.Context, answer page.Receipt) error {
 		r.Followed = max(r.Followed, lastUpdate(d.page)) // the first message holds what changed before it
 	}
 	d.line(Verb(r.Verb), false, d.told(r))
-	if err := d.settle(ctx, r, d.onward(r, now)); err != nil {
+	if err := d.settle(ctx, r, d.onward(r, now), store.Delete(d.grave())); err != nil {
 		return err
 	}
 	if d.target.InShadow() {
@@ -137,6 +139,7 @@ func (d *delivery) fail(ctx context.Context, err error, state page.DeliveryState
 		r.State, next = state, store.Retry(d.lease, now.Add(after))
 	}
 	if d.expired(now) {
+		r.Repeat = r.Repeat || r.Ref == "" && r.State == page.Ambiguous // driven again, it says so
 		r.State, next = page.Failed, store.Done(d.lease)
 	}
 	until, _ := d.breaker.opened()
@@ -159,7 +162,14 @@ func (d *delivery) fail(ctx context.Context, err error, state page.DeliveryState
 		d.log.Warn("delivery did not come through", attrs...)
 	}
 	d.alarm(ctx, r.State, err)
-	return d.settle(ctx, r, next)
+	if next.Kind != store.OpDone || d.target.InShadow() {
+		return d.settle(ctx, r, next)
+	}
+	dead, err := d.bury(r)
+	if err != nil {
+		return err
+	}
+	return d.settle(ctx, r, next, dead)
 }
 
 // told says in words what the target shows now.

@@ -119,11 +119,12 @@ func (w *Worker) Run(ctx context.Context) {
 func (w *Worker) watchQueues(ctx context.Context) {
 	for ctx.Err() == nil {
 		stats, err := w.Store.Lanes(ctx)
-		if err != nil && ctx.Err() == nil {
-			w.Log.Error("read lanes", "err", err)
-		}
 		if err == nil {
 			w.measure(stats)
+			err = w.countDead(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			w.Log.Error("read lanes and dead letters", "err", err)
 		}
 		pause(ctx, 5*time.Second)
 	}
