@@ -67,6 +67,9 @@ func (d *delivery) say(ctx context.Context, updates []page.Update) (done bool, e
 	r.Verb, r.State, r.At = string(VerbFollow), page.Intent, now
 	r.Marker = followMarker(r.Delivery, last)
 	r.Attempt++
+	if !d.fresh {
+		r.Attempt = max(r.Attempt, 2) // an edit in between has counted from the start
+	}
 	if err := d.write(ctx, r, store.Extend(d.lease, now.Add(d.leaseFor()))); err != nil {
 		return true, fmt.Errorf("write intent: %w", err)
 	}
