@@ -79,16 +79,21 @@ func (b *bench) said(f notify.Follower, m notify.Message) (page.Receipt, error) 
 	return r, nil
 }
 
-// heard counts each update in all that people see, and how often it rang.
+// heard counts the messages, incidents, replies and notes that say each update,
+// and how often all of it rang.
 func (b *bench) heard(updates []page.Update) (times map[int]int, rang int) {
-	var all strings.Builder
+	var all []string
 	for _, s := range b.Shown() {
 		rang += s.Pages
-		all.WriteString(s.Text + "\n" + strings.Join(s.Beside, "\n") + "\n")
+		all = append(append(all, s.Text), s.Beside...)
 	}
 	times = map[int]int{}
 	for _, u := range updates {
-		times[u.N] = strings.Count(all.String(), u.Text)
+		for _, text := range all {
+			if strings.Contains(text, u.Text) {
+				times[u.N]++
+			}
+		}
 	}
 	return times, rang
 }
