@@ -64,6 +64,11 @@ func build(p *plan, l lent, m *enrich.Metrics, tracer trace.Tracer) (*parts, err
 		errs = append(errs, err)
 		b.router.LastResort = append(b.router.LastResort, target)
 	}
+	for _, t := range p.spare {
+		_, err := buildTarget(t, made, l)
+		errs = append(errs, err)
+	}
+	b.router.Fallbacks = p.fallbacks(made)
 	for _, am := range p.Alertmanagers {
 		b.asker[am.Name] = &alertmanager.Client{Base: am.URL, Remote: remote.New(l.transport, alertmanager.MaxAnswer)}
 	}

@@ -29,6 +29,7 @@ type Config struct {
 	Flapping             Flapping          `yaml:"flapping" doc:"Problems that come and go."`
 	Silences             Silences          `yaml:"silences" doc:"What people may silence from a page."`
 	LastResort           *Part             `yaml:"last_resort" doc:"Target of what no receiver takes: Tocsin's own alarms, webhooks for receivers that are not below."`
+	Fallbacks            []Part            `yaml:"fallbacks" doc:"Targets that are told of nothing by themselves, only in the place of those that name them as fallback."`
 	Receivers            []Receiver        `yaml:"receivers" need:"true" doc:"By Alertmanager's receiver name: who is told."`
 	Owners               []Owner           `yaml:"owners" doc:"Whose problems are, and whom to mention for them: the first that matches. Without a match the alerts' label owner or team names the owner."`
 	Canary               Canary            `yaml:"canary" doc:"Tocsin tries itself."`
@@ -112,9 +113,15 @@ type Deadline struct {
 
 // Receiver is one of Alertmanager's receivers.
 type Receiver struct {
-	Name   string `yaml:"name" need:"true" doc:"Alertmanager's receiver name."`
-	Shadow bool   `yaml:"shadow" doc:"true: everything is done but the sending, to run beside today's receiver; tocsin shadow report tells what would have been sent. An episode that was sent before goes on being sent to its end; when the receiver leaves the shadow, what is open is sent."`
-	Notify []Part `yaml:"notify" need:"true" doc:"Its targets; each is told once."`
+	Name   string   `yaml:"name" need:"true" doc:"Alertmanager's receiver name."`
+	Shadow bool     `yaml:"shadow" doc:"true: everything is done but the sending, to run beside today's receiver; tocsin shadow report tells what would have been sent. An episode that was sent before goes on being sent to its end; when the receiver leaves the shadow, what is open is sent."`
+	Notify []Target `yaml:"notify" need:"true" doc:"Its targets; each is told once."`
+}
+
+// Target is a part that tells people, and who does when it cannot.
+type Target struct {
+	Part     `yaml:",inline"`
+	Fallback []string `yaml:"fallback" doc:"Names of the targets (as name, or as kind/name) that are told, in order, of a critical page which this one does not take within a minute; last_resort comes after them. They may stand in any receiver or in fallbacks."`
 }
 
 // Owner is somebody whose problems some are.

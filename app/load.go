@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +23,8 @@ type plan struct {
 	sources []sourcePlan
 	targets map[string][]targetPlan // by receiver
 	last    []targetPlan
+	spare   []targetPlan        // of fallbacks
+	chains  map[string][]string // who stands in for a target, by their names: kind/name
 }
 
 type sourcePlan struct {
@@ -49,7 +50,7 @@ func load(path string) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{Config: DefaultConfig(), root: root, targets: map[string][]targetPlan{}}
+	p := &plan{Config: DefaultConfig(), root: root, targets: map[string][]targetPlan{}, chains: map[string][]string{}}
 	errs := []error{root.Decode(p.Config)}
 	for i := range p.Alertmanagers {
 		p.Alertmanagers[i].Watchdog.withDefaults()
@@ -62,7 +63,7 @@ func load(path string) (*plan, error) {
 	kinds := Notifiers() // once: targets may share what their kind holds
 	for i, r := range p.Receivers {
 		for j, part := range r.Notify {
-			t, err := planTarget(kinds, index(index("receivers", i)+".notify", j), part)
+			t, err := planTarget(kinds, index(index("receivers", i)+".notify", j), part.Part)
 			p.targets[r.Name] = append(p.targets[r.Name], t)
 			errs = append(errs, err)
 		}
@@ -72,8 +73,13 @@ func load(path string) (*plan, error) {
 		p.last = append(p.last, t)
 		errs = append(errs, err)
 	}
+	for i, part := range p.Fallbacks {
+		t, err := planTarget(kinds, index("fallbacks", i), part)
+		p.spare = append(p.spare, t)
+		errs = append(errs, err)
+	}
 	errs = append(errs, p.oneStore())
-	errs = append(errs, p.sameTargets())
+	errs = append(errs, p.sameTargets(), p.planChains())
 	errs = append(errs, p.doorkeeper())
 	errs = append(errs, p.reachable())
 	return p, root.Mistakes(errors.Join(errs...))
@@ -131,11 +137,7 @@ func unknownKind(at, kind string, known []string) error {
 func (p *plan) sameTargets() error {
 	var errs []error
 	first := map[string]targetPlan{}
-	all := slices.Clone(p.last)
-	for _, r := range p.Receivers {
-		all = append(all, p.targets[r.Name]...)
-	}
-	for _, t := range all {
+	for _, t := range p.all() {
 		if t.kind.Name == "" {
 			continue
 		}

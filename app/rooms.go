@@ -88,7 +88,7 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 			Metrics: h.metrics.pipeline, Observe: h.metrics.observe,
 		},
 		notify: &notify.Worker{
-			Store: h.store, Targets: b.router.Targets(), Owners: p.owners(), Timing: notify.DefaultTiming(),
+			Store: h.store, Targets: b.router.Targets(), Router: b.router, Owners: p.owners(), Timing: notify.DefaultTiming(),
 			PageURL: p.pageURL(),
 			Log:     h.options.Log, Now: h.lent.now, Tracer: h.tracer,
 			Metrics: h.metrics.notify, Observe: h.metrics.observe,

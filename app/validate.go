@@ -32,6 +32,7 @@ func (c *Config) Validate() error {
 	errs = append(errs, config.Under("traits.exemplars", c.Traits.Exemplars.Validate()))
 	errs = append(errs, uniqueParts("sources", c.Sources)...)
 	errs = append(errs, c.validateLife()...)
+	errs = append(errs, uniqueParts("fallbacks", c.Fallbacks)...)
 	if c.LastResort != nil {
 		errs = append(errs, nameless("last_resort", *c.LastResort))
 	}
@@ -143,7 +144,11 @@ func (c *Config) validateReceivers() error {
 		if len(r.Notify) > maxTargets {
 			errs = append(errs, config.Bad(at+".notify", "%d targets are more than %d", len(r.Notify), maxTargets))
 		}
-		errs = append(errs, uniqueParts(at+".notify", r.Notify)...)
+		var parts []Part
+		for _, t := range r.Notify {
+			parts = append(parts, t.Part)
+		}
+		errs = append(errs, uniqueParts(at+".notify", parts)...)
 	}
 	return errors.Join(errs...)
 }

@@ -43,4 +43,5 @@ type Receipt struct {
 	Instead  string    `json:"instead,omitempty"`  // the target it stands in for, which could not be told
 	Parts    []string  `json:"parts,omitempty"`    // of a target that is several: who has accepted what, until all have
 	Traits   []Labels  `json:"traits,omitempty"`   // traits the first message carried: a strong one that comes later is said aloud
+	Entries  int       `json:"entries,omitempty"`  // lines of the timeline this target has written
 }

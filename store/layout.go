@@ -17,6 +17,9 @@ const (
 	// LaneDeliver is the prefix of one lane per target. The pipeline writes
 	// them (notify.Router makes the items), notify takes them.
 	LaneDeliver = "deliver/"
+	// LaneOverdue holds when to look whether a critical page has reached its
+	// targets. The pipeline writes it with the work for them, notify takes it.
+	LaneOverdue = "overdue"
 
 	// ProbeKey is the record by which the door finds out whether the store takes
 	// writes. Writer: webhook.
@@ -33,6 +36,7 @@ const (
 	prefixChart      = "chart/"
 	prefixDelivery   = "delivery/"
 	prefixDead       = "dead/"
+	prefixInstead    = "instead/"
 	prefixVote       = "vote/"
 	prefixBeat       = "beat/"
 	prefixOnce       = "once/"
@@ -91,6 +95,12 @@ func ChartPrefix(problem string) string { return prefixChart + problem + "/" }
 // DeliveryKey leads from what a service calls a page, a delivery's id or a
 // reference of its own, to the receipt it belongs to. Writer: notify.
 func DeliveryKey(target, ref string) string { return prefixDelivery + target + "/" + ref }
+
+// InsteadKey is the record of who was told of an episode in the place of a
+// target that could not be. Writer: notify.
+func InsteadKey(problem string, episode int, target string) string {
+	return fmt.Sprintf("%s%s/%08d/%s", prefixInstead, problem, episode, target)
+}
 
 // DeadKey is the record of a delivery that was given up, for people to drive
 // again. Writer: notify.
