@@ -215,8 +215,17 @@ func (d *delivery) reconcile(ctx context.Context) (clear bool, err error) {
 // send writes down what it is about to do, does it, and writes down what came of it.
 func (d *delivery) send(ctx context.Context) error {
 	for {
+		doubt, open := d.doubtful(), d.page.State == page.Open
 		if err := d.intend(ctx); err != nil {
 			return err
+		}
+		if doubt && open && d.page.State == page.Closed {
+			// it ended meanwhile: what may stand there is asked for once more, for
+			// what has ended is not opened, and what stands must be ended
+			if clear, err := d.reconcile(ctx); err != nil || !clear {
+				return err
+			}
+			continue
 		}
 		verb := d.verb()
 		r, err := d.notify(ctx, d.message(verb, false))
