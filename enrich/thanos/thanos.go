@@ -152,6 +152,8 @@ var (
 	_ enrich.Linker  = (*Source)(nil)
 	_ enrich.Checker = (*Source)(nil)
 	_ enrich.Keyer   = (*Source)(nil)
+
+	_ enrich.Resolver = (*Source)(nil)
 )
 
 // transport evaluates queries, at one time and over a span of time.
