@@ -24,6 +24,7 @@ type Config struct {
 	Store                Store             `yaml:"store" doc:"Where state is kept."`
 	Sources              []Part            `yaml:"sources" doc:"Who is asked what the failing share."`
 	Traits               Traits            `yaml:"traits" doc:"What labels mean here."`
+	Prewarm              Prewarm           `yaml:"prewarm" doc:"What is asked before there is a page, so that its first message has its context (docs/prewarm.md)."`
 	Deadline             Deadline          `yaml:"deadline" doc:"When a page leaves at the latest, with whatever is known."`
 	LastResort           *Part             `yaml:"last_resort" doc:"Target of what no receiver takes: Tocsin's own alarms, webhooks for receivers that are not below."`
 	Receivers            []Receiver        `yaml:"receivers" need:"true" doc:"By Alertmanager's receiver name: who is told."`
@@ -99,6 +100,14 @@ type Deadline struct {
 	Other    config.Duration `yaml:"other" doc:"For every other severity."`
 }
 
+// Prewarm is how pending alerts are asked for ahead of their pages.
+type Prewarm struct {
+	Poll    config.Duration `yaml:"poll" doc:"How often sources with http are asked for pending alerts; 0s: never."`
+	Lead    config.Duration `yaml:"lead" doc:"How long before its for is over a pending alert is looked at."`
+	Max     int             `yaml:"max" doc:"Pending alerts that are looked at in one poll, the most severe first."`
+	GroupBy []string        `yaml:"group_by" doc:"group_by of Alertmanager's routes, for alerts of which no page was seen yet; later it is learned from their webhooks."`
+}
+
 // Receiver is one of Alertmanager's receivers.
 type Receiver struct {
 	Name   string `yaml:"name" need:"true" doc:"Alertmanager's receiver name."`
@@ -131,6 +140,10 @@ func DefaultConfig() *Config {
 			"user":       {"user", "tenant"},
 			"datacentre": {"datacentre", "dc", "zone"},
 		}, Exemplars: enrich.DefaultTraces()},
+		Prewarm: Prewarm{
+			Poll: config.Duration(5 * time.Second), Lead: config.Duration(20 * time.Second), Max: 100,
+			GroupBy: []string{"alertname", "cluster", "service"},
+		},
 		Deadline: Deadline{Critical: config.Duration(5 * time.Second), Other: config.Duration(10 * time.Second)},
 		Tracing:  Tracing{SampleRatio: 1},
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/tocsin/tocsin/enrich"
 	"github.com/tocsin/tocsin/notify"
 	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/pipeline"
@@ -32,6 +33,7 @@ func (r *rooms) run(ctx context.Context) {
 	workers.Go(func() { r.pipeline.Run(ctx) })
 	workers.Go(func() { r.notify.Run(ctx) })
 	workers.Go(func() { r.keeper.Run(ctx) })
+	workers.Go(func() { r.parts.enricher.PollPending(ctx, r.parts.plan.poll()) })
 	workers.Wait()
 	for _, s := range r.parts.sources {
 		if c, ok := s.Source.(io.Closer); ok {
@@ -62,6 +64,7 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 		door: &webhook.Handler{
 			Clusters: b.clusters, Users: users, Anonymous: p.anonymous(), GitHubSecrets: b.github, Limits: webhook.DefaultLimits(), Door: door,
 			Log: h.options.Log, Now: h.lent.now, Tracer: h.tracer, Metrics: h.metrics.webhook,
+			Warmer: b.enricher,
 			Vigil: h.vigil, Teller: &past{parts: b, episodes: h.roll, direct: &notify.Direct{
 				Router: b.router, Owners: p.owners(), Log: h.options.Log, Now: h.lent.now, Metrics: h.metrics.notify,
 			}},
@@ -85,6 +88,11 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 		},
 		keeper: h.keeper(p, b.router),
 	}, nil
+}
+
+// poll is how pending alerts are asked for.
+func (p *plan) poll() enrich.Poll {
+	return enrich.Poll{Every: p.Prewarm.Poll.D(), Lead: p.Prewarm.Lead.D(), Max: p.Prewarm.Max}
 }
 
 // keeper drops what is over, as the store's section says.

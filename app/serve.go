@@ -98,6 +98,8 @@ func (h *house) frontDoor(reg *prometheus.Registry) http.Handler {
 	mux.HandleFunc("/webhook/alertmanager", h.webhook)
 	mux.HandleFunc("/webhook/alertmanager/{$}", h.webhook) // a 404 would lose the page
 	mux.HandleFunc("/webhook/changes", h.change)
+	mux.HandleFunc("/webhook/events", h.events)
+	mux.HandleFunc("/api/v2/alerts", h.alerts) // where Prometheus sends to an Alertmanager
 	h.health(mux, reg)
 	// reload is here too, for those who know the way from Prometheus; webhook
 	// tokens do not open it

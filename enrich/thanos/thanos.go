@@ -142,6 +142,7 @@ type Source struct {
 	sizes sizes
 	plans plans
 	mute  silence      // of exemplars
+	held  held         // alerts
 	link  *url.URL     // nil where nothing is
 	close func() error // nil where nothing is held open
 }
