@@ -65,7 +65,7 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 			Clusters: b.clusters, Users: users, Anonymous: p.anonymous(), GitHubSecrets: b.github, Limits: webhook.DefaultLimits(), Door: door,
 			Log: h.options.Log, Now: h.lent.now, Tracer: h.tracer, Metrics: h.metrics.webhook,
 			Warmer: b.enricher,
-			Vigil: h.vigil, Teller: &past{parts: b, episodes: h.roll, direct: &notify.Direct{
+			Vigil:  h.vigil, Teller: &past{parts: b, episodes: h.roll, direct: &notify.Direct{
 				Router: b.router, Owners: p.owners(), Log: h.options.Log, Now: h.lent.now, Metrics: h.metrics.notify,
 			}},
 		},
