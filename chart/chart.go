@@ -183,7 +183,7 @@ func (p *picture) layout(width float64) []flag {
 	}
 	p.left, p.right = 24*u+most+14*u, p.w-width-20*u
 	flags, rows := p.flags()
-	p.top, p.bottom = 124*u+float64(rows)*rowHeight*u, p.h-56*u
+	p.top, p.bottom = max(124*u+float64(rows)*rowHeight*u, 148*u), p.h-56*u
 	p.bottom = max(p.bottom, p.top+20*u)
 	return flags
 }

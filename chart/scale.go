@@ -27,8 +27,11 @@ type scale struct {
 func (a axis) share(v float64) float64 { return min(max((v-a.lo)/(a.hi-a.lo), 0), 1) }
 
 func (a axis) label(v float64) string {
-	if v == 0 {
-		return "0" + a.scale.suffix
+	switch {
+	case v == 0 && a.scale.suffix == " %":
+		return "0 %"
+	case v == 0:
+		return "0" // of whatever it is
 	}
 	return strconv.FormatFloat(v/a.scale.per, 'f', a.places, 64) + a.scale.suffix
 }

@@ -36,8 +36,9 @@ type Resolver interface {
 // expression, nothing compared, no answer before ctx ends. What is redacted is in
 // none of its texts.
 //
-// It costs two queries where there are up to 500 series, six where there are more,
-// and waits its turn behind those that pages wait for.
+// Each way of showing it that is tried, mostly one, costs two queries where there
+// are up to 500 series, six where there are more. They take none of the turns of
+// those that pages wait for.
 func (e *Enricher) Chart(ctx context.Context, p page.Problem) (page.Chart, bool) {
 	ctx, span := e.Tracer.Start(ctx, "enrich.chart", trace.WithAttributes(attribute.String("page", p.ID)))
 	defer span.End()
@@ -107,6 +108,7 @@ type shown struct {
 	healthy []course
 	band    *page.Band // where they are too many to be read one by one
 	absence bool       // it is about how many are there
+	parts   bool       // of a sum: what it is compared with is no bound for one part
 }
 
 // draw tries the ways to show the expression until one shows what breaks the rule.
@@ -132,9 +134,10 @@ func (d *drawing) draw(ctx context.Context) (page.Chart, bool) {
 	return d.chart(best), true
 }
 
-// broken reports whether a line lies where the rule fires.
+// broken reports whether a line lies where the rule fires. Of parts that are missed
+// each one always does, and says nothing by it.
 func (s *shown) broken() bool {
-	return slices.ContainsFunc(s.failing, func(c course) bool { return s.alert.Op.Holds(c.end(), s.alert.Threshold) })
+	return s.parts && s.alert.Op.Falling() || slices.ContainsFunc(s.failing, func(c course) bool { return s.alert.Op.Holds(c.end(), s.alert.Threshold) })
 }
 
 // ways are those that may show the expression, the most telling ones first.
@@ -186,7 +189,7 @@ func (d *drawing) byTrait(arm *expr.Alert) []*shown {
 	if !ok {
 		return nil
 	}
-	return []*shown{{alert: arm, query: query, fails: func(c course) bool { return maps.Equal(c.labels, t.Labels) }}}
+	return []*shown{{alert: arm, query: query, parts: arm.Additive, fails: func(c course) bool { return maps.Equal(c.labels, t.Labels) }}}
 }
 
 // byGroup sets the groups, or members, that fire against all others of the rule.
@@ -240,7 +243,7 @@ func (d *drawing) chart(s *shown) page.Chart {
 	c.Expr, _ = r.query(d.source, s.alert.Shown())
 	if s.absence {
 		c.Unit, factor = "", 1
-	} else if s.alert.Op != expr.Equal && s.alert.Op != expr.Differs {
+	} else if s.bounded() {
 		c.Threshold = new(s.alert.Threshold * factor)
 	}
 	names := d.names(s, &r)
@@ -250,6 +253,12 @@ func (d *drawing) chart(s *shown) page.Chart {
 	b := &c.Healthy
 	b.Low, b.Middle, b.High = times(b.Low, factor), times(b.Middle, factor), times(b.High, factor)
 	return c
+}
+
+// bounded reports whether the rule's threshold can be shown beside the lines.
+func (s *shown) bounded() bool {
+	op := s.alert.Op
+	return op != expr.Equal && op != expr.Differs && !(s.parts && (op.Falling() || !s.broken()))
 }
 
 func times(vs []page.Sample, factor float64) []page.Sample {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,6 +104,33 @@ func TestChartOfATrait(t *testing.T) {
 	require.Equal(t, "deploy=v42", c.Failing[0].Name)
 	require.InDelta(t, 1004, float64(c.Failing[0].Values[239]), 0, "the worst of them speaks")
 	require.Equal(t, 1, c.Healthy.Members)
+}
+
+// The threshold of a sum bounds no part of it, unless one part alone passes it.
+func TestChartOfASum(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	f := enrichtest.New(t, queues(now, 10, func(i int) bool { return i == 3 })...)
+	for text, want := range map[string]struct {
+		threshold bool
+		lines     string
+	}{
+		"sum by (service) (queue_bytes) > 500":  {true, "host=h3"},
+		"sum by (service) (queue_bytes) > 1010": {true, "service=checkout"},
+		"sum by (service) (queue_bytes) < 5000": {false, "host=h3"},
+	} {
+		p := problem(alert("Sum", "critical", text, "service", "checkout"))
+		tr := trait(9, "host", "h3")
+		tr.Source, tr.Alert, tr.Query = "main", "Sum", `queue_bytes{host="h3"}`
+		p.Context.Traits = []page.Trait{tr}
+		c, ok := drawer(t, f, now).Chart(t.Context(), p)
+		require.True(t, ok, text)
+		require.Equal(t, want.threshold, c.Threshold != nil, text)
+		require.Contains(t, want.lines+"Sum", c.Failing[0].Name, text)
+		if strings.HasPrefix(want.lines, "host") {
+			require.Equal(t, "host=h3", c.Failing[0].Name, text)
+			require.Equal(t, 9, c.Healthy.Members, text)
+		}
+	}
 }
 
 // A label that only an info metric has is joined.

@@ -32,7 +32,7 @@ func (d *drawing) fill(ctx context.Context, s *shown) bool {
 		switch {
 		case s.fails(c):
 			s.failing = append(s.failing, c)
-		case !s.alert.Op.Holds(c.end(), s.alert.Threshold): // else it fails too, and has another page
+		case s.parts && s.alert.Op.Falling() || !s.alert.Op.Holds(c.end(), s.alert.Threshold): // else it fails too, and has another page
 			s.healthy = append(s.healthy, c)
 		}
 	}

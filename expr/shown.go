@@ -286,6 +286,9 @@ func (a *Alert) Unit() (string, float64) {
 	if a.Shape == Ratio || a.Shape == Histogram && a.native != nil && a.native.Func.Name == "histogram_fraction" {
 		return "%", 100
 	}
+	if a.Shape == Histogram { // a quantile is in the unit of what is observed
+		return measured(strings.TrimSuffix(metric(a.all), "_bucket")), 1
+	}
 	if n, ok := unparen(a.lhs).(*parser.BinaryExpr); ok && n.Op == parser.DIV {
 		if a.Threshold > 0 && a.Threshold <= 1 && base(n.LHS) == base(n.RHS) {
 			return "%", 100
@@ -307,28 +310,29 @@ func base(e parser.Expr) string {
 			name = m.Value
 		}
 	}
-	counts := slices.Contains([]string{"count", "changes", "resets", "absent"}, fn)
 	rate := slices.Contains([]string{"rate", "irate", "deriv"}, fn)
-	trimmed := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(name, "_bucket"), "_total"), "_sum")
+	unit := measured(strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(name, "_bucket"), "_total"), "_sum"))
 	switch {
-	case counts:
+	case slices.Contains([]string{"count", "changes", "resets"}, fn):
 		return ""
-	case strings.HasSuffix(name, "_count"):
-		trimmed = ""
-	}
-	switch {
-	case strings.HasSuffix(trimmed, "_seconds") && rate && !strings.HasSuffix(name, "_bucket"):
+	case strings.HasSuffix(name, "_bucket"):
+		return unit
+	case rate && unit == "s": // seconds in each second
 		return ""
-	case strings.HasSuffix(trimmed, "_seconds"):
-		return "s"
-	case strings.HasSuffix(trimmed, "_bytes") && rate:
+	case rate && unit == "B":
 		return "B/s"
-	case strings.HasSuffix(trimmed, "_bytes"):
-		return "B"
-	case strings.HasSuffix(trimmed, "_celsius"):
-		return "°C"
 	case rate:
 		return "/s"
+	}
+	return unit
+}
+
+// measured is the unit that a metric's name ends with.
+func measured(name string) string {
+	for suffix, unit := range map[string]string{"_seconds": "s", "_bytes": "B", "_celsius": "°C"} {
+		if strings.HasSuffix(name, suffix) {
+			return unit
+		}
 	}
 	return ""
 }

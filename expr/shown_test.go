@@ -25,6 +25,11 @@ func TestShown(t *testing.T) {
 			`histogram_quantile(0.99, sum by (le, service) (rate(d_seconds_bucket[1m])))`,
 			`histogram_quantile(0.99, sum by (v, le) (rate(d_seconds_bucket{service="a"}[1m])))`, "s",
 		},
+		{
+			"native", `histogram_quantile(0.99, sum by (service) (rate(rpc_seconds[1m]))) > 0.5`,
+			`histogram_quantile(0.99, sum by (service) (rate(rpc_seconds[1m])))`,
+			`histogram_quantile(0.99, sum by (v) (rate(rpc_seconds{service="a"}[1m])))`, "s",
+		},
 		{"member", `queue_bytes > 5`, `queue_bytes`, `max by (v) (queue_bytes)`, "B"},
 		{"falling", `queue_bytes < 5`, `queue_bytes`, `min by (v) (queue_bytes)`, "B"},
 		{"state", `up == 0`, `up`, `avg by (v) (up)`, ""},
