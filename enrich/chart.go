@@ -107,6 +107,7 @@ type shown struct {
 	failing []course            // worst first
 	healthy []course
 	band    *page.Band // where they are too many to be read one by one
+	others  int        // that fail and were not read
 	absence bool       // it is about how many are there
 	parts   bool       // of a sum: what it is compared with is no bound for one part
 }
@@ -234,7 +235,7 @@ func (d *drawing) chart(s *shown) page.Chart {
 	unit, factor := s.alert.Unit()
 	c := page.Chart{
 		Title: v.Title, Unit: unit, From: d.from, Step: chartStep, At: d.to, Below: s.alert.Op.Falling(),
-		Healthy: band(s), Failing: []page.Line{}, Others: max(0, len(s.failing)-maxFailing), Marks: d.marks(v),
+		Healthy: band(s), Failing: []page.Line{}, Others: s.others + max(0, len(s.failing)-maxFailing), Marks: d.marks(v),
 	}
 	if d.partial {
 		c.Title += " (part of the data is missing)"
@@ -257,8 +258,11 @@ func (d *drawing) chart(s *shown) page.Chart {
 
 // bounded reports whether the rule's threshold can be shown beside the lines.
 func (s *shown) bounded() bool {
-	op := s.alert.Op
-	return op != expr.Equal && op != expr.Differs && !(s.parts && (op.Falling() || !s.broken()))
+	switch op := s.alert.Op; {
+	case op == expr.Equal || op == expr.Differs, s.parts && op.Falling():
+		return false
+	}
+	return !s.parts || s.broken()
 }
 
 func times(vs []page.Sample, factor float64) []page.Sample {

@@ -32,14 +32,18 @@ func (d *drawing) fill(ctx context.Context, s *shown) bool {
 		switch {
 		case s.fails(c):
 			s.failing = append(s.failing, c)
+		case len(c.labels) == 0: // it has none of what the others are told apart by
 		case s.parts && s.alert.Op.Falling() || !s.alert.Op.Holds(c.end(), s.alert.Threshold): // else it fails too, and has another page
 			s.healthy = append(s.healthy, c)
 		}
 	}
-	if s.band != nil {
-		s.band.Members -= len(s.failing)
-	}
 	s.rank()
+	if s.band != nil {
+		if len(s.failing) == maxFailing { // the worst of those that fire: that many were asked for
+			s.others = max(0, len(d.rule.firing)-maxFailing)
+		}
+		s.band.Members = max(0, s.band.Members-len(s.failing)-s.others)
+	}
 	return len(s.failing) > 0
 }
 

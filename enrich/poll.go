@@ -26,7 +26,7 @@ type Poll struct {
 }
 
 // leastPoll bounds a look at pending alerts, however often there is one.
-const leastPoll = 2 * time.Second
+const leastPoll = 10 * time.Second
 
 // PollPending asks all sources that can tell for pending alerts until ctx ends,
 // and warms what they will be asked about.

@@ -164,7 +164,7 @@ func (f *flight) foresight(now time.Time) (found *flight, renew bool) {
 	if !f.done() && f.prior != nil && f.prior.serves(now) {
 		return f.prior, false // f is what renews it
 	}
-	return f, f.done() && (f.owing || now.Sub(f.at) > warmFresh)
+	return f, f.whole() && f.owing || f.done() && now.Sub(f.at) > warmFresh
 }
 
 // turn waits until a source may be asked. What is asked ahead has turns of its own,
@@ -202,7 +202,7 @@ func (e *Enricher) yields(s Named, f *flight) bool {
 	return true
 }
 
-// first says of a page's first look where its context came from.
+// firstLook counts where the context of a page's first look came from.
 func (e *Enricher) firstLook(asked []inquiry, out page.Context, now time.Time) {
 	from := "asked"
 	switch warm := len(asked) > 0 && !slices.ContainsFunc(asked, func(i inquiry) bool { return !i.ahead }); {

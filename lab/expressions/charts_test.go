@@ -273,7 +273,7 @@ func TestEveryExpressionHasAChart(t *testing.T) {
 		{scenario.TargetDown, 2 * time.Minute},
 		{scenario.BadHost, 40 * time.Second}, // what is true for a while only
 		{scenario.TargetDown, 40 * time.Second},
-		{scenario.BadHost, 8 * time.Minute}, // and what takes its time
+		{scenario.BadHost, 8 * time.Minute},    // and what takes its time
 		{scenario.Everything, 2 * time.Minute}, // and what is true only where nobody is well
 	} {
 		kind, w := scene.kind, world(t, scene.kind, scene.sick)
