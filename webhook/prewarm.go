@@ -19,6 +19,10 @@ type Warmer interface {
 	Warm(ctx context.Context, way string, alerts []page.Alert, by []string)
 }
 
+// preparedFor is for how long after it fired an alert is looked at: Prometheus sends
+// it again and again, and by then it has its page.
+const preparedFor = 5 * time.Minute
+
 // maxPrewarm is the longest body that is read ahead of pages, in bytes, and
 // prewarmAlerts how many alerts of it are looked at: Prometheus sends 256 at a time.
 const (
@@ -110,7 +114,7 @@ type posted struct {
 }
 
 // DecodePosted reads the body of POST /api/v2/alerts and returns the alerts that
-// fire now. What cannot be read is an *Unreadable error.
+// fire now, and have not for long. What cannot be read is an *Unreadable error.
 func DecodePosted(body []byte, now time.Time) ([]page.Alert, error) {
 	var list []posted
 	if err := decodePrewarm(body, &list); err != nil {
@@ -120,7 +124,8 @@ func DecodePosted(body []byte, now time.Time) ([]page.Alert, error) {
 	var out []page.Alert
 	for _, p := range list[:min(len(list), prewarmAlerts)] {
 		over := !p.EndsAt.IsZero() && !p.EndsAt.After(now)
-		if over || p.Labels["alertname"] == "" || checkSet("labels", p.Labels, limits) != nil {
+		old := !p.StartsAt.IsZero() && p.StartsAt.Before(now.Add(-preparedFor))
+		if over || old || p.Labels["alertname"] == "" || checkSet("labels", p.Labels, limits) != nil {
 			continue
 		}
 		out = append(out, page.Alert{

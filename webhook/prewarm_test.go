@@ -43,6 +43,7 @@ func TestDecodePosted(t *testing.T) {
 	body := `[
 		{"labels":{"alertname":"Errors","service":"a"},"annotations":{"summary":"x"},"startsAt":"2026-03-14T11:59:00Z","endsAt":"2026-03-14T12:04:00Z","generatorURL":"http://p/graph?g0.expr=up"},
 		{"labels":{"alertname":"Over"},"startsAt":"2026-03-14T11:59:00Z","endsAt":"2026-03-14T11:59:30Z"},
+		{"labels":{"alertname":"Known"},"startsAt":"2026-03-14T11:40:00Z","endsAt":"2026-03-14T12:04:00Z"},
 		{"labels":{"job":"nameless"}}
 	]`
 	alerts, err := webhook.DecodePosted([]byte(body), at)
