@@ -90,7 +90,8 @@ func build(p *plan, l lent, m *enrich.Metrics, tracer trace.Tracer) (*parts, err
 	}
 	b.enricher = enrich.New(enrich.Options{
 		Sources: b.sources, Explainer: traits.New(enrich.Roles(p.Traits.Roles)), Dater: changes.New(), Roles: enrich.Roles(p.Traits.Roles), Redact: p.Traits.Redact, Traces: p.Traits.Exemplars,
-		Log: l.log, Now: l.now, Metrics: m, Tracer: tracer,
+		GroupBy: p.Prewarm.GroupBy,
+		Log:     l.log, Now: l.now, Metrics: m, Tracer: tracer,
 	})
 	return b, nil
 }

@@ -24,6 +24,7 @@ type Config struct {
 	Store                Store             `yaml:"store" doc:"Where state is kept."`
 	Sources              []Part            `yaml:"sources" doc:"Who is asked what the failing share."`
 	Traits               Traits            `yaml:"traits" doc:"What labels mean here."`
+	Prewarm              Prewarm           `yaml:"prewarm" doc:"What is asked before there is a page, so that its first message has its context (docs/prewarm.md)."`
 	Deadline             Deadline          `yaml:"deadline" doc:"When a page leaves at the latest, with whatever is known."`
 	Storms               Storms            `yaml:"storms" doc:"When new problems are too many to tell of each."`
 	Flapping             Flapping          `yaml:"flapping" doc:"Problems that come and go."`
@@ -111,6 +112,14 @@ type Deadline struct {
 	Other    config.Duration `yaml:"other" doc:"For every other severity."`
 }
 
+// Prewarm is how pending alerts are asked for ahead of their pages.
+type Prewarm struct {
+	Poll    config.Duration `yaml:"poll" doc:"How often sources with http are asked for pending alerts; 0s: never."`
+	Lead    config.Duration `yaml:"lead" doc:"How long before its for is over a pending alert is looked at."`
+	Max     int             `yaml:"max" doc:"Pending alerts that are looked at in one poll, the most severe first."`
+	GroupBy []string        `yaml:"group_by" doc:"group_by of Alertmanager's routes, for alerts of which no page was seen yet; later it is learned from their webhooks."`
+}
+
 // Receiver is one of Alertmanager's receivers.
 type Receiver struct {
 	Name   string   `yaml:"name" need:"true" doc:"Alertmanager's receiver name."`
@@ -149,6 +158,10 @@ func DefaultConfig() *Config {
 			"user":       {"user", "tenant"},
 			"datacentre": {"datacentre", "dc", "zone"},
 		}, Exemplars: enrich.DefaultTraces()},
+		Prewarm: Prewarm{
+			Poll: config.Duration(5 * time.Second), Lead: config.Duration(20 * time.Second), Max: 100,
+			GroupBy: []string{"alertname", "cluster", "service"},
+		},
 		Deadline: Deadline{Critical: config.Duration(5 * time.Second), Other: config.Duration(10 * time.Second)},
 		Canary:   Canary{Every: config.Duration(time.Minute)}, Heartbeat: Heartbeat{Every: config.Duration(time.Minute)},
 		Storms: defaultStorms(), Flapping: defaultFlapping(), Silences: Silences{Max: config.Duration(24 * time.Hour)},

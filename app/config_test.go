@@ -78,6 +78,8 @@ func wrongs() map[string]wrong {
 		"listen has no port":      {"listen: 127.0.0.1:9095", "listen: localhost", `tocsin.yml:1: listen: "localhost" is not an address`, false},
 		"port is none":            {"listen: 127.0.0.1:9095", "listen: 127.0.0.1:99999", `tocsin.yml:1: listen: "127.0.0.1:99999" is not an address`, false},
 		"one port for two":        {"127.0.0.1:9096", "127.0.0.1:9095", `tocsin.yml:5: operators.listen: 127.0.0.1:9095 is taken by listen`, false},
+		"polled all the time":     {"deadline:", "prewarm: {poll: 10ms}\ndeadline:", `tocsin.yml:16: prewarm.poll: more often than every second`, false},
+		"lead is negative":        {"deadline:", "prewarm: {max: -1}\ndeadline:", `tocsin.yml:16: prewarm: lead and max are not negative`, false},
 		"public_url is a name":    {"https://tocsin.example.org", "tocsin.example.org", `tocsin.yml:2: public_url: write it as https://`, false},
 		"no clusters":             {"alertmanagers:\n" + am, "alertmanagers: []\n", `tocsin.yml:3: alertmanagers: name at least one cluster`, true},
 		"a cluster, not a list":   {am, "  name: dc1\n", `tocsin.yml:4: a section stands where there must be a list`, true},

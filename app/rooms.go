@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/tocsin/tocsin/enrich"
 	"github.com/tocsin/tocsin/notify"
 	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/pipeline"
@@ -41,6 +42,7 @@ func (r *rooms) run(ctx context.Context) {
 	for _, l := range r.listeners {
 		workers.Go(func() { l.run(ctx) })
 	}
+	workers.Go(func() { r.parts.enricher.PollPending(ctx, r.parts.plan.poll()) })
 	workers.Wait()
 	for _, s := range r.parts.sources {
 		if c, ok := s.Source.(io.Closer); ok {
@@ -71,7 +73,8 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 		door: &webhook.Handler{
 			Clusters: b.clusters, Users: users, Anonymous: p.anonymous(), GitHubSecrets: b.github, Watchdogs: p.watchdogs(), Limits: webhook.DefaultLimits(), Door: door,
 			Log: h.options.Log, Now: h.lent.now, Tracer: h.tracer, Metrics: h.metrics.webhook,
-			Vigil: h.vigil, Teller: &past{parts: b, episodes: h.roll, direct: &notify.Direct{
+			Warmer: b.enricher,
+			Vigil:  h.vigil, Teller: &past{parts: b, episodes: h.roll, direct: &notify.Direct{
 				Router: b.router, Owners: p.owners(), Log: h.options.Log, Now: h.lent.now, Metrics: h.metrics.notify,
 				PageURL: p.pageURL(),
 			}},
@@ -81,7 +84,7 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 			log: h.options.Log, now: h.lent.now, metrics: h.metrics,
 		},
 		pipeline: &pipeline.Worker{
-			Store: h.store, Enricher: b.enricher, Dater: b.enricher, Outbox: b.router, Asker: b.asker, Silencer: b.asker,
+			Store: h.store, Enricher: b.enricher, Dater: b.enricher, Charter: b.enricher, Outbox: b.router, Asker: b.asker, Silencer: b.asker,
 			Writers: writers, Rules: p.rules(),
 			Deadline: pipeline.Deadline{Critical: p.Deadline.Critical.D(), Other: p.Deadline.Other.D()},
 			Log:      h.options.Log, Now: h.lent.now, Tracer: h.tracer,
@@ -105,6 +108,11 @@ func (p *plan) pageURL() func(problem string) string {
 	}
 	base := strings.TrimRight(p.PublicURL, "/")
 	return func(problem string) string { return base + "/pages/" + url.PathEscape(problem) }
+}
+
+// poll is how pending alerts are asked for.
+func (p *plan) poll() enrich.Poll {
+	return enrich.Poll{Every: p.Prewarm.Poll.D(), Lead: p.Prewarm.Lead.D(), Max: p.Prewarm.Max}
 }
 
 // keeper drops what is over, as the store's section says.

@@ -219,6 +219,15 @@ func (h *house) change(w http.ResponseWriter, r *http.Request) {
 	h.rooms.Load().door.ServeChange(w, r)
 }
 
+// alerts and events answer with it too.
+func (h *house) alerts(w http.ResponseWriter, r *http.Request) {
+	h.rooms.Load().door.ServeAlerts(w, r)
+}
+
+func (h *house) events(w http.ResponseWriter, r *http.Request) {
+	h.rooms.Load().door.ServeEvents(w, r)
+}
+
 // newRegistry returns a registry with what every Go program tells about itself.
 func newRegistry(version string) *prometheus.Registry {
 	reg := prometheus.NewRegistry()

@@ -108,6 +108,8 @@ func (h *house) frontDoor(reg *prometheus.Registry) http.Handler {
 	mux.HandleFunc("/webhook/alertmanager/{$}", h.webhook) // a 404 would lose the page
 	mux.HandleFunc("/webhook/changes", h.change)
 	mux.HandleFunc("/callback/{kind}/{name}", h.callback)
+	mux.HandleFunc("/webhook/events", h.events)
+	mux.HandleFunc("/api/v2/alerts", h.alerts) // where Prometheus sends to an Alertmanager
 	h.health(mux, reg)
 	// reload is here too, for those who know the way from Prometheus; webhook
 	// tokens do not open it
@@ -136,7 +138,7 @@ func (h *house) backDoor(ctx context.Context, reg *prometheus.Registry) (http.Ha
 	mux.Handle("GET /api/v1/backup", h.operated(true, h.serveBackup)) // all there is, secrets of labels too
 	pages := &web.Server{
 		Archive: h.archive, Board: h.board, Acts: a.acts, Operators: h.operators, Log: h.options.Log, Now: h.lent.now,
-		Metrics: h.metrics.web, Closing: ctx.Done(),
+		Metrics: h.metrics.web, Closing: ctx.Done(), Draw: drawSVG,
 		Owner: func(p page.Page) string { return h.rooms.Load().parts.plan.owners().Of(p).Name },
 	}
 	if err := pages.Routes(mux); err != nil {

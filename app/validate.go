@@ -23,6 +23,12 @@ func (c *Config) Validate() error {
 	if c.Deadline.Critical.D() > time.Minute || c.Deadline.Other.D() > time.Minute {
 		errs = append(errs, config.Bad("deadline", "a page that may wait more than 1m misses what Tocsin is for; write 5s"))
 	}
+	if c.Prewarm.Poll.D() != 0 && c.Prewarm.Poll.D() < time.Second {
+		errs = append(errs, config.Bad("prewarm.poll", "more often than every second is a burden on the source: write 5s, or 0s for never"))
+	}
+	if c.Prewarm.Lead.D() < 0 || c.Prewarm.Max < 0 {
+		errs = append(errs, config.Bad("prewarm", "lead and max are not negative"))
+	}
 	if c.Tracing.OTLPEndpoint != "" && !webURL(c.Tracing.OTLPEndpoint) {
 		errs = append(errs, config.Bad("tracing.otlp_endpoint", "write it as http://collector:4318"))
 	}

@@ -52,6 +52,7 @@ type Handler struct {
 	Tracer        trace.Tracer // nil: no traces
 	Vigil         *Vigil       // nil: the door never fails open
 	Teller        Teller       // tells past the store, when Vigil says so
+	Warmer        Warmer       // is told of alerts before they are pages; nil: nobody is
 	Metrics       *Metrics
 
 	inFlight atomic.Int64

@@ -30,6 +30,7 @@ const module = "github.com/tocsin/tocsin/"
 func policy() map[string]string {
 	return map[string]string{
 		"page":     "",
+		"chart":    "page",
 		"config":   "",
 		"expr":     "",
 		"remote":   "",
