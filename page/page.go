@@ -47,7 +47,8 @@ type Page struct {
 	Storm    *Storm    `json:"storm,omitempty"`
 	Folded   string    `json:"folded,omitempty"` // problem ID of the storm that tells of it
 	Charted  time.Time `json:"charted,omitzero"`
-	Group    Labels    `json:"group_labels,omitempty"` // of Alertmanager's group: what a silence of this page matches
+
+	GroupLabels Labels `json:"group_labels,omitempty"` // what Alertmanager grouped by
 }
 
 // Link is a http or https address with a word for it.
@@ -70,7 +71,7 @@ func (p Problem) View() Page {
 		Exemplars: p.Context.Exemplars,
 		Updates:   p.Updates, Worse: p.Peak.Times, Ack: p.Ack, Silences: p.Silences,
 		Flapping: p.Flapping, Storm: p.Storm, Folded: p.Folded, Charted: p.Charted,
-		Group: p.Group.GroupLabels,
+		GroupLabels: p.Group.GroupLabels,
 	}
 	if len(firing) == 0 {
 		v.Alerts, v.Resolved = ceased, nil

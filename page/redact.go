@@ -37,7 +37,7 @@ func (v Page) Redact(labels ...string) Page {
 	}
 	v.hideSince(labels, hide)
 	v.Exemplars = v.Exemplars.hidden(labels, hide)
-	v.Scope, v.Group = hideLabels(v.Scope, labels, hide), hideLabels(v.Group, labels, hide)
+	v.Scope, v.GroupLabels = hideLabels(v.Scope, labels, hide), hideLabels(v.GroupLabels, labels, hide)
 	v.Title, v.Headline, v.Summary, v.Details = hide(v.Title), hide(v.Headline), hide(v.Summary), hide(v.Details)
 	v.Links, v.Notes, v.Queries = slices.Clone(v.Links), slices.Clone(v.Notes), slices.Clone(v.Queries)
 	for i := range v.Links {
@@ -73,7 +73,7 @@ func (v Page) valuesOf(labels []string) []string {
 		}
 	}
 	add(v.Scope)
-	add(v.Group)
+	add(v.GroupLabels)
 	for _, c := range v.Changes {
 		add(c.Labels)
 	}

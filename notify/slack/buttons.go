@@ -101,13 +101,13 @@ func matchers(p page.Page) (string, bool) {
 	}
 	var lines []string
 	some := false
-	for _, n := range p.Group.Names() {
+	for _, n := range p.GroupLabels.Names() {
 		label := n
 		if strings.Trim(n, wordRunes) != "" {
 			label = strconv.Quote(n)
 		}
-		lines = append(lines, label+"="+strconv.Quote(p.Group[n]))
-		some = some || p.Group[n] != ""
+		lines = append(lines, label+"="+strconv.Quote(p.GroupLabels[n]))
+		some = some || p.GroupLabels[n] != ""
 	}
 	s := strings.Join(lines, "\n")
 	return s, some && utf8.RuneCountInString(confirmHead+s) <= maxConfirm

@@ -129,7 +129,7 @@ func (s *syncBuffer) String() string {
 // grouped is a page with the labels of a group.
 func grouped() page.Page {
 	p := notifytest.Page()
-	p.Group = page.Labels{"alertname": "CheckoutErrors", "cluster": "eu", "service": "checkout"}
+	p.GroupLabels = page.Labels{"alertname": "CheckoutErrors", "cluster": "eu", "service": "checkout"}
 	return p
 }
 

@@ -120,7 +120,7 @@ func TestHostileStandsAreText(t *testing.T) {
 	for i, text := range notifytest.Hostile() {
 		p := notifytest.Infect(grouped(), text)
 		p.Problem = strings.Repeat("c", 60) + string(rune('a'+i))
-		p.Group = page.Labels{"alertname": text, "n" + text: text}
+		p.GroupLabels = page.Labels{"alertname": text, "n" + text: text}
 		p.Ack = &page.Ack{By: text, Via: text, At: time.Now()}
 		p.Silences = []page.Silence{{ID: text, By: text, Until: time.Now().Add(time.Hour)}, {By: text, Error: text, Until: time.Now().Add(time.Hour)}}
 		p.Worse, p.Flapping = 2, 3
@@ -153,7 +153,7 @@ func TestOversizeStandsFit(t *testing.T) {
 	s := play(t, true, nil)
 	for _, p := range notifytest.Oversize() {
 		long := p.Title
-		p.Group = page.Labels{"service": strings.Repeat("\x01", 60)}
+		p.GroupLabels = page.Labels{"service": strings.Repeat("\x01", 60)}
 		p.Ack = &page.Ack{By: long}
 		p.Silences = []page.Silence{{ID: "s", Error: long}}
 		p.Worse, p.Flapping = 1, 1

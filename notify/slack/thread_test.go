@@ -135,6 +135,17 @@ func TestManyChangesAreFolded(t *testing.T) {
 	require.Less(t, strings.Index(reply.Current.Visible, "change 7 "), strings.Index(reply.Current.Visible, "change 68 "))
 }
 
+// Slack counts characters too, and lines of plain letters reach that bound first.
+func TestAReplyOfAnySizeFits(t *testing.T) {
+	s := play(t, true, nil)
+	var all []page.Update
+	for n := range page.MaxUpdates {
+		all = append(all, update(n+1, page.UpdateNote, strings.Repeat("x", 500)))
+		_, err := s.target.(notify.Follower).Follow(t.Context(), s.follow(all...))
+		require.NoError(t, err, "%d changes", n+1)
+	}
+}
+
 func TestHostileChangesAreText(t *testing.T) {
 	s := play(t, true, nil)
 	for i, text := range notifytest.Hostile() {
