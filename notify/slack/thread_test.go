@@ -58,11 +58,17 @@ func TestWhatChangedStandsInTheThread(t *testing.T) {
 	require.Equal(t, "follow-3", replies[1].Delivery)
 	require.Equal(t, map[string]int{s.sent.Delivery: 1}, l.Deliveries)
 
+	again := s.follow(acked)
+	again.Repeat = true
+	_, err = f.Follow(t.Context(), again)
+	require.NoError(t, err)
+	require.Equal(t, "possible repeat\n👀 acknowledged · Ann · 12:05:10 UTC", s.fake.Ledger().Replies(s.sent.Ref)[2].Current.Visible)
+
 	none := s.follow(worse)
 	none.Updates = nil
 	_, err = f.Follow(t.Context(), none)
 	require.NoError(t, err)
-	require.Len(t, s.fake.Ledger().Messages, 3)
+	require.Len(t, s.fake.Ledger().Messages, 4)
 }
 
 func TestALostReplyIsFound(t *testing.T) {
