@@ -52,8 +52,8 @@ func (o offer) buttons(m notify.Message, now time.Time) []slack.Block {
 	} else {
 		row = append(row, button(actAck, id, "Acknowledge").WithStyle(slack.StylePrimary))
 	}
-	if s, ok := silenced(m.Page, now); ok {
-		row = append(row, button(actUnsilence, id, "Silenced until "+o.morning.clock(s.Until)+" · end it"))
+	if _, ok := silenced(m.Page, now); ok {
+		row = append(row, button(actUnsilence, id, "Silenced · end it"))
 	} else if what, ok := matchers(m.Page); ok {
 		at := o.morning.after(now).Format(clock)
 		row = append(row,

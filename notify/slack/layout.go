@@ -35,21 +35,18 @@ type content struct {
 // first line. All that comes from outside goes into plain_text objects and
 // rich_text elements, which interpret nothing; only text is markup, and escaped.
 func layout(m notify.Message, now time.Time, o offer) content {
-	t, state := m.Text, standing(m.Page, o.morning, now)
+	t := m.Text
 	c := content{
-		text:   plainText(t, state, m.PageURL, m.Plain),
+		text:   plainText(t, m.PageURL, m.Plain),
 		blocks: []slack.Block{}, attachments: []slack.Attachment{}, // an edit to nothing is [] on the wire
 	}
 	if m.Plain {
 		return c
 	}
-	if s := m.Page.Storm; s != nil {
-		t.Members, t.More = tallies(s)
-	}
 	buttons := o.buttons(m, now)
 	for level := range levels {
 		short := shorten(t, level)
-		c.blocks = append([]slack.Block{headline(short.Headline), which(short, state)}, buttons...)
+		c.blocks = append([]slack.Block{headline(short.Headline), which(short)}, buttons...)
 		c.attachments = []slack.Attachment{}
 		if b := append(body(short, m, len(buttons) == 0), owner(short, m.Owner.Slack)...); len(b) > 0 {
 			c.attachments = append(c.attachments, slack.Attachment{
@@ -66,19 +63,13 @@ func layout(m notify.Message, now time.Time, o offer) content {
 }
 
 // which says which alert it is and how it stands.
-func which(t notify.Text, state []string) slack.Block {
-	lines := []slack.RichTextElement{
-		slack.NewRichTextSection(bold(t.Title), text("\n"+t.Status+" · "+t.Since)),
-	}
-	for _, s := range state {
-		lines = append(lines, slack.NewRichTextSection(text(s)))
-	}
-	return slack.NewRichTextBlock("", lines...)
+func which(t notify.Text) slack.Block {
+	return section(bold(t.Title), text("\n"+t.Status+" · "+t.Since))
 }
 
 // plainText is the notification, and the whole message in plain form.
-func plainText(t notify.Text, state []string, pageURL string, whole bool) string {
-	lines := append([]string{t.Headline, t.Title, t.Status + " · " + t.Since}, state...)
+func plainText(t notify.Text, pageURL string, whole bool) string {
+	lines := []string{t.Headline, t.Title, t.Status + " · " + t.Since}
 	if whole {
 		lines = append(lines, t.Alone, t.Events, t.Impact, t.Summary)
 		lines = append(lines, t.Notes...)

@@ -71,6 +71,7 @@ func TestButtonsAct(t *testing.T) {
 					{ID: "s-over", Until: began.Add(-time.Hour)},
 					{ID: "s-1", By: "ANN", Until: began.Add(time.Hour)},
 					{ID: "s-refused", Until: began.Add(time.Hour), Error: "bad"},
+					{ID: "s-ended", Until: began.Add(time.Hour), Ended: began},
 				}
 			})
 			require.Contains(t, v.Visible, "Acknowledged by ANN · undo")
@@ -151,6 +152,34 @@ func TestWhatIsOverIsNotActedOn(t *testing.T) {
 	s.press("U0ANN", "tocsin_ack", fakeslack.Good)
 	require.Contains(t, s.whisper(1).Text, "no longer knows")
 	require.Empty(t, s.desk.put())
+}
+
+// A button of another kind's delivery is none of ours, whoever signed the press.
+func TestADeliveryOfAnotherKindIsNotActedOn(t *testing.T) {
+	s := play(t, true, nil)
+	s.desk.set(func(d *desk) {
+		r := d.receipts[s.sent.Delivery]
+		r.Target = "pagerduty/oncall"
+		d.receipts[s.sent.Delivery] = r
+	})
+	s.press("U0ANN", "tocsin_ack", fakeslack.Good)
+	require.Contains(t, s.whisper(1).Text, "no longer knows")
+	require.Empty(t, s.desk.put())
+}
+
+// A press that comes twice, be it signed anew, is one; the same person pressing
+// again is another.
+func TestAPressIsOneEvent(t *testing.T) {
+	now := time.Now()
+	n, d := at(t, now, refuse{}, nil)
+	pressed(t, n, d, now, goodPayload)
+	pressed(t, n, d, now.Add(time.Second), goodPayload)
+	require.Len(t, d.put(), 1)
+	for i, other := range []string{`"3.5"`, `"1.3"`, `"C2"`} {
+		was := []string{`"3.4"`, `"1.2"`, `"C1"`}[i]
+		pressed(t, n, d, now, strings.Replace(goodPayload, was, other, 1))
+		require.Len(t, d.put(), i+2)
+	}
 }
 
 // Slack takes 200 for done: it is not said before the press is durable.

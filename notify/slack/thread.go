@@ -87,10 +87,7 @@ func changes(m notify.Message, at morning) content {
 		if first := m.Updates; len(first) > 0 {
 			left += max(0, first[0].N-m.Receipt.Followed-1) // the page has forgotten those
 		}
-		var lines []string
-		if slices.ContainsFunc(shown, aloud) {
-			lines = append(lines, m.Text.Title) // the channel does not see whose thread it is
-		}
+		lines := []string{head(m, shown)}
 		for _, u := range shown {
 			lines = append(lines, change(u, at))
 		}
@@ -140,8 +137,8 @@ func fold(all []page.Update, n int) (shown []page.Update, left int) {
 
 func replyBlocks(m notify.Message, at morning, shown []page.Update, left int) []slack.Block {
 	var lines []slack.RichTextElement
-	if slices.ContainsFunc(shown, aloud) {
-		lines = append(lines, slack.NewRichTextSection(bold(m.Text.Title)))
+	if s := head(m, shown); s != "" {
+		lines = append(lines, slack.NewRichTextSection(bold(s)))
 	}
 	for _, u := range shown {
 		say := text
@@ -165,6 +162,19 @@ func replyBlocks(m notify.Message, at morning, shown []page.Update, left int) []
 		return []slack.Block{}
 	}
 	return []slack.Block{slack.NewRichTextBlock("", lines...)}
+}
+
+// head names the alert where the reply is heard in the channel, which does not
+// see whose thread it is, and warns of a repeat.
+func head(m notify.Message, shown []page.Update) string {
+	var parts []string
+	if m.Repeat {
+		parts = append(parts, "possible repeat")
+	}
+	if slices.ContainsFunc(shown, aloud) {
+		parts = append(parts, m.Text.Title)
+	}
+	return strings.Join(parts, " · ")
 }
 
 const maxLink = 2000 // bytes

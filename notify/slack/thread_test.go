@@ -58,11 +58,17 @@ func TestWhatChangedStandsInTheThread(t *testing.T) {
 	require.Equal(t, "follow-3", replies[1].Delivery)
 	require.Equal(t, map[string]int{s.sent.Delivery: 1}, l.Deliveries)
 
+	again := s.follow(acked)
+	again.Repeat = true
+	_, err = f.Follow(t.Context(), again)
+	require.NoError(t, err)
+	require.Equal(t, "possible repeat\n👀 acknowledged · Ann · 12:05:10 UTC", s.fake.Ledger().Replies(s.sent.Ref)[2].Current.Visible)
+
 	none := s.follow(worse)
 	none.Updates = nil
 	_, err = f.Follow(t.Context(), none)
 	require.NoError(t, err)
-	require.Len(t, s.fake.Ledger().Messages, 3)
+	require.Len(t, s.fake.Ledger().Messages, 4)
 }
 
 func TestALostReplyIsFound(t *testing.T) {
@@ -133,6 +139,17 @@ func TestManyChangesAreFolded(t *testing.T) {
 	shown := strings.Count(reply.Current.Visible, "➕")
 	require.Contains(t, reply.Current.Visible, fmt.Sprintf("and %d more changes", page.MaxUpdates-shown+2), "those the page has forgotten count")
 	require.Less(t, strings.Index(reply.Current.Visible, "change 7 "), strings.Index(reply.Current.Visible, "change 68 "))
+}
+
+// Slack counts characters too, and lines of plain letters reach that bound first.
+func TestAReplyOfAnySizeFits(t *testing.T) {
+	s := play(t, true, nil)
+	var all []page.Update
+	for n := range page.MaxUpdates {
+		all = append(all, update(n+1, page.UpdateNote, strings.Repeat("x", 500)))
+		_, err := s.target.(notify.Follower).Follow(t.Context(), s.follow(all...))
+		require.NoError(t, err, "%d changes", n+1)
+	}
 }
 
 func TestHostileChangesAreText(t *testing.T) {
