@@ -27,7 +27,9 @@ func TestTheStatusSaysWhatBecameOfIt(t *testing.T) {
 		"flapping":       {func(m *notify.Message) { m.Page.Flapping = 3 }, "firing · critical · 3 alerts · came back 3 times"},
 		"elsewhere":      {func(m *notify.Message) { m.Also = []string{"pagerduty/ops"} }, "firing · critical · 3 alerts · also sent to pagerduty/ops"},
 		"silenced today": {func(m *notify.Message) { m.Page.Silences = []page.Silence{{By: "Jane", Until: now.Add(time.Hour)}} }, "firing · critical · 3 alerts · silenced until 13:04 UTC by Jane"},
-		"silenced long":  {func(m *notify.Message) { m.Page.Silences = []page.Silence{{By: "Jane", Until: now.Add(24 * time.Hour)}} }, "firing · critical · 3 alerts · silenced until 2026-03-02 12:04 UTC by Jane"},
+		"silenced long": {func(m *notify.Message) {
+			m.Page.Silences = []page.Silence{{By: "Jane", Until: now.Add(24 * time.Hour)}}
+		}, "firing · critical · 3 alerts · silenced until 2026-03-02 12:04 UTC by Jane"},
 		"no longer": {func(m *notify.Message) {
 			m.Page.Silences = []page.Silence{{By: "a", Until: now.Add(-time.Second)}, {By: "b", Until: now.Add(time.Hour), Ended: now}, {By: "c", Until: now.Add(time.Hour), Error: "no"}}
 		}, "firing · critical · 3 alerts"},
