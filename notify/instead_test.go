@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -309,10 +310,11 @@ func TestSomebodyElseIsToldThatItGotWorse(t *testing.T) {
 
 // When a target's time is over, the most critical page tries it.
 func TestTheMostCriticalPageTriesATarget(t *testing.T) {
-	down := true
+	var down atomic.Bool
+	down.Store(true)
 	s := &service{}
 	s.mishap = func(notify.Message) (bool, error) {
-		if down {
+		if down.Load() {
 			return false, class(remote.NotSent)
 		}
 		return true, nil
@@ -323,7 +325,7 @@ func TestTheMostCriticalPageTriesATarget(t *testing.T) {
 		}
 		pass(5 * time.Minute)
 		v.put(t, problem(id(100)))
-		down = false
+		down.Store(false)
 		pass(2 * time.Minute)
 		critical := s.of(id(100), notify.VerbOpen)
 		require.Len(t, critical, 1)
