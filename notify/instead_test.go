@@ -261,7 +261,7 @@ func TestAPoisonPageHoldsUpNobody(t *testing.T) {
 		}
 		return nil
 	}
-	virtually(t, &scripted{other: c}, func(t *testing.T, v *timed) {
+	virtually(t, &scripted{other: c, timing: notify.Timing{PerTarget: 1}}, func(t *testing.T, v *timed) {
 		v.put(t, problem(poison))
 		pass(10 * time.Minute) // the breaker is open, for a minute at a time
 		for i := range 20 {
