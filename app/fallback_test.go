@@ -1,10 +1,15 @@
 package app_test
 
 import (
+	"net/http"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tocsin/tocsin/lab/fakeslack"
 )
 
 // chained is whole with somebody who stands in for PagerDuty.
@@ -39,4 +44,42 @@ func TestFallbacks(t *testing.T) {
 	}
 	same := strings.Replace(chained(), "deadline:", "  - name: two\n    notify:\n      - {kind: pagerduty, name: oncall, with: {routing_key_file: team.key}, fallback: [pagerduty/spare, slack/team]}\ndeadline:", 1)
 	require.Empty(t, checked(t, dir, same), "the same chain, by whole names")
+}
+
+// Slack's channel is archived: PagerDuty is paged in its place at once, hears
+// the end, and Slack says who else was told when it works again.
+func TestSomebodyStandsIn(t *testing.T) {
+	h := run(t, "")
+	raw, err := os.ReadFile(h.config)
+	require.NoError(t, err)
+	text := strings.ReplaceAll(string(raw), "/api/}}", "/api/}, fallback: [duty]}")
+	require.NoError(t, os.WriteFile(h.config, []byte(text), 0o600))
+	a := h.ask(t, http.MethodPost, h.operators, "/-/reload", "alice-secret", nil)
+	require.Equal(t, http.StatusOK, a.code, a.body)
+	h.slack.SetChannel(fakeslack.Channel{ID: "C0PAGES", Archived: true})
+
+	post := func(body string) {
+		a := h.send(t, http.MethodPost, h.listen, "/webhook/alertmanager", "am-secret", body, nil)
+		require.Equal(t, http.StatusAccepted, a.code, a.body)
+	}
+	soon := func(what string, holds func() bool) {
+		t.Helper()
+		require.Eventually(t, holds, time.Minute, 20*time.Millisecond, what)
+	}
+	post(fires("Lost"))
+	soon("a page", func() bool { return len(h.pagerduty.Ledger().Incidents) == 1 })
+	in := h.pagerduty.Ledger().Incidents[0]
+	require.Contains(t, in.Title, "instead of slack/team")
+	require.Contains(t, string(in.Details), "slack/team could not be told")
+	require.Contains(t, string(in.Details), "is_archived")
+	require.Contains(t, h.ask(t, http.MethodGet, h.listen, "/metrics", "", nil).body, `tocsin_notify_fallbacks_total{kind="slack",name="team"} 1`)
+
+	h.slack.SetChannel(fakeslack.Channel{ID: "C0PAGES"})
+	soon("Slack", func() bool { return len(h.slack.Ledger().Messages) == 1 })
+	require.Contains(t, h.slack.Ledger().Messages[0].First.Visible, "also sent to pagerduty/duty")
+	post(ceases(fires("Lost")))
+	soon("the end", func() bool { return h.pagerduty.Ledger().Incidents[0].Status == "resolved" })
+	soon("the end at Slack", func() bool { return strings.Contains(h.slack.Ledger().Messages[0].Current.Visible, "resolved after") })
+	require.Len(t, h.pagerduty.Ledger().Incidents, 1)
+	require.Equal(t, 1, h.pagerduty.Ledger().Incidents[0].Notified)
 }

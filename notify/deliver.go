@@ -34,6 +34,7 @@ type delivery struct {
 	also    []string        // who was told in the target's place
 	through bool            // the breaker let it pass
 	trying  bool            // and it is what finds out whether the target works again
+	plain   bool            // the layout was refused
 	done    bool            // the item is settled for good
 	fresh   bool            // the follow under way was not tried before
 	again   bool            // the follow under way may have been said: it says so
@@ -235,7 +236,8 @@ func (d *delivery) send(ctx context.Context) error {
 		}
 		if err != nil && remote.ClassOf(err) == remote.Content {
 			d.log.Warn("layout was refused: it is said in plain form", "page", d.work.Problem, "err", err)
-			r, err = d.notify(ctx, d.message(verb, true))
+			d.plain = true
+			r, err = d.notify(ctx, d.message(verb, d.plain))
 		}
 		if errors.Is(err, store.ErrFenced) {
 			return err

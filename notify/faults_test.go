@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -209,9 +210,10 @@ func inOrder(t *testing.T, calls []took) {
 // within a minute, the target is asked about once a minute, and when it is back
 // everything comes, in order and once.
 func TestATargetThatIsDownForHours(t *testing.T) {
-	down := true
+	var down atomic.Bool
+	down.Store(true)
 	s := &service{mishap: func(notify.Message) (bool, error) {
-		if down {
+		if down.Load() {
 			return false, &remote.Error{Op: "post message", Class: remote.NotSent, Reason: "connection refused"}
 		}
 		return true, nil
@@ -245,7 +247,7 @@ func TestATargetThatIsDownForHours(t *testing.T) {
 		for i := 2; i < pages; i += 2 {
 			require.Len(t, last.of(id(i), notify.VerbResolve), 1, "who stands in hears the end while the target is down")
 		}
-		down = false
+		down.Store(false)
 		pass(5 * time.Minute)
 		for i := range pages {
 			require.Len(t, s.of(id(i), notify.VerbOpen), 1)

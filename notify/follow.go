@@ -200,6 +200,7 @@ func (d *delivery) further(r page.Receipt) {
 // forget drops the message that is gone from the receipt: it is posted anew.
 func (d *delivery) forget(err error) {
 	d.log.Warn("message is gone: it is posted anew", "page", d.work.Problem, "err", err)
+	d.line(VerbOpen, true, "message is gone and is posted anew: "+err.Error())
 	r := &d.receipt
 	r.Ref, r.Channel, r.Link, r.Marker, r.Since = "", "", "", "", time.Time{}
 }

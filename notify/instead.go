@@ -247,7 +247,7 @@ func (w *Worker) overdue(ctx context.Context, lease store.Lease) error {
 			return err
 		}
 		of, known := w.Router.named(cmp.Or(k.Instead, t.String()))
-		if !known || t.InShadow() || !r.First.IsZero() || r.Ref != "" || r.Resolved {
+		if !known || t.InShadow() || r.Resolved || (r.Ref != "" || !r.First.IsZero()) && !silent(t, r, p) {
 			continue
 		}
 		if err := w.handOver(ctx, p, k, of, t, cmp.Or(r.Error, "no answer in time")); err != nil {
@@ -255,4 +255,11 @@ func (w *Worker) overdue(ctx context.Context, lease store.Lease) error {
 		}
 	}
 	return nil
+}
+
+// silent reports whether a target that was told of a page did not say what is
+// worth a ring since: that it got worse.
+func silent(t Target, r page.Receipt, p page.Page) bool {
+	_, ok := t.Notifier.(Follower)
+	return ok && slices.ContainsFunc(p.Updates, func(u page.Update) bool { return u.Aloud && u.N > r.Followed })
 }

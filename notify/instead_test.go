@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -260,7 +261,7 @@ func TestAPoisonPageHoldsUpNobody(t *testing.T) {
 		}
 		return nil
 	}
-	virtually(t, &scripted{other: c}, func(t *testing.T, v *timed) {
+	virtually(t, &scripted{other: c, timing: notify.Timing{PerTarget: 1}}, func(t *testing.T, v *timed) {
 		v.put(t, problem(poison))
 		pass(10 * time.Minute) // the breaker is open, for a minute at a time
 		for i := range 20 {
@@ -269,6 +270,68 @@ func TestAPoisonPageHoldsUpNobody(t *testing.T) {
 		pass(2 * time.Minute)
 		for i := range 20 {
 			require.Equal(t, page.Sent, v.receipt(t, problem(id(1+i))).State)
+		}
+	})
+}
+
+// What got worse is worth a ring as the page was: if the target cannot say it,
+// somebody else is told.
+func TestSomebodyElseIsToldThatItGotWorse(t *testing.T) {
+	for name, tc := range map[string]struct {
+		aloud bool
+		errs  []error
+		told  int
+	}{
+		"worse, and not said":    {true, always(&remote.Error{Op: "enqueue", Class: remote.NotSent, Status: 429}, 1000), 1},
+		"worse, and said":        {true, nil, 0},
+		"a line in the thread":   {false, always(&remote.Error{Op: "enqueue", Class: remote.NotSent, Status: 429}, 1000), 0},
+		"worse, said by a retry": {true, always(&remote.Error{Op: "enqueue", Class: remote.NotSent, Status: 429}, 2), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			last := &standin{}
+			f := &talker{errs: tc.errs}
+			f.scripted = &scripted{other: f, last: last}
+			virtually(t, f.scripted, func(t *testing.T, v *timed) {
+				p := warning(problem(id(1)))
+				v.put(t, p)
+				pass(10 * time.Minute)
+				p = updated(problem(id(1)), 1)
+				p.Revision, p.Updated = 2, time.Now()
+				p.Updates[0].Kind, p.Updates[0].Aloud = page.UpdateWorse, tc.aloud
+				v.put(t, p)
+				pass(time.Minute)
+				require.Len(t, last.heard(), tc.told)
+				pass(time.Hour)
+				require.Equal(t, min(1, tc.told), last.opens())
+			})
+		})
+	}
+}
+
+// When a target's time is over, the most critical page tries it.
+func TestTheMostCriticalPageTriesATarget(t *testing.T) {
+	var down atomic.Bool
+	down.Store(true)
+	s := &service{}
+	s.mishap = func(notify.Message) (bool, error) {
+		if down.Load() {
+			return false, class(remote.NotSent)
+		}
+		return true, nil
+	}
+	virtually(t, &scripted{other: s}, func(t *testing.T, v *timed) {
+		for i := range 20 {
+			v.put(t, warning(problem(id(i))))
+		}
+		pass(5 * time.Minute)
+		v.put(t, problem(id(100)))
+		down.Store(false)
+		pass(2 * time.Minute)
+		critical := s.of(id(100), notify.VerbOpen)
+		require.Len(t, critical, 1)
+		for i := range 20 {
+			ahead := critical[0].at.Sub(s.of(id(i), notify.VerbOpen)[0].at)
+			require.LessOrEqual(t, ahead, time.Second, "page %d: a worker may have taken both at once", i)
 		}
 	})
 }

@@ -118,21 +118,13 @@ func (d *delivery) fail(ctx context.Context, err error, state page.DeliveryState
 	now := d.Now()
 	r := d.receipt
 	class := remote.ClassOf(err)
-	r.Error, r.At = Clean(err.Error(), maxError), now
+	r.Error, r.At, r.State = Clean(err.Error(), maxError), now, stateAfter(class)
+	if class == remote.NotSent && r.Repeat && r.Ref == "" {
+		r.State = page.Ambiguous // this one is not there, but the first may be
+	}
 	after := d.wait(err)
 	next := store.Retry(d.lease, now.Add(after))
-	switch class {
-	case remote.NotSent:
-		r.State = page.Waiting
-		if r.Repeat && r.Ref == "" {
-			r.State = page.Ambiguous // this one is not there, but the first may be
-		}
-	case remote.Unknown:
-		r.State = page.Ambiguous
-	case remote.Config:
-		r.State = page.Failed
-	case remote.Content, remote.Gone:
-		r.State = page.Failed
+	if class == remote.Content || class == remote.Gone {
 		next = store.Done(d.lease)
 	}
 	if state != "" {
@@ -148,7 +140,7 @@ func (d *delivery) fail(ctx context.Context, err error, state page.DeliveryState
 	}
 	if r.Ref == "" && (r.State == page.Failed || !until.IsZero()) {
 		if err := d.instead(ctx, r.Error); err != nil {
-			return err
+			d.log.Error("page cannot be handed over yet", "page", d.work.Problem, "err", err)
 		}
 	}
 	d.failure(r, next.Kind == store.OpDone)
@@ -172,6 +164,18 @@ func (d *delivery) fail(ctx context.Context, err error, state page.DeliveryState
 	return d.settle(ctx, r, next, dead)
 }
 
+// stateAfter is the state of a receipt whose request ended in an error of a class.
+func stateAfter(class remote.Class) page.DeliveryState {
+	switch class {
+	case remote.NotSent:
+		return page.Waiting
+	case remote.Unknown:
+		return page.Ambiguous
+	default:
+		return page.Failed
+	}
+}
+
 // told says in words what the target shows now.
 func (d *delivery) told(r page.Receipt) string {
 	text := fmt.Sprintf("shows revision %d", r.Revision)
@@ -187,6 +191,9 @@ func (d *delivery) told(r page.Receipt) string {
 	}
 	if r.Repeat {
 		text += ", marked as a possible repeat"
+	}
+	if d.plain {
+		text += ", in plain form"
 	}
 	return text
 }

@@ -85,11 +85,18 @@ func (r *Router) Ops(p page.Problem) []store.Op {
 			Value:    value,
 		}))
 	}
-	if anew && p.State == page.Open && p.Severity() == page.Critical {
+	if p.State == page.Open && p.Severity() == page.Critical && (anew || r.aloud(p)) {
 		ops = append(ops, r.overdue(p.Updated, work{Problem: p.ID, Episode: p.Episode, Receiver: p.Receiver, At: p.Updated.UnixMilli()},
 			fmt.Sprintf("%s/%d/%d", p.ID, p.Episode, p.Revision)))
 	}
 	return ops
+}
+
+// aloud reports whether a page that was told has something new that is worth a
+// ring, and there is somebody to be told of it in the place of who is not.
+func (r *Router) aloud(p page.Problem) bool {
+	fresh := func(u page.Update) bool { return u.Aloud && p.Updated.Sub(u.At) < time.Minute }
+	return len(r.LastResort)+len(r.Fallbacks) > 0 && slices.ContainsFunc(p.Updates, fresh)
 }
 
 // priority puts what is new before what changes a page that is there, then the

@@ -54,15 +54,15 @@ func (b *bench) follower(p page.Page) (f notify.Follower, r page.Receipt, ok boo
 	return f, r, true
 }
 
-// following is the message of a follow, as the room makes it.
-func following(p page.Page, r page.Receipt, attempt int) notify.Message {
+// following is the message of a follow at its first attempt, as the room makes it.
+func following(p page.Page, r page.Receipt) notify.Message {
 	m := Message(p, notify.VerbFollow, r)
 	for _, u := range p.Updates {
 		if u.N > r.Followed {
 			m.Updates = append(m.Updates, u)
 		}
 	}
-	m.Receipt.Attempt = attempt
+	m.Receipt.Attempt = 1
 	m.Receipt.Marker = fmt.Sprintf("%s/f%d", m.Receipt.Delivery, p.Updates[len(p.Updates)-1].N)
 	return m
 }
@@ -111,7 +111,7 @@ func (s Suite) follow(t *testing.T) {
 		for _, upTo := range []int{2, 8, len(p.Updates)} {
 			now := p
 			now.Updates = p.Updates[:upTo]
-			m := following(now, r, 1)
+			m := following(now, r)
 			m.Plain = plain
 			var err error
 			r, err = b.said(f, m)
@@ -148,7 +148,7 @@ func (s Suite) followLost(t *testing.T) {
 			return
 		}
 		require.NoError(t, b.Faults.Set(1, lost))
-		m := following(p, r, 1)
+		m := following(p, r)
 		r, err := b.said(f, m)
 		if err != nil {
 			m.Receipt.Further = r.Further
@@ -177,7 +177,7 @@ func (s Suite) followStatuses(t *testing.T) {
 	if !ok {
 		return
 	}
-	m := following(changed(Updates()[:3]), r, 1)
+	m := following(changed(Updates()[:3]), r)
 	require.NoError(t, b.Faults.Set(1, fault.Fault{Kind: fault.RateLimit, RetryAfter: 7}))
 	_, err := b.said(f, m)
 	require.Equal(t, remote.NotSent, remote.ClassOf(err), err)
@@ -203,7 +203,7 @@ func (s Suite) followSizes(t *testing.T) {
 		if !ok {
 			return
 		}
-		_, err := b.said(f, following(p, r, 1))
+		_, err := b.said(f, following(p, r))
 		require.NoError(t, err, "%q", unit)
 	}
 }
@@ -226,7 +226,7 @@ func (s Suite) followHostile(t *testing.T) {
 		for i, plain := range []bool{false, true} {
 			now := p
 			now.Updates = p.Updates[:2*i+2]
-			m := following(now, r, 1)
+			m := following(now, r)
 			m.Plain = plain
 			var err error
 			r, err = b.said(f, m)
