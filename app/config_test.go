@@ -79,6 +79,7 @@ func wrongs() map[string]wrong {
 		"port is none":            {"listen: 127.0.0.1:9095", "listen: 127.0.0.1:99999", `tocsin.yml:1: listen: "127.0.0.1:99999" is not an address`, false},
 		"one port for two":        {"127.0.0.1:9096", "127.0.0.1:9095", `tocsin.yml:5: operators.listen: 127.0.0.1:9095 is taken by listen`, false},
 		"public_url is a name":    {"https://tocsin.example.org", "tocsin.example.org", `tocsin.yml:2: public_url: write it as https://`, false},
+		"public_url has a path":   {"https://tocsin.example.org", "https://example.org/tocsin", `tocsin.yml:2: public_url: write it as https://tocsin.example.org, without a path`, false},
 		"no clusters":             {"alertmanagers:\n" + am, "alertmanagers: []\n", `tocsin.yml:3: alertmanagers: name at least one cluster`, true},
 		"a cluster, not a list":   {am, "  name: dc1\n", `tocsin.yml:4: a section stands where there must be a list`, true},
 		"a token, not a list":     {"[am.token]", "am.token", `tocsin.yml:4: "am.token" stands where there must be a list`, true},
