@@ -580,7 +580,7 @@ func TestALivePageOutlivesTheReadTimeout(t *testing.T) {
 	require.NoError(t, err)
 	defer res.Body.Close()
 	lines := bufio.NewReader(res.Body)
-	for line(t, lines) != "data: 1" { //nolint:revive // reads the greeting
+	for line(t, lines) != "data: 1" {
 	}
 	<-time.After(500 * time.Millisecond)
 	s.save(t, problem("p2", 1))
