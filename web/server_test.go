@@ -587,6 +587,31 @@ func TestALivePageOutlivesTheReadTimeout(t *testing.T) {
 	require.Equal(t, "event: changed", line(t, lines))
 }
 
+// Live pages are bounded; who finds no place may come again.
+func TestLivePagesAreBounded(t *testing.T) {
+	s := newSite(t)
+	mux := http.NewServeMux()
+	require.NoError(t, s.server.Routes(mux))
+	ask := func(ctx context.Context) int {
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/events", http.NoBody)
+		r.RemoteAddr, r.Host = "127.0.0.1:1", "localhost"
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, r)
+		return w.Code
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	var open sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context())
+	for range 512 {
+		open.Go(func() { ask(ctx) })
+	}
+	require.Eventually(t, func() bool { return ask(gone) == http.StatusServiceUnavailable }, 20*time.Second, time.Millisecond)
+	stop()
+	open.Wait()
+	require.Equal(t, http.StatusOK, ask(gone))
+}
+
 // What may not be shown stands in no timeline and on no chart.
 func TestTimelinesAndChartsAreRedacted(t *testing.T) {
 	w := newWorld(t)
@@ -633,6 +658,9 @@ func TestHistoryPage(t *testing.T) {
 	g = b.get("/history?q=n119&from=2026-03-01")
 	require.Len(t, g.elements("h2"), 1)
 	require.Contains(t, g.raw, `href="/pages/p00059?episode=2"`)
+	require.Len(t, b.get("/history?q=n119&from=2026-03-01&to=2026-03-01").elements("h2"), 1, "to the end of that day")
+	require.Empty(t, b.get("/history?q=n119&from=2026-03-02").elements("h2"))
+	require.Empty(t, b.get("/history?q=n119&to=2026-02-28").elements("h2"))
 	g = b.get("/history?limit=x")
 	require.Equal(t, http.StatusBadRequest, g.StatusCode)
 	require.Contains(t, g.text, "limit: write a number")
