@@ -81,6 +81,7 @@ func wrongs() map[string]wrong {
 		"polled all the time":     {"deadline:", "prewarm: {poll: 10ms}\ndeadline:", `tocsin.yml:16: prewarm.poll: more often than every second`, false},
 		"lead is negative":        {"deadline:", "prewarm: {max: -1}\ndeadline:", `tocsin.yml:16: prewarm: lead and max are not negative`, false},
 		"public_url is a name":    {"https://tocsin.example.org", "tocsin.example.org", `tocsin.yml:2: public_url: write it as https://`, false},
+		"public_url has a path":   {"https://tocsin.example.org", "https://example.org/tocsin", `tocsin.yml:2: public_url: write it as https://tocsin.example.org, without a path`, false},
 		"no clusters":             {"alertmanagers:\n" + am, "alertmanagers: []\n", `tocsin.yml:3: alertmanagers: name at least one cluster`, true},
 		"a cluster, not a list":   {am, "  name: dc1\n", `tocsin.yml:4: a section stands where there must be a list`, true},
 		"a token, not a list":     {"[am.token]", "am.token", `tocsin.yml:4: "am.token" stands where there must be a list`, true},

@@ -50,8 +50,8 @@ func (c *Config) validateDoors() error {
 	if c.Listen == c.Operators.Listen && !strings.HasSuffix(c.Listen, ":0") {
 		errs = append(errs, config.Bad("operators.listen", "%s is taken by listen: write another port", c.Listen))
 	}
-	if c.PublicURL != "" && !webURL(c.PublicURL) {
-		errs = append(errs, config.Bad("public_url", "write it as https://tocsin.example.org"))
+	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (!webURL(c.PublicURL) || err != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil) {
+		errs = append(errs, config.Bad("public_url", "write it as https://tocsin.example.org, without a path: the pages stand at the root"))
 	}
 	if len(c.Alertmanagers) == 0 {
 		errs = append(errs, config.Bad("alertmanagers", "name at least one cluster: - {name: dc1, url: http://alertmanager:9093, inbound_token_files: [am-dc1.token]}"))

@@ -310,7 +310,7 @@ func TestHostileTextInABrowser(t *testing.T) {
 	}
 	s.shown(t, len(hostile()))
 	b.do(chromedp.Navigate(s.url+"/"), chromedp.WaitReady("#live"))
-	b.has("more told by storms")
+	b.has(fmt.Sprintf("%d warning", len(hostile())))
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	require.Zero(t, asked)

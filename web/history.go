@@ -84,13 +84,17 @@ func ParseQuery(v url.Values) (Query, error) {
 }
 
 // moment reads a day, a minute as browsers write it, or RFC 3339; UTC where no
-// zone is written.
+// zone is written. To a day is to its end.
 func moment(name, s string) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
 	}
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04", time.DateOnly} {
-		if t, err := time.Parse(layout, s); err == nil {
+		t, err := time.Parse(layout, s)
+		if err == nil && layout == time.DateOnly && name == "to" {
+			t = t.AddDate(0, 0, 1)
+		}
+		if err == nil {
 			return t, nil
 		}
 	}

@@ -50,7 +50,10 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, v visitor) {
 
 // fill chooses the rows that are looked for, and counts them.
 func (l *listing) fill(rows []Row) {
-	sought, counts := words(l.Query), map[page.Severity]int{}
+	sought, counts, open := words(l.Query), map[page.Severity]int{}, map[string]bool{}
+	for _, row := range rows {
+		open[row.Problem] = true
+	}
 	for _, row := range rows {
 		if !slices.Contains(l.Receivers, row.Receiver) {
 			l.Receivers = append(l.Receivers, row.Receiver)
@@ -58,10 +61,11 @@ func (l *listing) fill(rows []Row) {
 		if l.Severity != "" && row.Severity != l.Severity || l.Receiver != "" && row.Receiver != l.Receiver || !row.holds(sought) {
 			continue
 		}
-		if row.Folded != l.Storm { // a storm speaks for them, until it is opened itself
-			if l.Storm == "" {
-				l.Folded++
-			}
+		switch spoken := open[row.Folded] && len(sought) == 0; { // an open storm speaks for it, unless it is looked for
+		case l.Storm != "" && row.Folded != l.Storm:
+			continue
+		case l.Storm == "" && spoken:
+			l.Folded++
 			continue
 		}
 		counts[row.Severity]++

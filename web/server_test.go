@@ -278,9 +278,13 @@ func TestAStorm(t *testing.T) {
 	require.Contains(t, g.text, "1 critical · 2 more told by storms")
 	require.Contains(t, g.text, "storm of 300")
 	require.Contains(t, b.get("/?storm=storm").text, "2 critical")
+	require.Contains(t, b.get("/?q=checkout").text, "3 critical", "what is looked for is shown")
 	g = b.get("/pages/storm")
 	require.Contains(t, g.text, "HostDown critical 10 2 DiskFull warning 290 0")
 	require.Contains(t, b.get("/pages/a").raw, `<a href="/pages/storm">a storm`)
+	s.save(t, closed(storm, time.Hour))
+	s.shown(t, 2)
+	require.Contains(t, b.get("/").text, "2 critical", "nobody else speaks for them any more")
 }
 
 func TestSigningIn(t *testing.T) {
@@ -558,6 +562,78 @@ func TestLivePages(t *testing.T) {
 	require.ErrorIs(t, err, io.EOF, "a live page does not hold up the end")
 }
 
+// A live page outlives the time that a listener gives a request to be read.
+func TestALivePageOutlivesTheReadTimeout(t *testing.T) {
+	s := newSite(t)
+	s.save(t, problem("p1", 1))
+	s.shown(t, 1)
+	mux := http.NewServeMux()
+	require.NoError(t, s.server.Routes(mux))
+	srv := httptest.NewUnstartedServer(mux)
+	srv.Config.ReadTimeout = 200 * time.Millisecond
+	srv.Start()
+	defer srv.Close()
+	defer s.closing()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL+"/events", http.NoBody)
+	require.NoError(t, err)
+	res, err := (&http.Client{}).Do(r)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	lines := bufio.NewReader(res.Body)
+	for line(t, lines) != "data: 1" {
+	}
+	<-time.After(500 * time.Millisecond)
+	s.save(t, problem("p2", 1))
+	require.Equal(t, "event: changed", line(t, lines))
+}
+
+// Live pages are bounded; who finds no place may come again.
+func TestLivePagesAreBounded(t *testing.T) {
+	s := newSite(t)
+	mux := http.NewServeMux()
+	require.NoError(t, s.server.Routes(mux))
+	ask := func(ctx context.Context) int {
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/events", http.NoBody)
+		r.RemoteAddr, r.Host = "127.0.0.1:1", "localhost"
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, r)
+		return w.Code
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	var open sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context())
+	for range 512 {
+		open.Go(func() { ask(ctx) })
+	}
+	require.Eventually(t, func() bool { return ask(gone) == http.StatusServiceUnavailable }, 20*time.Second, time.Millisecond)
+	stop()
+	open.Wait()
+	require.Equal(t, http.StatusOK, ask(gone))
+}
+
+// What may not be shown stands in no timeline and on no chart.
+func TestTimelinesAndChartsAreRedacted(t *testing.T) {
+	w := newWorld(t)
+	p := problem("p1", 1)
+	for k, m := range p.Members {
+		m.Alert.Labels["user"] = "a.smith@example.org"
+		p.Members[k] = m
+	}
+	w.hidden = []string{"user"}
+	w.save(t, p)
+	const said = "user=a.smith@example.org is slow"
+	w.put(t, store.TimelineKey("p1", 1, "pipeline", 1), page.Entry{Text: said})
+	w.put(t, store.ChartKey("p1", 1), page.Chart{Title: said, Expr: said, Failing: []page.Line{{Name: said}}, Marks: []page.Mark{{Text: said}}})
+	entries, err := w.archive.Timeline(t.Context(), "p1", 0)
+	require.NoError(t, err)
+	const hidden = "user=<redacted> is slow"
+	require.Equal(t, hidden, entries[0].Text)
+	c, err := w.archive.Chart(t.Context(), "p1", 1)
+	require.NoError(t, err)
+	require.Equal(t, []string{hidden, hidden, hidden, hidden}, []string{c.Title, c.Expr, c.Failing[0].Name, c.Marks[0].Text})
+}
+
 func TestHistoryPage(t *testing.T) {
 	s := newSite(t)
 	history(t, s.world, 120)
@@ -582,6 +658,9 @@ func TestHistoryPage(t *testing.T) {
 	g = b.get("/history?q=n119&from=2026-03-01")
 	require.Len(t, g.elements("h2"), 1)
 	require.Contains(t, g.raw, `href="/pages/p00059?episode=2"`)
+	require.Len(t, b.get("/history?q=n119&from=2026-03-01&to=2026-03-01").elements("h2"), 1, "to the end of that day")
+	require.Empty(t, b.get("/history?q=n119&from=2026-03-02").elements("h2"))
+	require.Empty(t, b.get("/history?q=n119&to=2026-02-28").elements("h2"))
 	g = b.get("/history?limit=x")
 	require.Equal(t, http.StatusBadRequest, g.StatusCode)
 	require.Contains(t, g.text, "limit: write a number")

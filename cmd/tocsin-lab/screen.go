@@ -113,7 +113,8 @@ func (s *screen) addresses(w *world.World) {
 	row("Slack", "http://"+w.Slack+"/")
 	row("PagerDuty", "http://"+w.PagerDuty+"/")
 	row("Tocsin", "http://"+w.Tocsin+"/metrics")
-	row("pages", fmt.Sprintf("curl -H \"Authorization: Bearer $(cat %s/%s)\" 'http://%s/api/v1/pages?state=all'", w.Dir, w.SecretFiles.Operator, w.Operators))
+	row("pages", fmt.Sprintf("http://%s/ (sign in with the token in %s/%s)", w.Operators, w.Dir, w.SecretFiles.Operator))
+	row("why", fmt.Sprintf("bin/tocsin pages ls --url http://%s --token-file %s/%s", w.Operators, w.Dir, w.SecretFiles.Operator))
 	for i, addr := range w.Alertmanagers {
 		row(fmt.Sprintf("Alertmanager %d", i+1), "http://"+addr+"/")
 	}
