@@ -10,8 +10,12 @@ import (
 	"github.com/tocsin/tocsin/page"
 )
 
-// mostVotes bounds the rules one press of "not useful" counts for.
-const mostVotes = 20
+const (
+	// mostVotes bounds the rules one press of "not useful" counts for.
+	mostVotes = 20
+	// longestRule is how long a name may be, in bytes, to be a key of the store.
+	longestRule = 256
+)
 
 // act does what a person asks for, as far as it still applies.
 func (s *Step) act(e page.Event) {
@@ -84,7 +88,7 @@ func (s *Step) vote(e page.Event) {
 	}
 	p.Useless = append(slices.Clip(p.Useless), by)
 	for name := range alertnames(*p) {
-		if name != "" {
+		if name != "" && len(name) <= longestRule {
 			s.votes = append(s.votes, name)
 		}
 	}
