@@ -189,12 +189,14 @@ func (s *Step) silenced(e page.Event) {
 	case !x.Ended.IsZero() && at >= 0:
 		kind = page.UpdateUnsilenced
 		p.Silences[at].Ended = x.Ended
+		s.wake = x.Ended.Add(wakeAfter)
 		s.Why = "silence " + x.ID + " ended by " + by
 	case at >= 0:
 		s.Why = "silence " + x.ID + " is known"
 		return
 	default:
 		p.Silences = append(p.Silences, x)
+		s.wake = x.Until.Add(wakeAfter)
 		s.Why = fmt.Sprintf("silenced until %s by %s: %s (id %s)", page.Moment(x.Until, e.At), by,
 			strings.Join(matchers(s.hidden().Labels(p.Group.GroupLabels)), ", "), x.ID)
 	}
