@@ -10,8 +10,12 @@ import (
 	"github.com/tocsin/tocsin/page"
 )
 
-// mostVotes bounds the rules one press of "not useful" counts for.
-const mostVotes = 20
+const (
+	// mostVotes bounds the rules one press of "not useful" counts for.
+	mostVotes = 20
+	// longestRule is how long a name may be, in bytes, to be a key of the store.
+	longestRule = 256
+)
 
 // act does what a person asks for, as far as it still applies.
 func (s *Step) act(e page.Event) {
@@ -89,7 +93,7 @@ func (s *Step) vote(e page.Event) {
 	}
 	p.Useless = append(slices.Clip(p.Useless), by)
 	for name := range alertnames(*p) {
-		if name != "" {
+		if name != "" && len(name) <= longestRule {
 			s.votes = append(s.votes, name)
 		}
 	}
@@ -190,12 +194,14 @@ func (s *Step) silenced(e page.Event) {
 	case !x.Ended.IsZero() && at >= 0:
 		kind = page.UpdateUnsilenced
 		p.Silences[at].Ended = x.Ended
+		s.wake = x.Ended.Add(wakeAfter)
 		s.Why = "silence " + x.ID + " ended by " + by
 	case at >= 0:
 		s.Why = "silence " + x.ID + " is known"
 		return
 	default:
 		p.Silences = append(p.Silences, x)
+		s.wake = x.Until.Add(wakeAfter)
 		s.Why = fmt.Sprintf("silenced until %s by %s: %s (id %s)", page.Moment(x.Until, e.At), by,
 			strings.Join(matchers(s.hidden().Labels(p.Group.GroupLabels)), ", "), x.ID)
 	}

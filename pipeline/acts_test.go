@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -210,5 +211,43 @@ func TestAnUpdateSaysWhereItWasDone(t *testing.T) {
 		u := p.Updates[len(p.Updates)-1]
 		require.Equal(t, "pagerduty/oncall", u.Via)
 		require.Equal(t, "Jane", u.Actor)
+	}
+}
+
+// Alertmanager says nothing of what resolves while it is silenced: it is asked
+// once the silence is over.
+func TestWhatFiresAfterASilenceIsAsked(t *testing.T) {
+	for name, undo := range map[string]bool{"at its end": false, "at its undo": true} {
+		t.Run(name, func(t *testing.T) {
+			inWorldOf(t, func(w *pipeline.Worker) { w.Silencer = &silencer{} }, func(w *world) {
+				first := group(0, "Slow/warning/web-1", "Slow/warning/web-2")
+				w.put(first)
+				w.after(time.Second)
+				var asked atomic.Int64
+				w.active = func() ([]page.Alert, error) {
+					if asked.Add(1) == 1 {
+						return nil, &remote.Error{Op: "list alerts", Class: remote.NotSent}
+					}
+					return first.Notification.Alerts[1:], nil
+				}
+				e := act(0, page.Act{Verb: page.SilenceIt, Until: time.Now().Add(time.Hour)})
+				e.Problem = first.Problem
+				w.put(e)
+				w.after(5 * time.Minute)
+				require.Zero(t, asked.Load())
+				if undo {
+					e = act(0, page.Act{Verb: page.UnsilenceIt})
+					e.Problem = first.Problem
+					w.put(e)
+				} else {
+					w.after(time.Hour)
+				}
+				w.after(4 * time.Minute)
+				p := w.problem(first.Problem)
+				require.EqualValues(t, 2, asked.Load())
+				require.Len(t, p.Firing(), 1)
+				require.Equal(t, page.Open, p.State)
+			})
+		})
 	}
 }

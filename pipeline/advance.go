@@ -28,6 +28,7 @@ type Step struct {
 
 	votes []string   // rules whose page was found not useful
 	ask   *page.Act  // what Alertmanager is to be told
+	wake  time.Time  // when a silence is over: what fires then is asked for
 	gust  *page.Gust // the problem's part in a storm
 	storm string     // the problem that the storm is
 	chart *page.Chart

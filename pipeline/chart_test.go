@@ -2,6 +2,8 @@ package pipeline_test
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,10 +39,18 @@ func (w *world) posted() int {
 
 // The chart comes after the page and its date, once, and is no revision.
 func TestTheChartComesAfterThePage(t *testing.T) {
+	var mu sync.Mutex
 	var drawn []time.Duration
+	looks := func() []time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(drawn)
+	}
 	inWorldOf(t, func(w *pipeline.Worker) {
 		began := time.Now()
 		w.Charter = charter(func(_ context.Context, p page.Problem) (page.Chart, bool) {
+			mu.Lock()
+			defer mu.Unlock()
 			drawn = append(drawn, time.Since(began))
 			return page.Chart{Title: "Slow", Marks: []page.Mark{{At: p.Context.Onset.At}}}, len(drawn) > 1
 		})
@@ -53,10 +63,10 @@ func TestTheChartComesAfterThePage(t *testing.T) {
 		}
 		w.send("0 a+")
 		require.Len(t, w.after(time.Second), 1)
-		require.Empty(t, drawn)
+		require.Empty(t, looks())
 		require.Len(t, w.after(5*time.Minute), 2, "the page and its date: the chart is no revision")
-		require.Len(t, drawn, 2, "the first was not there yet")
-		require.GreaterOrEqual(t, drawn[0], 30*time.Second, "it waits for the date it shows")
+		require.Len(t, looks(), 2, "the first was not there yet")
+		require.GreaterOrEqual(t, looks()[0], 30*time.Second, "it waits for the date it shows")
 		id := snapshot(t, "0 a+").Problem
 		require.False(t, w.problem(id).Charted.IsZero())
 		rec, err := w.store.Get(t.Context(), store.ChartKey(id, 1))

@@ -79,6 +79,9 @@ func (s *Step) unfold(at time.Time, why string) {
 	s.Why += "; no longer folded into the storm: " + why
 }
 
+// gustLabels bounds the labels a storm learns of one problem.
+const gustLabels = 20
+
 // part is the problem's part in a storm. Its rule is the one its group is of,
 // else that of its worst alert.
 func (s *Step) part(over bool) *page.Gust {
@@ -87,8 +90,14 @@ func (s *Step) part(over bool) *page.Gust {
 	if alerts := append(p.Firing(), p.Ceased()...); g.Alert == "" && len(alerts) > 0 {
 		g.Alert = alerts[0].Name()
 	}
+	g.Alert = page.OneLine(g.Alert) // a storm keeps a hundred of them
 	if !over {
-		g.Labels = s.hidden().Labels(p.Group.GroupLabels).Clone()
+		g.Labels = page.Labels{}
+		group := s.hidden().Labels(p.Group.GroupLabels)
+		names := group.Names()
+		for _, name := range names[:min(len(names), gustLabels)] {
+			g.Labels[name] = page.OneLine(group[name])
+		}
 	}
 	return &g
 }

@@ -33,6 +33,7 @@ const (
 	doQuiet   = "quiet"   // close a self-alarm that was not raised again
 	doSettle  = "settle"  // close what flaps and was quiet
 	doChart   = "chart"   // draw the chart of a page that has left
+	doWake    = "wake"    // after a silence, ask Alertmanager what still fires
 	doSilence = "silence" // make a silence in Alertmanager, or end it
 )
 
@@ -78,6 +79,9 @@ func (w *Worker) followUps(s Step, e page.Event) []store.Op {
 	if s.Changed && !p.Settling.IsZero() {
 		jobs.add(job{Do: doSettle}, p.Settling.Sub(w.Now()))
 	}
+	if !s.wake.IsZero() {
+		jobs.add(job{Do: doWake}, s.wake.Sub(w.Now()))
+	}
 	if s.ask != nil {
 		jobs.add(job{Do: doSilence, Act: s.ask, Event: e.ID, At: e.At}, 0)
 	}
@@ -115,8 +119,12 @@ func (o *owed) add(j job, after time.Duration) {
 		w.Log.Error("encode job", "page", p.ID, "err", err)
 		return
 	}
+	key := p.ID + "/" + j.Do
+	if j.Do == doWake { // an undo comes before the end it replaces
+		key += "/" + o.event
+	}
 	o.ops = append(o.ops, store.Enqueue(store.Item{
-		Lane: store.LaneLater, Key: p.ID + "/" + j.Do, Value: value, Due: w.Now().Add(after),
+		Lane: store.LaneLater, Key: key, Value: value, Due: w.Now().Add(after),
 		ID: fmt.Sprintf("%s/%s/%d/%s", p.ID, j.Do, p.Episode, o.event), Priority: -p.Severity().Rank(),
 	}))
 }
@@ -153,6 +161,8 @@ func (w *Worker) later(ctx context.Context, l store.Lease) error {
 		return w.draw(ctx, l, p, e)
 	case doSettle:
 		return w.settled(ctx, l, p, e)
+	case doWake:
+		return w.wake(ctx, l, p, e)
 	case doSilence:
 		return w.silence(ctx, l, j, p, e)
 	default:

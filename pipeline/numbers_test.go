@@ -30,6 +30,8 @@ func TestTheNumbersOfTheDocument(t *testing.T) {
 		"looks at a chart":                         chartTries,
 		"time between two looks at a chart":        chartAgain,
 		"timeline lines of an episode":             store.TimelineLines,
+
+		"time for context of a page that is late already": minAsk,
 	} {
 		require.Contains(t, string(raw), fmt.Sprintf("| %s | %v |\n", what, n))
 	}

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/tocsin/tocsin/page"
@@ -66,4 +67,34 @@ func (w *Worker) silence(ctx context.Context, l store.Lease, j job, p page.Probl
 func passing(err error) bool {
 	class := remote.ClassOf(err)
 	return class == remote.NotSent || class == remote.Unknown || errors.Is(err, context.DeadlineExceeded)
+}
+
+const (
+	// wakeAfter lets Alertmanager notice that a silence is over.
+	wakeAfter = time.Minute
+	// wakeTries bounds the questions, a minute apart, what fires after it.
+	wakeTries = 10
+)
+
+// wake asks what still fires once a silence is over. Alertmanager says nothing of
+// alerts that resolved while they were silenced: without asking, their page would
+// stay open for ever.
+func (w *Worker) wake(ctx context.Context, l store.Lease, p page.Problem, e page.Event) error {
+	quiet := slices.ContainsFunc(p.Silences, func(x page.Silence) bool { return stands(x, w.Now()) })
+	if p.State != page.Open || quiet {
+		return w.Store.Apply(ctx, store.Done(l))
+	}
+	active, err := w.Asker.Active(ctx, p.Cluster, p.Firing())
+	switch {
+	case err == nil:
+	case l.Attempt+1 < wakeTries:
+		return w.Store.Apply(ctx, store.Retry(l, w.Now().Add(wakeAfter)))
+	default:
+		w.Log.Warn("page stays open after its silence: Alertmanager could not be asked", "page", p.ID, "err", err)
+		return w.Store.Apply(ctx, store.Done(l))
+	}
+	n := p.Group
+	n.Alerts, n.Truncated = active, 0
+	e.Kind, e.Notification = page.Notified, &n
+	return w.submit(ctx, l, p, e)
 }

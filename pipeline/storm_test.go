@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,9 +46,9 @@ func of(shown []page.Page, problem string) []page.Page {
 }
 
 func TestAStorm(t *testing.T) {
-	asked := 0
+	var asked atomic.Int64
 	inWorldOf(t, func(w *pipeline.Worker) { w.Rules = storms() }, func(w *world) {
-		w.ask = func(context.Context, page.Problem) page.Context { asked++; return deploy("v42") }
+		w.ask = func(context.Context, page.Problem) page.Context { asked.Add(1); return deploy("v42") }
 		storm := page.StormID("team")
 		for i := range 5 {
 			w.put(one("Slow", "warning", i, false))
@@ -67,7 +69,7 @@ func TestAStorm(t *testing.T) {
 		require.Equal(t, page.Labels{"alertname": "CheckoutErrors", "severity": "critical", "service": "s1", "dc": "dc1"}, p.Alerts[0].Labels)
 		require.Equal(t, page.Labels{"alertname": "Slow", "severity": "warning", "dc": "dc1"}, p.Alerts[1].Labels)
 		require.Len(t, w.after(0), 6, "five problems and the storm")
-		require.Equal(t, 5, asked, "sources are not asked about what is folded")
+		require.EqualValues(t, 5, asked.Load(), "sources are not asked about what is folded")
 		folded := one("Slow", "warning", 20, false)
 		require.Equal(t, storm, w.problem(folded.Problem).Folded)
 		require.Contains(t, texts(w.timeline(folded.Problem))[0], "folded into the storm of its receiver")
@@ -166,6 +168,39 @@ func TestFewProblemsAndNoStorms(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Two replicas on one store: each folds from its own count on, and every problem
+// is either told by itself or counted in the storm.
+func TestAStormOverReplicas(t *testing.T) {
+	var second *pipeline.Worker
+	inWorldOf(t, func(w *pipeline.Worker) {
+		w.Rules = storms()
+		second = &pipeline.Worker{
+			Store: w.Store, Enricher: w.Enricher, Outbox: w.Outbox, Asker: w.Asker, Rules: w.Rules, Deadline: w.Deadline,
+			Log: w.Log, Now: w.Now, Metrics: w.Metrics, Tracer: w.Tracer, Writers: w.Writers,
+		}
+	}, func(w *world) {
+		w.ask = func(context.Context, page.Problem) page.Context { return deploy("v42") }
+		ctx, cancel := context.WithCancel(w.t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { second.Run(ctx) })
+		const problems = 60
+		for i := range problems {
+			w.put(one("Slow", "warning", i, false))
+		}
+		told := map[string]bool{}
+		storm := page.StormID("team")
+		for _, p := range w.after(20 * time.Second) {
+			told[p.Problem] = true
+		}
+		require.True(t, told[storm])
+		require.LessOrEqual(t, len(told)-1, 2*5)
+		require.Equal(t, problems, len(told)-1+w.problem(storm).Storm.Total)
+		require.Equal(t, 1, w.problem(storm).Episode)
+		cancel()
+		running.Wait()
+	})
 }
 
 // gust is what a storm is told of one problem.
