@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -256,12 +257,16 @@ func TestWarmLearnsGroups(t *testing.T) {
 func TestPollPending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := takes(time.Second)
-		looked := 0
-		var err error
+		var looked atomic.Int32
+		answers := make(chan error, 1)
+		answers <- nil
 		s.pending = func() ([]page.Alert, error) {
-			looked++
+			looked.Add(1)
+			err := <-answers
+			answers <- err
 			return []page.Alert{alert("Info", "info", "sum(y) > 1"), failing("s")}, err
 		}
+		become := func(err error) { <-answers; answers <- err }
 		e := ahead(t, s, nil)
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan bool)
@@ -270,13 +275,13 @@ func TestPollPending(t *testing.T) {
 			close(ended)
 		}()
 		pass(22 * time.Second)
-		require.Equal(t, 4, looked)
+		require.EqualValues(t, 4, looked.Load())
 		require.EqualValues(t, 2, s.asked.Load(), "the worst only, and again once it is old")
 		require.NotEmpty(t, within(t, e, time.Millisecond, grouped(failing("s"))).Traits)
-		err = errors.New("down")
+		become(errors.New("down"))
 		pass(10 * time.Second)
-		require.Equal(t, 6, looked, "it goes on")
-		err = enrich.ErrNoRule
+		require.EqualValues(t, 6, looked.Load(), "it goes on")
+		become(enrich.ErrNoRule)
 		<-ended // it never will
 		stop()
 		e.PollPending(t.Context(), enrich.Poll{})
