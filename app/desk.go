@@ -18,11 +18,12 @@ import (
 
 // desk is where one target hands in what its service calls back with.
 type desk struct {
-	target  notify.Target
-	config  *Config
-	door    *webhook.Door
-	archive *web.Archive
-	now     func() time.Time
+	target   notify.Target
+	siblings []string // the other targets of its kind
+	config   *Config
+	door     *webhook.Door
+	archive  *web.Archive
+	now      func() time.Time
 }
 
 var _ notify.Desk = (*desk)(nil)
@@ -35,17 +36,26 @@ func (d *desk) Put(ctx context.Context, e page.Event) error {
 	return d.door.Once(ctx, e)
 }
 
-// Lookup implements notify.Desk.
+// Lookup implements notify.Desk. A service has one address for all its call-backs,
+// of all channels that are targets here: whichever of them the reference is of.
 func (d *desk) Lookup(ctx context.Context, ref string) (page.Receipt, error) {
-	var at struct { // the record that notify writes
-		Problem string `json:"problem"`
-		Episode int    `json:"episode"`
+	r, err := d.lookup(ctx, d.target.String(), ref)
+	for _, other := range d.siblings {
+		if !errors.Is(err, store.ErrNotFound) {
+			break
+		}
+		r, err = d.lookup(ctx, other, ref)
 	}
-	if err := d.read(ctx, store.DeliveryKey(d.target.String(), ref), &at); err != nil {
+	return r, err
+}
+
+func (d *desk) lookup(ctx context.Context, target, ref string) (page.Receipt, error) {
+	var at notify.Delivery
+	if err := d.read(ctx, store.DeliveryKey(target, ref), &at); err != nil {
 		return page.Receipt{}, fmt.Errorf("look up delivery: %w", err)
 	}
 	var r page.Receipt
-	if err := d.read(ctx, store.ReceiptKey(at.Problem, at.Episode, d.target.String()), &r); err != nil {
+	if err := d.read(ctx, store.ReceiptKey(at.Problem, at.Episode, target), &r); err != nil {
 		return page.Receipt{}, fmt.Errorf("look up receipt: %w", err)
 	}
 	return r, nil
@@ -89,7 +99,13 @@ func (h *house) callbacks(b *parts) map[string]http.Handler {
 }
 
 func (h *house) desk(b *parts, t notify.Target) *desk {
-	return &desk{target: t, config: b.plan.Config, door: &webhook.Door{Store: h.store}, archive: h.archive, now: h.lent.now}
+	var siblings []string
+	for _, o := range b.router.Targets() {
+		if o.Kind == t.Kind && o.String() != t.String() {
+			siblings = append(siblings, o.String())
+		}
+	}
+	return &desk{target: t, siblings: siblings, config: b.plan.Config, door: &webhook.Door{Store: h.store}, archive: h.archive, now: h.lent.now}
 }
 
 // callback answers a service with the target of the generation that serves now.

@@ -203,7 +203,7 @@ func (s *Step) silenced(e page.Event) {
 		p.Silences = append(p.Silences, x)
 		s.wake = x.Until.Add(wakeAfter)
 		s.Why = fmt.Sprintf("silenced until %s by %s: %s (id %s)", page.Moment(x.Until, e.At), by,
-			strings.Join(matchers(s.hidden().Labels(p.Group.GroupLabels)), ", "), x.ID)
+			strings.Join(s.hidden().Labels(p.Group.GroupLabels).Matchers(), ", "), x.ID)
 	}
 	p.Silences = p.Silences[max(0, len(p.Silences)-mostSilences):]
 	if p.State == page.Open {
@@ -214,13 +214,3 @@ func (s *Step) silenced(e page.Event) {
 
 // mostSilences bounds the silences an episode remembers.
 const mostSilences = 20
-
-// matchers writes labels as Alertmanager writes matchers.
-func matchers(l page.Labels) []string {
-	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
-	var out []string
-	for _, name := range l.Names() {
-		out = append(out, name+`="`+quote.Replace(l[name])+`"`)
-	}
-	return out
-}

@@ -46,7 +46,7 @@ func (w *Worker) silence(ctx context.Context, l store.Lease, j job, p page.Probl
 		err = w.Silencer.Unsilence(ask, p.Cluster, a.Silence)
 		s.Ended = w.Now()
 	default:
-		s.Matchers = matchers(p.Group.GroupLabels)
+		s.Matchers = p.Group.GroupLabels.Matchers()
 		s.ID, err = w.Silencer.Silence(ask, p.Cluster, p.Group.GroupLabels, s, j.Event)
 	}
 	cancel()

@@ -20,15 +20,11 @@ type Door interface {
 	Once(ctx context.Context, e page.Event) error
 }
 
-// Acts hands in what people do on the page and by the API. All fields but
-// Matchers must be set.
+// Acts hands in what people do on the page and by the API. All fields must be set.
 type Acts struct {
 	Archive *Archive
 	Door    Door
 	Now     func() time.Time
-	// Matchers are those of the silence that SilenceIt asks for; nil: the group's
-	// labels.
-	Matchers func(page.Problem) []string
 }
 
 // Wish is what an operator wants done.
@@ -123,17 +119,10 @@ func (a *Acts) check(p page.Problem, w Wish) error {
 	if length := act.Until.Sub(a.Now()); length < minSilence-time.Second || length > maxSilence {
 		return refuse(http.StatusBadRequest, "a silence lasts from 1m to 30d: write for (2h) or until (2026-03-01T08:00:00Z)")
 	}
-	if len(a.matchers(p)) == 0 {
+	if len(p.Group.GroupLabels.Matchers()) == 0 {
 		return refuse(http.StatusConflict, "the route groups by no label: a silence would match every alert; make it in Alertmanager")
 	}
 	return nil
-}
-
-func (a *Acts) matchers(p page.Problem) []string {
-	if a.Matchers != nil {
-		return a.Matchers(p)
-	}
-	return matchers(p)
 }
 
 // Silencing returns what a silence of the problem would match, as it may be shown.
@@ -142,7 +131,7 @@ func (a *Acts) Silencing(ctx context.Context, problem string) ([]string, error) 
 	if err != nil {
 		return nil, err
 	}
-	return a.Archive.hide(p.View(), a.matchers(p)), nil
+	return a.Archive.hide(p.View(), p.Group.GroupLabels.Matchers()), nil
 }
 
 // Morning is when people are at work again after now, in now's place: 8:00,

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/store"
@@ -186,16 +185,6 @@ func (a *Archive) hide(v page.Page, texts []string) []string {
 	out := make([]string, len(texts))
 	for i, n := range v.Redact(labels...).Notes {
 		out[i] = n.Text
-	}
-	return out
-}
-
-// matchers are what a silence of the problem matches: its group labels, as
-// Alertmanager writes matchers.
-func matchers(p page.Problem) []string {
-	var out []string
-	for _, name := range p.Group.GroupLabels.Names() {
-		out = append(out, name+"="+strconv.Quote(p.Group.GroupLabels[name]))
 	}
 	return out
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // time_zone works where the machine has no zones, as in a container
 
 	"github.com/alecthomas/kong"
 

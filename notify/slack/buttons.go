@@ -2,7 +2,6 @@ package slack
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -99,21 +98,13 @@ func matchers(p page.Page) (string, bool) {
 	if p.Self || p.Storm != nil {
 		return "", false
 	}
-	var lines []string
 	some := false
-	for _, n := range p.GroupLabels.Names() {
-		label := n
-		if strings.Trim(n, wordRunes) != "" {
-			label = strconv.Quote(n)
-		}
-		lines = append(lines, label+"="+strconv.Quote(p.GroupLabels[n]))
-		some = some || p.GroupLabels[n] != ""
+	for _, v := range p.GroupLabels {
+		some = some || v != ""
 	}
-	s := strings.Join(lines, "\n")
+	s := strings.Join(p.GroupLabels.Matchers(), "\n")
 	return s, some && utf8.RuneCountInString(confirmHead+s) <= maxConfirm
 }
-
-const wordRunes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
 const confirmHead = "Nobody will be told, here or elsewhere, of alerts with\n"
 
