@@ -36,7 +36,7 @@ func TestOverWhileInDoubt(t *testing.T) {
 			}
 			require.Len(t, incidents, 1)
 			require.Equal(t, 1, incidents[0].Notified)
-			require.Equal(t, "resolved", incidents[0].Status)
+			require.Eventually(t, func() bool { return h.pd.Ledger().Incidents[0].Status == "resolved" }, 30*time.Second, time.Millisecond)
 		})
 	}
 }
