@@ -38,8 +38,9 @@ matrix: build ## every fault x the catalogue of alert expressions on real Promet
 	$(BIN)/tocsin-lab matrix $(ARGS)
 
 faults: build ## death at every point, lost writes, sick disks, moved clocks, a hurt etcd; FULL=1 for 200 seeds, SEED=n for one, FAULTS=-short
+	go test -count=1 -timeout 10m -run Fault -v ./notify ./notify/slack ./notify/pagerduty ./notify/alertmanager ./web ./app
 	go test -count=1 -timeout 10m -tags faults -run Fault -v ./store/etcd
-	tools/with-strace go test -count=1 -timeout $(if $(FULL),8h,20m) -parallel 6 -tags faults -run Fault -v $(FAULTS) ./cmd/tocsin
+	tools/with-strace go test -count=1 -timeout $(if $(FULL),8h,30m) -parallel 6 -tags faults -run Fault -v $(FAULTS) ./cmd/tocsin
 	FLIPS=$(if $(FULL),50000,$(FLIPS)) go test -count=1 -timeout 60m -run 'Flipped|Damaged|Stale|Truncated' -v ./store/bolt
 	$(BIN)/tocsin-lab kill $(ARGS)
 

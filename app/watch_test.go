@@ -55,7 +55,7 @@ func advance(t *testing.T, s store.Store) (p page.Problem) {
 
 // A cluster that falls silent is a page of Tocsin's own, and its end when it is
 // heard again. A start is given its time.
-func TestSilenceOfAClusterIsAPage(t *testing.T) {
+func TestFaultSilenceOfAClusterIsAPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := watched(t, time.Now)
 		am := Alertmanager{Name: "dc1", Watchdog: Watchdog{Alertname: "Watchdog", Within: config.Duration(15 * time.Minute)}}
@@ -88,7 +88,7 @@ func TestSilenceOfAClusterIsAPage(t *testing.T) {
 }
 
 // The heartbeat stops within five minutes of what it stands for.
-func TestHeartbeat(t *testing.T) {
+func TestFaultTheHeartbeatStops(t *testing.T) {
 	var ahead atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	s, arrived := watched(t, now), now()

@@ -107,7 +107,7 @@ func (s *service) requests() (calls []counted) {
 // Half of all requests are refused for ten minutes, with a Retry-After of up to
 // a minute or with none: nothing is lost or doubled, the channel is not asked
 // more than it takes, and of what is critical somebody is told within a minute.
-func TestAStormOf429(t *testing.T) {
+func TestFaultAStormOf429(t *testing.T) {
 	rng := rand.New(rand.NewPCG(8, 8))
 	began := time.Now()
 	s := &service{limits: slackLike()}
@@ -125,6 +125,7 @@ func TestAStormOf429(t *testing.T) {
 	virtually(t, &scripted{other: s, last: last}, func(t *testing.T, v *timed) {
 		began = time.Now()
 		sent := map[string]time.Time{}
+		var waits []time.Duration
 		for i := range 60 {
 			p := problem(id(i))
 			sent[p.ID] = time.Now()
@@ -136,15 +137,12 @@ func TestAStormOf429(t *testing.T) {
 		for i := range 60 {
 			require.Len(t, s.of(id(i), notify.VerbOpen), 1, "critical %d", i)
 			require.Len(t, s.of(id(1000+i), notify.VerbOpen), 1, "warning %d", i)
-			told := s.of(id(i), notify.VerbOpen)[0].at
-			for _, instead := range last.of(id(i), notify.VerbOpen) {
-				if instead.at.Before(told) {
-					told = instead.at
-				}
-			}
-			require.LessOrEqual(t, told.Sub(sent[id(i)]), time.Minute, "critical %d", i)
+			waits = append(waits, s.of(id(i), notify.VerbOpen)[0].at.Sub(sent[id(i)]))
 			require.LessOrEqual(t, len(last.of(id(i), notify.VerbOpen)), 1)
 		}
+		slices.Sort(waits)
+		t.Logf("critical, first message: median %s, longest %s", waits[len(waits)/2], waits[len(waits)-1])
+		require.LessOrEqual(t, waits[len(waits)-1], 10*time.Second)
 		require.LessOrEqual(t, most(s.requests(), 10*time.Second), 10+4)
 		v.tellings(t)
 		require.Zero(t, v.items(t))
@@ -153,7 +151,7 @@ func TestAStormOf429(t *testing.T) {
 
 // One request in five loses its answer, half of those after it was taken:
 // nothing is doubled, nothing is lost, and all of it comes in order.
-func TestLostAnswersDoubleNothing(t *testing.T) {
+func TestFaultLostAnswersDoubleNothing(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 9))
 	s := &service{mishap: func(notify.Message) (bool, error) {
 		if rng.IntN(5) > 0 {
@@ -209,7 +207,7 @@ func inOrder(t *testing.T, calls []took) {
 // A target is down for two hours: of each critical page somebody else is told
 // within a minute, the target is asked about once a minute, and when it is back
 // everything comes, in order and once.
-func TestATargetThatIsDownForHours(t *testing.T) {
+func TestFaultATargetThatIsDownForHours(t *testing.T) {
 	var down atomic.Bool
 	down.Store(true)
 	s := &service{mishap: func(notify.Message) (bool, error) {
@@ -263,7 +261,7 @@ func TestATargetThatIsDownForHours(t *testing.T) {
 
 // A page that makes its notifier panic, in plain form too, ends in the dead
 // letters and with who stands in; all others go their way.
-func TestAPanicIsIsolated(t *testing.T) {
+func TestFaultAPanicIsIsolated(t *testing.T) {
 	s := &service{mishap: func(m notify.Message) (bool, error) {
 		if m.Page.Problem == id(0) {
 			panic("nil map")

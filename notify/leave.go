@@ -107,7 +107,7 @@ func (d *delivery) token(v Verb) bool {
 	}
 	for {
 		now := d.Now()
-		wait := b.take(now, urgent)
+		wait := b.take(now, urgent, d.rank(v))
 		switch {
 		case wait <= 0:
 			return true

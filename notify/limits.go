@@ -39,11 +39,13 @@ func newBucket(r Rate) *bucket {
 	return &bucket{limit: rate.NewLimiter(rate.Every(r.Every), max(1, r.Burst)), every: r.Every}
 }
 
-// take takes a token, or returns how long there will be none.
-func (b *bucket) take(now time.Time, urgent bool) (wait time.Duration) {
+// take takes a token, or returns how long there will be none. What is of the
+// highest rank keeps the service's rate, but does not wait out the silence that
+// it asked for: whether it lets somebody in again is found out by asking.
+func (b *bucket) take(now time.Time, urgent bool, r rank) (wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if left := b.quiet.Sub(now); left > 0 {
+	if left := b.quiet.Sub(now); left > 0 && (r < rankUrgent || b.limit == nil) {
 		return left
 	}
 	if b.limit == nil {

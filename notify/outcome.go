@@ -1,9 +1,11 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -220,7 +222,11 @@ func (d *delivery) alarm(ctx context.Context, state page.DeliveryState, err erro
 
 // wait is how long to leave the item alone.
 func (d *delivery) wait(err error) time.Duration {
-	if asked := min(remote.RetryAfter(err), d.timing.BackoffMax); asked > 0 {
+	asked := min(remote.RetryAfter(err), d.timing.BackoffMax)
+	switch {
+	case d.insists(err):
+		return min(cmp.Or(asked, insist), insist) + rand.N(insist/2)
+	case asked > 0:
 		return asked
 	}
 	switch remote.ClassOf(err) {
@@ -234,6 +240,17 @@ func (d *delivery) wait(err error) time.Duration {
 	default:
 		return d.timing.backoff(d.lease.Attempt)
 	}
+}
+
+// insist is how soon a new critical page asks again whether it is let in.
+const insist = time.Second
+
+// insists reports whether a page matters too much to wait as long as the service
+// would like: it is critical, nobody was told, and the service only wants to be
+// asked less often, which its bucket sees to.
+func (d *delivery) insists(err error) bool {
+	v := Verb(d.receipt.Verb)
+	return d.rank(v) == rankUrgent && remote.Deferred(err) && d.buckets[v].limit != nil
 }
 
 // expired reports whether trying further helps nobody: never for what is

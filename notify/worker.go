@@ -217,7 +217,13 @@ func (l *lane) putBack(ctx context.Context, lease store.Lease, due time.Time) {
 }
 
 // quietFor is how long the target takes nothing new, and so nothing at all.
-func (l *lane) quietFor() time.Duration { return l.buckets[VerbOpen].quietUntil().Sub(l.Now()) }
+func (l *lane) quietFor() time.Duration {
+	b := l.buckets[VerbOpen]
+	if b.limit != nil { // a new critical page asks all the same; each item finds its own time
+		return 0
+	}
+	return b.quietUntil().Sub(l.Now())
+}
 
 // hush leaves what a verb is counted by alone: its limits are the target's, or
 // those of all who share it, and not one page's.

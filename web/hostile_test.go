@@ -103,7 +103,7 @@ func harmless(t *testing.T, g got, bad string) {
 
 // What comes from outside is text, wherever it stands: it makes no element, no
 // attribute, no script and no link but http and https.
-func TestHostileText(t *testing.T) {
+func TestFaultHostileText(t *testing.T) {
 	s := newSite(t)
 	b := s.browser(t)
 	for i, bad := range hostile() {

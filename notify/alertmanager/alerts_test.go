@@ -187,7 +187,7 @@ func leaves(t *testing.T, r request) []string {
 
 // No label mentions anybody, hides its address behind words, or is read as what
 // it is not, through any integration.
-func TestHostileText(t *testing.T) {
+func TestFaultHostileText(t *testing.T) {
 	machine := regexp.MustCompile(`^(incidentio|opsgenie|pagerduty|pushover|sns|victorops|webhook)$`)
 	mention := regexp.MustCompile(`<[!@#~^]|<(https?|mailto):|(^|[^\pL\pN_])@[\pL\pN_{]|\]\(|\[[~^@]|\|https?:|<at>|<(script|img)`)
 	corpus := append(notifytest.Hostile(), "<at>everyone</at>", "[click](https://evil.example)", "[~admin] [click|https://evil.example]",

@@ -213,7 +213,7 @@ func TestMailThatHangs(t *testing.T) {
 }
 
 // What comes from outside neither ends a header nor becomes HTML.
-func TestHostileMail(t *testing.T) {
+func TestFaultHostileMail(t *testing.T) {
 	s, n := post(t, secret, `headers: {Subject: '{{ .CommonAnnotations.summary }} {{ .GroupLabels.service }}'}`)
 	for i, text := range notifytest.Hostile() {
 		p := notifytest.Infect(notifytest.Page(), text)

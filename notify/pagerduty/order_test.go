@@ -18,7 +18,7 @@ import (
 
 // F11: 1,000 critical problems at once against 120 events a minute. A 429 was
 // not ingested; who comes back when he was told to loses none and doubles none.
-func TestEveryThrottledPageArrives(t *testing.T) {
+func TestFaultEveryThrottledPageArrives(t *testing.T) {
 	s := set(t, fakepagerduty.Options{}, noToken)
 	began := s.clock()
 	throttled := 0
@@ -49,7 +49,7 @@ func TestEveryThrottledPageArrives(t *testing.T) {
 
 // F12: the end is sent only after the beginning was accepted; where nobody knows
 // whether it was, the end closes what may be there.
-func TestAResolveDuringTheTriggersRetry(t *testing.T) {
+func TestFaultAResolveDuringTheTriggersRetry(t *testing.T) {
 	for _, arrived := range []bool{true, false} {
 		for _, change := range [][]func(*pagerduty.Config){nil, {noToken}} {
 			s := set(t, fakepagerduty.Options{}, change...)
@@ -74,7 +74,7 @@ func TestAResolveDuringTheTriggersRetry(t *testing.T) {
 }
 
 // F12: somebody resolved it before the trigger of unknown outcome is repeated.
-func TestAResolvedIncidentIsNotOpenedByARepeat(t *testing.T) {
+func TestFaultAResolvedIncidentIsNotOpenedByARepeat(t *testing.T) {
 	s := set(t, fakepagerduty.Options{})
 	p := notifytest.Page()
 	s.faults(fault.Fault{Kind: fault.Drop, Accept: true, Count: 1})

@@ -94,7 +94,7 @@ func (e *episode) tell(verb notify.Verb, updates []page.Update) []page.Update {
 	return nil
 }
 
-func TestAnyEpisode(t *testing.T) {
+func TestFaultAnyEpisode(t *testing.T) {
 	for _, token := range []bool{true, false} {
 		for seed := range uint64(60) {
 			e := &episode{rng: rand.New(rand.NewPCG(seed, 7)), people: token, forgets: seed%2 == 0, page: notifytest.Page()}

@@ -244,7 +244,7 @@ func TestSignatures(t *testing.T) {
 
 // F13: duplicates, reordering, replays and forgeries: the state converges, and
 // the subscription stays on.
-func TestWebhooksConverge(t *testing.T) {
+func TestFaultWebhooksConverge(t *testing.T) {
 	for seed := range uint64(20) {
 		s, d := set(t, fakepagerduty.Options{Seed: seed}), &desk{}
 		s.hear(d, fakepagerduty.Subscription{Duplicate: .5, Unordered: true, Secrets: []string{"rotated away", secret}})
@@ -272,7 +272,7 @@ func TestWebhooksConverge(t *testing.T) {
 }
 
 // F13: the store is sick for two days; PagerDuty tries until it is well.
-func TestWebhooksOutlastTwoDays(t *testing.T) {
+func TestFaultWebhooksOutlastTwoDays(t *testing.T) {
 	s, d := set(t, fakepagerduty.Options{}), &desk{trouble: errors.New("disk full")}
 	s.hear(d, fakepagerduty.Subscription{})
 	d.receipts = []page.Receipt{s.open(notifytest.Page())}

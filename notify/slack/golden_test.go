@@ -115,7 +115,7 @@ func compare(t *testing.T, name string, call []byte, fields []string) {
 
 // Whatever stands in labels, names and words of people, the message of a page
 // with all that can be on it is taken, and nothing in it is interpreted.
-func TestHostileStandsAreText(t *testing.T) {
+func TestFaultHostileStandsAreText(t *testing.T) {
 	s := play(t, true, nil)
 	for i, text := range notifytest.Hostile() {
 		p := notifytest.Infect(grouped(), text)

@@ -152,7 +152,7 @@ func TestAReplyOfAnySizeFits(t *testing.T) {
 	}
 }
 
-func TestHostileChangesAreText(t *testing.T) {
+func TestFaultHostileChangesAreText(t *testing.T) {
 	s := play(t, true, nil)
 	for i, text := range notifytest.Hostile() {
 		u := update(i+1, page.UpdateNote, text)
