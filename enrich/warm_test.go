@@ -317,7 +317,7 @@ func TestWarmOfPendingAlerts(t *testing.T) {
 		enrichtest.Rule{Name: "Later", Expr: "up == 0", For: time.Hour},
 	)
 	f.Hold(
-		enrichtest.Pending{Labels: map[string]string{"alertname": "Errors", "severity": "critical", "service": "checkout"}, ActiveAt: now.Add(-25 * time.Second)},
+		enrichtest.Pending{Labels: map[string]string{"alertname": "Errors", "severity": "critical", "service": "checkout", "replica": "a"}, ActiveAt: now.Add(-25 * time.Second)},
 		enrichtest.Pending{Labels: map[string]string{"alertname": "Later"}, ActiveAt: now},
 		enrichtest.Pending{Labels: map[string]string{"alertname": "Errors", "severity": "critical", "service": "cart"}, ActiveAt: now, Firing: true},
 		enrichtest.Pending{Labels: map[string]string{"alertname": "Stranger"}, ActiveAt: now},
@@ -342,6 +342,17 @@ func TestWarmOfPendingAlerts(t *testing.T) {
 	c := within(t, e, 20*time.Second, p)
 	require.Equal(t, page.Labels{"deploy": "v42"}, c.Traits[0].Labels)
 	require.Zero(t, counted(reg, "tocsin_enrich_answers_total", "source"), "the page asked nothing of its own")
+
+	// Behind Thanos the external labels stand on the rules alone.
+	f.Configure("")
+	f.Know(
+		enrichtest.Rule{Name: "Errors", Expr: ratio, Labels: map[string]string{"severity": "critical", "cluster": "dc1-prod", "replica": "a", "site": "x"}, For: 30 * time.Second},
+		enrichtest.Rule{Name: "Errors", Expr: ratio, Labels: map[string]string{"severity": "critical", "cluster": "dc1-prod", "site": "y"}, For: 30 * time.Second},
+	)
+	behind := open(t, func(c *thanos.Config) { c.HTTP = f.URL })
+	alerts, err = behind.(enrich.Pender).Pending(t.Context(), 20*time.Second)
+	require.NoError(t, err)
+	require.Equal(t, page.Labels{"alertname": "Errors", "severity": "critical", "service": "checkout", "cluster": "dc1-prod"}, alerts[0].Labels)
 
 	f.Misbehave(enrichtest.Trouble{Status: 404})
 	_, err = source.(enrich.Pender).Pending(t.Context(), time.Minute)
