@@ -258,15 +258,12 @@ func TestPollPending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := takes(time.Second)
 		var looked atomic.Int32
-		answers := make(chan error, 1)
-		answers <- nil
+		var err atomic.Pointer[error]
+		err.Store(new(error))
 		s.pending = func() ([]page.Alert, error) {
 			looked.Add(1)
-			err := <-answers
-			answers <- err
-			return []page.Alert{alert("Info", "info", "sum(y) > 1"), failing("s")}, err
+			return []page.Alert{alert("Info", "info", "sum(y) > 1"), failing("s")}, *err.Load()
 		}
-		become := func(err error) { <-answers; answers <- err }
 		e := ahead(t, s, nil)
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan bool)
@@ -278,10 +275,10 @@ func TestPollPending(t *testing.T) {
 		require.EqualValues(t, 4, looked.Load())
 		require.EqualValues(t, 2, s.asked.Load(), "the worst only, and again once it is old")
 		require.NotEmpty(t, within(t, e, time.Millisecond, grouped(failing("s"))).Traits)
-		become(errors.New("down"))
+		err.Store(new(errors.New("down")))
 		pass(10 * time.Second)
 		require.EqualValues(t, 6, looked.Load(), "it goes on")
-		become(enrich.ErrNoRule)
+		err.Store(new(enrich.ErrNoRule))
 		<-ended // it never will
 		stop()
 		e.PollPending(t.Context(), enrich.Poll{})
