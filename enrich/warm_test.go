@@ -258,15 +258,12 @@ func TestPollPending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := takes(time.Second)
 		var looked atomic.Int32
-		answers := make(chan error, 1)
-		answers <- nil
+		var err atomic.Pointer[error]
+		err.Store(new(error))
 		s.pending = func() ([]page.Alert, error) {
 			looked.Add(1)
-			err := <-answers
-			answers <- err
-			return []page.Alert{alert("Info", "info", "sum(y) > 1"), failing("s")}, err
+			return []page.Alert{alert("Info", "info", "sum(y) > 1"), failing("s")}, *err.Load()
 		}
-		become := func(err error) { <-answers; answers <- err }
 		e := ahead(t, s, nil)
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan bool)
@@ -278,10 +275,10 @@ func TestPollPending(t *testing.T) {
 		require.EqualValues(t, 4, looked.Load())
 		require.EqualValues(t, 2, s.asked.Load(), "the worst only, and again once it is old")
 		require.NotEmpty(t, within(t, e, time.Millisecond, grouped(failing("s"))).Traits)
-		become(errors.New("down"))
+		err.Store(new(errors.New("down")))
 		pass(10 * time.Second)
 		require.EqualValues(t, 6, looked.Load(), "it goes on")
-		become(enrich.ErrNoRule)
+		err.Store(new(enrich.ErrNoRule))
 		<-ended // it never will
 		stop()
 		e.PollPending(t.Context(), enrich.Poll{})
@@ -317,7 +314,7 @@ func TestWarmOfPendingAlerts(t *testing.T) {
 		enrichtest.Rule{Name: "Later", Expr: "up == 0", For: time.Hour},
 	)
 	f.Hold(
-		enrichtest.Pending{Labels: map[string]string{"alertname": "Errors", "severity": "critical", "service": "checkout"}, ActiveAt: now.Add(-25 * time.Second)},
+		enrichtest.Pending{Labels: map[string]string{"alertname": "Errors", "severity": "critical", "service": "checkout", "replica": "a"}, ActiveAt: now.Add(-25 * time.Second)},
 		enrichtest.Pending{Labels: map[string]string{"alertname": "Later"}, ActiveAt: now},
 		enrichtest.Pending{Labels: map[string]string{"alertname": "Errors", "severity": "critical", "service": "cart"}, ActiveAt: now, Firing: true},
 		enrichtest.Pending{Labels: map[string]string{"alertname": "Stranger"}, ActiveAt: now},
@@ -342,6 +339,17 @@ func TestWarmOfPendingAlerts(t *testing.T) {
 	c := within(t, e, 20*time.Second, p)
 	require.Equal(t, page.Labels{"deploy": "v42"}, c.Traits[0].Labels)
 	require.Zero(t, counted(reg, "tocsin_enrich_answers_total", "source"), "the page asked nothing of its own")
+
+	// Behind Thanos the external labels stand on the rules alone.
+	f.Configure("")
+	f.Know(
+		enrichtest.Rule{Name: "Errors", Expr: ratio, Labels: map[string]string{"severity": "critical", "cluster": "dc1-prod", "replica": "a", "site": "x"}, For: 30 * time.Second},
+		enrichtest.Rule{Name: "Errors", Expr: ratio, Labels: map[string]string{"severity": "critical", "cluster": "dc1-prod", "site": "y"}, For: 30 * time.Second},
+	)
+	behind := open(t, func(c *thanos.Config) { c.HTTP = f.URL })
+	alerts, err = behind.(enrich.Pender).Pending(t.Context(), 20*time.Second)
+	require.NoError(t, err)
+	require.Equal(t, page.Labels{"alertname": "Errors", "severity": "critical", "service": "checkout", "cluster": "dc1-prod"}, alerts[0].Labels)
 
 	f.Misbehave(enrichtest.Trouble{Status: 404})
 	_, err = source.(enrich.Pender).Pending(t.Context(), time.Minute)

@@ -7,7 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -73,7 +73,7 @@ func (s *Source) Pending(ctx context.Context, within time.Duration) ([]page.Aler
 		if !ok || a.ActiveAt.Add(time.Duration(rule.For*float64(time.Second))).Sub(now) > within {
 			continue
 		}
-		labels := s.sent(ctx, a.Labels, now)
+		labels := s.sent(ctx, rule.Labels, a.Labels, now)
 		out = append(out, page.Alert{
 			ID: labels.ID(), Status: page.Firing, Labels: labels, StartsAt: a.ActiveAt,
 			GeneratorURL: "/graph?g0.expr=" + url.QueryEscape(rule.Expr),
@@ -82,29 +82,42 @@ func (s *Source) Pending(ctx context.Context, within time.Duration) ([]page.Aler
 	return out, nil
 }
 
-// ruleOf is the rule of an alert among those of its name, false where several are.
+// ruleOf is the rule of an alert among those of its name, with the labels that all
+// that fit agree on; false where they have several expressions.
 func ruleOf(rules []prometheus.Rule, labels page.Labels) (prometheus.Rule, bool) {
-	rules = slices.DeleteFunc(slices.Clone(rules), func(r prometheus.Rule) bool {
-		_, fits := fitting(r.Labels, labels)
-		return !fits
-	})
-	if len(rules) == 0 || slices.ContainsFunc(rules, func(r prometheus.Rule) bool { return r.Expr != rules[0].Expr }) {
-		return prometheus.Rule{}, false
+	var out prometheus.Rule
+	for _, r := range rules {
+		switch _, fits := fitting(r.Labels, labels); {
+		case !fits:
+		case out.Expr == "":
+			out = r
+			out.Labels = r.Labels.Clone()
+		case r.Expr != out.Expr:
+			return out, false
+		default:
+			maps.DeleteFunc(out.Labels, func(name, v string) bool { return r.Labels[name] != v })
+		}
 	}
-	return rules[0], true
+	return out, out.Expr != ""
 }
 
 // sent are the labels of an alert as Alertmanager will see them: with the
-// server's external ones, but for those that tell its replicas apart.
-func (s *Source) sent(ctx context.Context, labels page.Labels, now time.Time) page.Labels {
+// server's external ones, which Thanos puts on rules but not on their alerts, and
+// without those that tell replicas apart.
+func (s *Source) sent(ctx context.Context, rule, labels page.Labels, now time.Time) page.Labels {
 	out := s.externals(ctx, now).Clone()
 	if out == nil {
 		out = page.Labels{}
 	}
+	for name, v := range rule {
+		if !strings.Contains(v, "{{") {
+			out[name] = v
+		}
+	}
+	maps.Copy(out, labels)
 	for _, name := range s.cfg.ReplicaLabels {
 		delete(out, name)
 	}
-	maps.Copy(out, labels)
 	return out
 }
 
