@@ -144,7 +144,7 @@ func TestPageJSONHasItsKeys(t *testing.T) {
 }
 
 func TestMatchersAreAlertmanagers(t *testing.T) {
-	require.Equal(t, []string{`"k8s.io/app"="x"`, `alertname="A"`, `path="a\"b\\\n"`},
+	require.Equal(t, []string{`alertname="A"`, `"k8s.io/app"="x"`, `path="a\"b\\\n"`},
 		page.Labels{"path": "a\"b\\\n", "alertname": "A", "k8s.io/app": "x"}.Matchers())
 	require.Empty(t, page.Labels{}.Matchers())
 }

@@ -163,6 +163,9 @@ func (t *target) Follow(ctx context.Context, m notify.Message) (page.Receipt, er
 			return r, err
 		}
 		r.Ref = m.Receipt.Ref
+		if nth := nths(m, "opsgenie")[0]; nth > 0 && slices.ContainsFunc(told, folds) && !slices.Contains(r.Further, groupKey(m, nth)) {
+			r.Further = append(slices.Clip(r.Further), groupKey(m, nth))
+		}
 	}
 	r.Followed = said
 	return r, nil
@@ -221,23 +224,28 @@ func (t *target) tell(ctx context.Context, m notify.Message, whom func(*integrat
 			continue
 		}
 		names = append(names, i.String())
-		part := i.String() + " " + step(m)
-		if slices.Contains(accepted, part) {
-			continue
-		}
 		calls.Go(func() {
 			now, say := t.now(), i.say
 			if m.Plain && i.Name() == "webex" {
 				say = func(s string) string { return ascii(i.say(s)) }
 			}
-			err := i.send(scene(ctx, m, now, say), alerts(m, now, i.SendResolved(), say))
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				errs = append(errs, err)
-				return
+			for _, nth := range nths(m, i.Name()) {
+				part := i.String() + " " + step(m, nth)
+				if slices.Contains(accepted, part) {
+					continue
+				}
+				err := i.send(scene(ctx, m, nth, now, say), alerts(m, now, i.SendResolved(), say))
+				mu.Lock()
+				if err == nil {
+					r.Parts = append(r.Parts, part)
+				} else {
+					errs = append(errs, err)
+				}
+				mu.Unlock()
+				if err != nil {
+					return
+				}
 			}
-			r.Parts = append(r.Parts, part)
 		})
 	}
 	calls.Wait()
@@ -275,7 +283,7 @@ func (t *target) Render(m notify.Message) ([]byte, error) {
 	}
 	now := t.now()
 	asIs := neutral("")
-	out.Data = amnotify.GetTemplateData(scene(context.Background(), m, now, asIs), t.tmpl,
+	out.Data = amnotify.GetTemplateData(scene(context.Background(), m, 0, now, asIs), t.tmpl,
 		alerts(m, now, true, asIs), slog.New(slog.DiscardHandler))
 	return json.Marshal(out)
 }

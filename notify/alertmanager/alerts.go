@@ -98,19 +98,56 @@ func markOf(m notify.Message) string {
 }
 
 func messageOf(m notify.Message) string {
-	return m.Receipt.Delivery + "-" + step(m)
+	return m.Receipt.Delivery + "-" + step(m, 0)
 }
 
 // step names what is told: firing, resolved, or the update it tells of.
-func step(m notify.Message) string {
+func step(m notify.Message, nth int) string {
 	switch {
 	case m.Verb == notify.VerbFollow && len(m.Updates) > 0:
 		return fmt.Sprintf("follow-%d", m.Updates[len(m.Updates)-1].N)
+	case m.Page.State == page.Closed && nth > 0:
+		return fmt.Sprintf("resolved-%d", nth)
 	case m.Page.State == page.Closed:
 		return "resolved"
 	default:
 		return "firing"
 	}
+}
+
+// maxWorse bounds the further incidents of one episode.
+const maxWorse = 20
+
+// nths are the incidents that a message is about, at a service which folds what
+// has one key and rings no more for it: 0 is the first, n the one that was opened
+// when the problem got worse for the nth time. The end is that of them all.
+func nths(m notify.Message, integration string) []int {
+	worse := min(max(m.Page.Worse, len(m.Receipt.Further)), maxWorse)
+	switch {
+	case worse == 0 || !slices.Contains(keyed(), integration):
+	case m.Page.State == page.Closed:
+		out := []int{0}
+		for n := range worse {
+			out = append(out, n+1)
+		}
+		return out
+	case m.Verb == notify.VerbFollow && slices.ContainsFunc(m.Updates, func(u page.Update) bool { return u.Kind == page.UpdateWorse }):
+		return []int{worse}
+	}
+	return []int{0}
+}
+
+// folds reports whether an integration, "opsgenie[0]", is of such a service.
+func folds(name string) bool {
+	kind, _, _ := strings.Cut(name, "[")
+	return slices.Contains(keyed(), kind)
+}
+
+func groupKey(m notify.Message, nth int) string {
+	if nth == 0 {
+		return m.Page.Problem
+	}
+	return fmt.Sprintf("%s/worse/%d", m.Page.Problem, nth)
 }
 
 func limit(m notify.Message) int {
@@ -187,7 +224,7 @@ func labelSet(in page.Labels, n int, clean func(string, int) string, say func(st
 }
 
 // scene is what the notifiers look for in their context.
-func scene(ctx context.Context, m notify.Message, now time.Time, say func(string) string) context.Context {
+func scene(ctx context.Context, m notify.Message, nth int, now time.Time, say func(string) string) context.Context {
 	reason := amnotify.ReasonFirstNotification
 	switch {
 	case m.Verb == notify.VerbFollow:
@@ -195,7 +232,7 @@ func scene(ctx context.Context, m notify.Message, now time.Time, say func(string
 	case m.Page.State == page.Closed:
 		reason = amnotify.ReasonAllAlertsResolved
 	}
-	ctx = amnotify.WithGroupKey(ctx, m.Page.Problem)
+	ctx = amnotify.WithGroupKey(ctx, groupKey(m, nth))
 	ctx = amnotify.WithReceiverName(ctx, say(notify.Clean(m.Page.Receiver, maxPlainValue)))
 	ctx = amnotify.WithGroupLabels(ctx, labelSet(m.Page.GroupLabels, maxLabel, notify.Clean, say))
 	ctx = amnotify.WithRouteLabels(ctx, model.LabelSet{})
