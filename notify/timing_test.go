@@ -178,7 +178,7 @@ func (v *timed) start(ctx context.Context) {
 		v.crash.Store = v.store
 		st = v.crash
 	}
-	between := store.Store(st)
+	between := st
 	if v.wrap != nil {
 		between = v.wrap(between)
 	}
