@@ -13,8 +13,8 @@ import (
 
 type contestCmd struct {
 	worldFlags
-	Problems int      `default:"100" help:"How many problems each round has."`
-	Rate     float64  `default:"4" help:"Problems per second."`
+	Problems int      `default:"40" help:"How many problems each round has."`
+	Rate     float64  `default:"0.5" help:"Problems per second. Slack takes a message a second in a channel, and Alertmanager needs two for each."`
 	Only     []string `placeholder:"ROUND" help:"Rounds to hold: calm, 429, kill; all if not given."`
 	Output   string   `short:"o" default:"text" enum:"text,json" help:"text or json."`
 }

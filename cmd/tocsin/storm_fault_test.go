@@ -30,8 +30,8 @@ type storm struct {
 }
 
 type stormGroup struct {
-	name, alertname, severity string
-	from                      time.Duration
+	name, alertname, severity, summary string
+	from                               time.Duration
 }
 
 func (s storm) plan(rng *rand.Rand) []stormGroup {
@@ -53,7 +53,7 @@ func (g stormGroup) body(n int, began time.Time) []byte {
 	var alerts []any
 	for i := range n {
 		labels := map[string]string{"alertname": g.alertname, "service": g.name, "severity": g.severity, "pod": fmt.Sprintf("%s-%d", g.name, i), "dc": "dc1"}
-		alerts = append(alerts, map[string]any{"status": "firing", "labels": labels, "startsAt": began, "annotations": map[string]string{"summary": g.name + " is unreachable"}})
+		alerts = append(alerts, map[string]any{"status": "firing", "labels": labels, "startsAt": began, "annotations": map[string]string{"summary": g.name + " is unreachable" + g.summary}})
 	}
 	b, err := json.Marshal(map[string]any{
 		"version": "4", "status": "firing", "receiver": "lab", "groupKey": "{}:{service=\"" + g.name + "\"}",
@@ -162,6 +162,17 @@ func (g *gateway) pourStorm(s storm, groups []stormGroup, began time.Time) (answ
 		}
 	}()
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	wg.Go(func() { // one group that is a whole fleet: 10 MB
+		pause(time.Until(began.Add(s.over / 2)))
+		huge := stormGroup{name: "svc-999999", alertname: "WarnFleet", severity: "warning"}
+		huge.summary = strings.Repeat("x", 700)
+		body := huge.body(10_000, began)
+		at := time.Now()
+		for !g.postStorm(client, body) {
+			pause(500 * time.Millisecond)
+		}
+		g.Logf("a body of %d MB was answered in %s", len(body)>>20, time.Since(at).Round(time.Millisecond))
+	})
 	for _, gr := range groups {
 		wg.Go(func() {
 			for i, after := range flushes {

@@ -51,8 +51,8 @@ type places struct {
 func newSide(ctx context.Context, dir string, through bool, paths map[string]string, seed uint64) (*Side, error) {
 	s := &Side{
 		Name: nameOf(through), client: newClient(),
-		Slack:     fakeslack.New(fakeslack.Options{NoRateLimits: true, Seed: seed}),
-		PagerDuty: fakepagerduty.New(fakepagerduty.Options{NoRateLimits: true, Seed: seed}),
+		Slack:     fakeslack.New(fakeslack.Options{Seed: seed}), // with the limits of the real ones
+		PagerDuty: fakepagerduty.New(fakepagerduty.Options{Seed: seed}),
 	}
 	addrs, err := world.Ports(ctx, 5)
 	if err != nil {
