@@ -90,7 +90,7 @@ func broken(err error) bool {
 		return true
 	case remote.NotSent:
 		e, ok := errors.AsType[*remote.Error](err)
-		return ok && e.Status == 0 && e.RetryAfter == 0 // there was no answer
+		return ok && e.Status == 0 && e.RetryAfter == 0 && e.Op != keepLease // there was no answer
 	default:
 		return false
 	}

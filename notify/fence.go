@@ -36,12 +36,16 @@ func (f *fence) hold(ctx context.Context) error {
 	for f.over() {
 		began := time.Now()
 		if err := f.prove(ctx); err != nil {
-			return &remote.Error{Op: "keep lease", Class: remote.NotSent, Err: err}
+			return &remote.Error{Op: keepLease, Class: remote.NotSent, Err: err}
 		}
 		f.until = began.Add(store.Sure)
 	}
 	return nil
 }
+
+// keepLease is the act that fails where a lease cannot be proven to be held: it
+// says nothing of the target.
+const keepLease = "keep lease"
 
 type fenceKey struct{}
 
