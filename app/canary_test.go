@@ -28,8 +28,9 @@ func TestACanaryWalksTheWholeWay(t *testing.T) {
 	}, 30*time.Second, 50*time.Millisecond)
 	require.Contains(t, metrics, `tocsin_notify_receipts_total{kind="canary",name="sink",state="sent"} 2`)
 	require.NotContains(t, metrics, `tocsin_fault_to_page_seconds_count{stage="delivered"}`, "it is no page")
+	require.NotContains(t, metrics, "tocsin_enrich_source_seconds_count", "no source is asked about it")
 	require.NotContains(t, h.ask(t, "GET", h.operators, "/api/v1/pages?state=all", "eve-secret", nil).body, "TocsinCanary")
-	require.Empty(t, h.slack.Ledger().Messages)
+	require.Empty(t, h.slack.Ledger().Roots())
 	h.stop()
 	require.NotContains(t, h.log.String(), "secret-uuid")
 }
@@ -41,5 +42,5 @@ func TestAReceiverOfTheCanarysNameTellsSomebody(t *testing.T) {
 	require.Contains(t, body, "tocsin-canary")
 	a := h.send(t, http.MethodPost, h.listen, "/webhook/alertmanager", "am-secret", body, nil)
 	require.Equal(t, http.StatusAccepted, a.code, a.body)
-	require.Eventually(t, func() bool { return len(h.slack.Ledger().Messages) == 1 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(h.slack.Ledger().Roots()) == 1 }, 20*time.Second, 10*time.Millisecond)
 }

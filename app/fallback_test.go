@@ -28,9 +28,9 @@ func TestFallbacks(t *testing.T) {
 		"itself":          {"[spare, team]", "[spare, oncall]", `tocsin.yml:15: receivers[0].notify[1].fallback[1]: oncall cannot stand in for itself`, false},
 		"no list":         {"[spare, team]", "spare", `tocsin.yml:15: "spare" stands where there must be a list`, true},
 		"one of two":      {"name: spare", "name: team", `tocsin.yml:15: receivers[0].notify[1].fallback[0]: no target is called "spare"`, false},
-		"in vain":         {"[spare, team]", "[team]", `tocsin.yml:19: fallbacks[0].name: no target names spare as its fallback`, false},
+		"in vain":         {"[spare, team]", "[team]", `tocsin.yml:20: fallbacks[0].name: no target names spare as its fallback`, false},
 		"of a last":       {"name: ops, with", "name: ops, fallback: [spare], with", `tocsin.yml:10: unknown key "fallback"`, true},
-		"of a fallback":   {"name: spare, with", "name: spare, fallback: [team], with", `tocsin.yml:19: unknown key "fallback"`, true},
+		"of a fallback":   {"name: spare, with", "name: spare, fallback: [team], with", `tocsin.yml:20: unknown key "fallback"`, true},
 		"another chain":   {"deadline:", "  - name: two\n    notify:\n      - {kind: pagerduty, name: oncall, with: {routing_key_file: team.key}}\ndeadline:", `tocsin.yml:18: receivers[1].notify[0].fallback: pagerduty/oncall has another fallback where it stands first`, false},
 		"a kind mistyped": {"- {kind: pagerduty, name: spare", "- {kind: pagreduty, name: spare", `tocsin.yml:15: receivers[0].notify[1].fallback[0]: no target is called "spare"`, true},
 	} {
@@ -75,11 +75,11 @@ func TestSomebodyStandsIn(t *testing.T) {
 	require.Contains(t, h.ask(t, http.MethodGet, h.listen, "/metrics", "", nil).body, `tocsin_notify_fallbacks_total{kind="slack",name="team"} 1`)
 
 	h.slack.SetChannel(fakeslack.Channel{ID: "C0PAGES"})
-	soon("Slack", func() bool { return len(h.slack.Ledger().Messages) == 1 })
-	require.Contains(t, h.slack.Ledger().Messages[0].First.Visible, "also sent to pagerduty/duty")
+	soon("Slack", func() bool { return len(h.slack.Ledger().Roots()) == 1 })
+	require.Contains(t, h.slack.Ledger().Roots()[0].First.Visible, "also sent to pagerduty/duty")
 	post(ceases(fires("Lost")))
 	soon("the end", func() bool { return h.pagerduty.Ledger().Incidents[0].Status == "resolved" })
-	soon("the end at Slack", func() bool { return strings.Contains(h.slack.Ledger().Messages[0].Current.Visible, "resolved after") })
+	soon("the end at Slack", func() bool { return strings.Contains(h.slack.Ledger().Roots()[0].Current.Visible, "resolved after") })
 	require.Len(t, h.pagerduty.Ledger().Incidents, 1)
 	require.Equal(t, 1, h.pagerduty.Ledger().Incidents[0].Notified)
 }

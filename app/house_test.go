@@ -64,7 +64,7 @@ func TestWhatAnOperatorSees(t *testing.T) {
 	h := run(t, "")
 	a := h.send(t, http.MethodPost, h.listen, "/webhook/alertmanager", "am-secret", fires("Seen"), nil)
 	require.Equal(t, http.StatusAccepted, a.code, a.body)
-	require.Eventually(t, func() bool { return len(h.slack.Ledger().Messages) == 1 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(h.slack.Ledger().Roots()) == 1 }, 20*time.Second, 10*time.Millisecond)
 	require.Eventually(t, func() bool {
 		return strings.Contains(h.ask(t, "GET", h.operators, "/api/v1/pages", "eve-secret", nil).body, `"state":"sent"`)
 	}, 20*time.Second, 10*time.Millisecond)

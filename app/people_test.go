@@ -75,7 +75,7 @@ func TestAPersonWithABrowser(t *testing.T) {
 	require.NoError(t, err)
 	without := strings.Replace(string(raw), "{name: alice, role: operator, token_file: alice.token}, ", "", 1)
 	require.NoError(t, os.WriteFile(h.config, []byte(without), 0o600))
-	require.Eventually(t, func() bool { return len(h.slack.Ledger().Messages) == 1 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(h.slack.Ledger().Roots()) == 1 }, 20*time.Second, 10*time.Millisecond)
 	h.reload <- struct{}{}
 	require.Eventually(t, func() bool { return strings.Contains(get("/"), "Operator's token") }, 20*time.Second, 10*time.Millisecond,
 		"a token that is taken away ends its sessions")
@@ -85,6 +85,6 @@ func TestAPersonWithABrowser(t *testing.T) {
 	require.Less(t, time.Since(began), 4*time.Second, "a live page is told to go")
 	require.Contains(t, h.log.String(), "kind=acted")
 	require.NotContains(t, h.log.String(), "alice-secret")
-	require.Len(t, h.slack.Ledger().Messages, 1)
-	require.Contains(t, h.slack.Ledger().Messages[0].First.Links, "https://tocsin.example.org"+link, "messages lead to the page")
+	require.Len(t, h.slack.Ledger().Roots(), 1)
+	require.Contains(t, h.slack.Ledger().Roots()[0].First.Links, "https://tocsin.example.org"+link, "messages lead to the page")
 }

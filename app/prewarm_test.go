@@ -58,13 +58,13 @@ func TestPrewarm(t *testing.T) {
 					said := h.ask(t, "GET", h.listen, "/metrics", "", nil).body
 					return strings.Contains(said, asked) && strings.Contains(said, "tocsin_enrich_source_seconds_count")
 				}, 40*time.Second, 50*time.Millisecond)
-				require.Empty(t, h.slack.Ledger().Messages, "nobody is told")
+				require.Empty(t, h.slack.Ledger().Roots(), "nobody is told")
 			}
 			body := strings.Replace(fires("Prepared"), `"alerts":`, `"groupLabels": {"alertname": "Prepared", "service": "checkout"}, "alerts":`, 1)
 			a := h.send(t, http.MethodPost, h.listen, "/webhook/alertmanager", "am-secret", body, nil)
 			require.Equal(t, http.StatusAccepted, a.code, a.body)
-			require.Eventually(t, func() bool { return len(h.slack.Ledger().Messages) == 1 }, 20*time.Second, 10*time.Millisecond)
-			first := h.slack.Ledger().Messages[0].First.Visible
+			require.Eventually(t, func() bool { return len(h.slack.Ledger().Roots()) == 1 }, 20*time.Second, 10*time.Millisecond)
+			first := h.slack.Ledger().Roots()[0].First.Visible
 			said := h.ask(t, "GET", h.listen, "/metrics", "", nil).body
 			if tell == nil {
 				require.NotContains(t, first, "deploy=v42")

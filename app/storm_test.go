@@ -20,6 +20,6 @@ func TestAStormIsOneMessage(t *testing.T) {
 		require.Equal(t, 202, h.send(t, http.MethodPost, h.listen, "/webhook/alertmanager", "am-secret", body, nil).code)
 	}
 	require.Eventually(t, func() bool { return strings.Contains(slackTexts(h), "Storm at team: ") }, 40*time.Second, 50*time.Millisecond)
-	require.Eventually(t, func() bool { return len(h.slack.Ledger().Messages) == 21 }, 40*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return len(h.slack.Ledger().Roots()) == 21 }, 40*time.Second, 50*time.Millisecond)
 	require.Contains(t, slackTexts(h), "too many new problems to tell of each: 1 rule, worst Slow (warning)")
 }

@@ -189,7 +189,7 @@ func (w *Worker) enrich(ctx context.Context, s *Step, e page.Event, known **page
 	c := &p.Clock
 	c.Durable = w.Now()
 	c.Deadline = e.At.Add(w.Deadline.Of(p.Severity()))
-	if !p.Self && *known == nil {
+	if !p.Self && !p.IsCanary() && *known == nil {
 		under := w.enriching.Add(1)
 		defer w.enriching.Add(-1)
 		left := min(c.Deadline.Sub(c.Durable), w.Deadline.Of(p.Severity())) // a clock that was set back must not stretch it
