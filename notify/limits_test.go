@@ -66,7 +66,7 @@ func TestEditsHoldUpNoNewPage(t *testing.T) {
 		for i := range fresh {
 			require.Equal(t, page.Sent, v.receipt(t, problem(id(old+i))).State, "page %d", i)
 		}
-		require.Equal(t, waiting, v.items(t), "and all edits wait still")
+		require.Positive(t, v.items(t), "the edits go on at their own rate")
 		pass(10 * time.Minute)
 		require.Zero(t, v.items(t))
 		shown := map[string]int{}

@@ -109,7 +109,7 @@ func (d *delivery) succeed(ctx context.Context, answer page.Receipt) error {
 			"revision", r.Revision, "receiver", d.work.Receiver, "verb", r.Verb)
 		return nil
 	}
-	d.log.Info("page delivered", "page", d.work.Problem, "episode", d.work.Episode, "revision", r.Revision,
+	d.log.Log(ctx, d.page.LogLevel(), "page delivered", "page", d.work.Problem, "episode", d.work.Episode, "revision", r.Revision,
 		"receiver", d.work.Receiver, "verb", r.Verb, "attempt", attempt)
 	return nil
 }

@@ -2,6 +2,7 @@ package page
 
 import (
 	"cmp"
+	"log/slog"
 	"slices"
 	"time"
 )
@@ -78,6 +79,19 @@ func (p Problem) IsCanary() bool { return p.Cluster == OwnCluster && p.Receiver 
 
 // IsCanary is Problem.IsCanary.
 func (p Page) IsCanary() bool { return p.Cluster == OwnCluster && p.Receiver == CanaryReceiver }
+
+// LogLevel is how loud the log tells of the problem's steps.
+func (p Problem) LogLevel() slog.Level {
+	return Page{Cluster: p.Cluster, Receiver: p.Receiver}.LogLevel()
+}
+
+// LogLevel is Problem.LogLevel.
+func (p Page) LogLevel() slog.Level {
+	if p.IsCanary() {
+		return slog.LevelDebug // every minute
+	}
+	return slog.LevelInfo
+}
 
 // MaxUpdates is how many updates a problem keeps. Who is further behind says
 // how many it leaves out.

@@ -240,7 +240,7 @@ func (w *Worker) tell(s Step, e page.Event) {
 		outcome = "changed"
 	}
 	w.Metrics.events.WithLabelValues(string(e.Kind), outcome).Inc()
-	w.Log.Info("event applied", "page", e.Problem, "episode", p.Episode, "revision", p.Revision,
+	w.Log.Log(context.Background(), p.LogLevel(), "event applied", "page", e.Problem, "episode", p.Episode, "revision", p.Revision,
 		"receiver", p.Receiver, "kind", e.Kind, "actor", e.Actor, "decision", s.Why)
 }
 

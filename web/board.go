@@ -212,11 +212,15 @@ func (b *Board) note(rec store.Record) {
 	var v struct { // of page.Page
 		State    page.State    `json:"state"`
 		Severity page.Severity `json:"severity"`
+		Cluster  string        `json:"cluster"`
 		Receiver string        `json:"receiver"`
 		Clock    page.Clock    `json:"clock"`
 	}
 	if err := store.Unmarshal(rec.Value, &v); err != nil {
 		b.log.Error("read page for the board", "key", rec.Key, "err", err)
+		return
+	}
+	if (page.Page{Cluster: v.Cluster, Receiver: v.Receiver}).IsCanary() {
 		return
 	}
 	s := stub{key: rec.Key, at: store.Nanos(opened(v.Clock)), severity: v.Severity, receiver: v.Receiver, open: v.State == page.Open}

@@ -149,3 +149,13 @@ func TestTheHistoryInOneAnswerAndInManyIsTheSame(t *testing.T) {
 	_, err := w.board.Find(t.Context(), web.Query{After: "nonsense"})
 	require.Error(t, err)
 }
+
+// Tocsin's tries of itself are no problems.
+func TestTheBoardShowsNoCanary(t *testing.T) {
+	w := newWorld(t)
+	p := problem("canary", 1)
+	p.Cluster, p.Receiver = page.OwnCluster, page.CanaryReceiver
+	w.save(t, p)
+	w.save(t, problem("p1", 1))
+	require.Equal(t, []string{"p1/1"}, ids(w.shown(t, 1)))
+}
