@@ -3,6 +3,7 @@ package world
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -65,6 +66,8 @@ func (w *World) write() error {
 	if files["targets.json"], err = w.Fleet.Discovery(w.Plan.Fleet); err != nil {
 		return err
 	}
+	files["env"] = fmt.Appendf(nil, "export SLACK=http://%s PAGERDUTY=http://%s FLEET=http://%s TOCSIN=http://%s PAGES=http://%s\n",
+		w.Slack, w.PagerDuty, w.Plan.Fleet, w.Tocsin, w.Operators)
 	for name, body := range files {
 		if err := os.WriteFile(filepath.Join(w.Dir, name), body, 0o644); err != nil {
 			return err
