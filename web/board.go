@@ -213,11 +213,15 @@ func (b *Board) note(rec store.Record) {
 		State    page.State    `json:"state"`
 		Severity page.Severity `json:"severity"`
 		Receiver string        `json:"receiver"`
+		Cluster  string        `json:"cluster"`
 		Clock    page.Clock    `json:"clock"`
 	}
 	if err := store.Unmarshal(rec.Value, &v); err != nil {
 		b.log.Error("read page for the board", "key", rec.Key, "err", err)
 		return
+	}
+	if (page.Page{Cluster: v.Cluster, Receiver: v.Receiver}).IsCanary() {
+		return // Tocsin tried itself: that is nobody's history
 	}
 	s := stub{key: rec.Key, at: store.Nanos(opened(v.Clock)), severity: v.Severity, receiver: v.Receiver, open: v.State == page.Open}
 	var row Row
