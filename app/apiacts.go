@@ -51,20 +51,28 @@ func (a *api) act(w http.ResponseWriter, r *http.Request, who web.Operator) {
 	writeJSON(w, http.StatusAccepted, map[string]string{"event": event})
 }
 
-func readAct(w http.ResponseWriter, r *http.Request, now time.Time) (web.Wish, error) {
-	wish := web.Wish{Problem: r.PathValue("id")}
+// readJSON reads a body that is one object, of what into points to.
+func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
 	// a form of another site cannot send this type without asking first
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
-		return wish, errors.New("send Content-Type: application/json")
+		return errors.New("send Content-Type: application/json")
 	}
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAct))
 	dec.DisallowUnknownFields()
-	var q actRequest
-	if err := dec.Decode(&q); err != nil {
-		return wish, fmt.Errorf("read body: %w", err)
+	if err := dec.Decode(into); err != nil {
+		return fmt.Errorf("read body: %w", err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return wish, errors.New("read body: there is more than one object")
+		return errors.New("read body: there is more than one object")
+	}
+	return nil
+}
+
+func readAct(w http.ResponseWriter, r *http.Request, now time.Time) (web.Wish, error) {
+	wish := web.Wish{Problem: r.PathValue("id")}
+	var q actRequest
+	if err := readJSON(w, r, &q); err != nil {
+		return wish, err
 	}
 	key := r.Header.Get("Idempotency-Key")
 	switch {

@@ -96,10 +96,6 @@ func printRows(w io.Writer, rows []web.Row) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "PAGE\tSINCE\tSEVERITY\tSTATE\tRECEIVER\tTITLE\tFIRST LINE")
 	for _, r := range rows {
-		id := r.Problem[:min(len(r.Problem), 12)]
-		if r.Episode > 1 {
-			id += "/" + strconv.Itoa(r.Episode)
-		}
 		state := string(r.State)
 		switch {
 		case r.State != page.Open:
@@ -110,10 +106,19 @@ func printRows(w io.Writer, rows []web.Row) error {
 		case r.Folded != "":
 			state = "told by storm " + notify.Cut(r.Folded, 12)
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", id, r.Since.UTC().Format(time.DateTime), r.Severity, state,
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", pageID(r.Problem, r.Episode), r.Since.UTC().Format(time.DateTime), r.Severity, state,
 			notify.Clean(r.Receiver, 30), notify.Clean(r.Title, 80), notify.Clean(r.Headline, 120))
 	}
 	return tw.Flush()
+}
+
+// pageID is what names an episode on a command line.
+func pageID(problem string, episode int) string {
+	id := problem[:min(len(problem), 12)]
+	if episode > 1 {
+		id += "/" + strconv.Itoa(episode)
+	}
+	return id
 }
 
 func printJSON(w io.Writer, v any) error {
@@ -134,20 +139,27 @@ type PageOptions struct {
 // shortest is how many characters of an id name a page.
 const shortest = 4
 
-// find returns the whole id of a page and the episode that is meant.
-func (o PageOptions) find(ctx context.Context) (id string, episode int, err error) {
+// split returns the id of a page, or the beginning of it, and the episode that
+// is meant.
+func (o PageOptions) split() (id string, episode int, err error) {
 	id, n, ok := strings.Cut(o.Page, "/")
 	if episode = o.Episode; ok {
 		if episode, err = strconv.Atoi(n); err != nil || o.Episode != 0 {
 			return "", 0, fmt.Errorf("%q: write a page's id, or id/episode", o.Page)
 		}
 	}
-	const whole = 64
-	if len(id) == whole {
-		return id, episode, nil
-	}
 	if len(id) < shortest {
 		return "", 0, fmt.Errorf("%q: write at least %d characters of a page's id; tocsin pages ls lists them", id, shortest)
+	}
+	return id, episode, nil
+}
+
+// find returns the whole id of a page and the episode that is meant.
+func (o PageOptions) find(ctx context.Context) (id string, episode int, err error) {
+	id, episode, err = o.split()
+	const whole = 64
+	if err != nil || len(id) == whole {
+		return id, episode, err
 	}
 	rows, _, err := o.history(ctx, url.Values{"q": {id}}, web.MaxRows)
 	if err != nil {

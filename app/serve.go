@@ -135,6 +135,8 @@ func (h *house) backDoor(ctx context.Context, reg *prometheus.Registry) (http.Ha
 	mux.Handle("GET /api/v1/pages/{id}/timeline", h.operated(false, a.timeline))
 	mux.Handle("GET /api/v1/pages/{id}/chart", h.operated(false, a.chart))
 	mux.Handle("POST /api/v1/pages/{id}/acts", h.operatedBy(true, a.act))
+	mux.Handle("GET /api/v1/dead", h.operated(false, a.dead))
+	mux.Handle("POST /api/v1/dead/redrive", h.operatedBy(true, a.redrive))
 	mux.Handle("GET /api/v1/backup", h.operated(true, h.serveBackup)) // all there is, secrets of labels too
 	pages := &web.Server{
 		Archive: h.archive, Board: h.board, Acts: a.acts, Operators: h.operators, Log: h.options.Log, Now: h.lent.now,

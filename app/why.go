@@ -208,8 +208,9 @@ func (a account) moments() []moment {
 	add(c.Decided, "the page left for its targets")
 	add(c.Sent, "the first target had it")
 	for _, e := range a.Timeline {
-		text := notify.Clean(e.Kind, 40) + ": " + notify.Clean(e.Text, 500) + " (" + notify.Clean(e.Actor, 80)
-		if e.Target != "" {
+		kind := notify.Clean(e.Kind, 40) + ": "
+		text := kind + strings.TrimPrefix(notify.Clean(e.Text, 500), kind) + " (" + notify.Clean(e.Actor, 80)
+		if e.Target != "" && e.Target != e.Actor {
 			text += " → " + notify.Clean(e.Target, 80)
 		}
 		if e.Event != "" {

@@ -20,6 +20,7 @@ import (
 const (
 	chartStep   = 15 * time.Second
 	chartPoints = 240 // of a line: an hour
+	leastPoints = 20  // of a line on a server that is younger
 	maxCharted  = 500 // series that are read one by one
 	maxFailing  = 5   // lines
 	maxArms     = 3   // of an `or`
@@ -253,7 +254,32 @@ func (d *drawing) chart(s *shown) page.Chart {
 	}
 	b := &c.Healthy
 	b.Low, b.Middle, b.High = times(b.Low, factor), times(b.Middle, factor), times(b.High, factor)
+	trim(&c)
 	return c
+}
+
+// trim drops the time before there was any data: on a server that is young the
+// rest would be a sliver at the edge.
+func trim(c *page.Chart) {
+	lines := []*[]page.Sample{&c.Healthy.Low, &c.Healthy.Middle, &c.Healthy.High}
+	for i := range c.Failing {
+		lines = append(lines, &c.Failing[i].Values)
+	}
+	empty := chartPoints - leastPoints
+	for _, l := range lines {
+		known := slices.IndexFunc(*l, func(v page.Sample) bool { return !math.IsNaN(float64(v)) })
+		if known >= 0 {
+			empty = min(empty, known)
+		}
+	}
+	if empty <= 0 {
+		return
+	}
+	for _, l := range lines {
+		*l = (*l)[min(empty, len(*l)):]
+	}
+	c.From = c.From.Add(time.Duration(empty) * chartStep)
+	c.Marks = slices.DeleteFunc(c.Marks, func(m page.Mark) bool { return m.At.Before(c.From) })
 }
 
 // bounded reports whether the rule's threshold can be shown beside the lines.

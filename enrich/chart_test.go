@@ -235,13 +235,39 @@ func TestChartOfAnOddSource(t *testing.T) {
 	e := enrich.New(enrich.Options{Sources: []enrich.Named{{Name: "main", Source: anySpan{r}}}, Now: func() time.Time { return now }})
 	c, ok := e.Chart(t.Context(), problem(alert("A", "critical", "queue > 1", "host", "a")))
 	require.True(t, ok)
-	require.Len(t, c.Failing[0].Values, 240)
+	require.Len(t, c.Failing[0].Values, 20)
 	for _, v := range c.Failing[0].Values {
 		require.True(t, math.IsNaN(float64(v)))
 	}
 	r.answer = func(string) ([]enrich.Series, error) { return nil, errors.New("down") }
 	_, ok = e.Chart(t.Context(), problem(alert("A", "critical", "queue > 1", "host", "a")))
 	require.False(t, ok)
+}
+
+// A server that is younger than an hour has a chart of what it knows.
+func TestChartOfAYoungServer(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	for age, want := range map[time.Duration]int{2 * time.Hour: 240, 30 * time.Minute: 121, time.Minute: 20} {
+		var points []enrich.Point
+		for at := now.Add(-age); !at.After(now); at = at.Add(15 * time.Second) {
+			points = append(points, enrich.Point{At: at, Value: 3})
+		}
+		r := &ranger{answer: func(string) ([]enrich.Series, error) {
+			return []enrich.Series{{Labels: []page.Label{{Name: "host", Value: "a"}}, Points: points}}, nil
+		}}
+		e := enrich.New(enrich.Options{Sources: []enrich.Named{{Name: "main", Source: anySpan{r}}}, Now: func() time.Time { return now }})
+		p := problem(alert("A", "critical", "queue > 1", "host", "a"))
+		p.Context.Changes = []page.Change{{ID: "old", Kind: "deploy", Title: "v1", At: now.Add(-50 * time.Minute)}, {ID: "new", Kind: "deploy", Title: "v2", At: now.Add(-time.Minute)}}
+		c, ok := e.Chart(t.Context(), p)
+		require.True(t, ok)
+		require.Len(t, c.Failing[0].Values, want, age)
+		require.InDelta(t, 3, float64(c.Failing[0].Values[want-1]), 0)
+		require.Equal(t, now.Add(-time.Duration(want-1)*15*time.Second).Unix(), c.From.Unix(), age)
+		for _, m := range c.Marks {
+			require.False(t, m.At.Before(c.From), "a mark beside the chart")
+		}
+		require.NotEmpty(t, c.Marks)
+	}
 }
 
 // anySpan lets a ranger be asked about any span.

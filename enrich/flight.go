@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -171,7 +172,11 @@ func (e *Enricher) fly(ctx context.Context, s Named, q Question, f *flight) {
 	}
 	if f.first.err != nil && !errors.Is(f.first.err, errYielded) {
 		f.until = e.Now().Add(min(e.CacheFor, failedFor))
-		e.Log.Warn("source has no answer", "source", s.Name, "alert", q.Alert, "err", f.first.err)
+		level := slog.LevelWarn
+		if errors.Is(f.first.err, ErrNoRule) || f.warm && !closed(f.wanted) {
+			level = slog.LevelDebug // nothing is wrong with the source, or no page asked it
+		}
+		e.Log.Log(ctx, level, "source has no answer", "source", s.Name, "alert", q.Alert, "err", f.first.err)
 	}
 	close(f.settled)
 }

@@ -25,8 +25,11 @@ const (
 	// chartAgain is the time between two looks at a chart that cannot be drawn
 	// yet, or whose page still waits for its context or date.
 	chartAgain = 15 * time.Second
-	// chartTries bounds them; by then every date is there or given up.
+	// chartTries bounds them.
 	chartTries = 14
+	// chartDateTries bounds those that wait for a date: a chart in the thread
+	// helps now, and a date that comes later is drawn for the page on the web.
+	chartDateTries = 5
 )
 
 // charts reports whether a step leaves a page behind that is owed a chart. One
@@ -47,7 +50,7 @@ func (w *Worker) draw(ctx context.Context, l store.Lease, p page.Problem, e page
 	}
 	last := l.Attempt+1 >= chartTries
 	again := func() error { return w.Store.Apply(ctx, store.Retry(l, w.Now().Add(chartAgain))) }
-	if !last && w.unready(p) {
+	if !last && (p.Context.Pending || l.Attempt+1 < chartDateTries && w.undatedYet(p)) {
 		return again()
 	}
 	ask, cancel := context.WithTimeout(ctx, contextFor)
@@ -63,11 +66,8 @@ func (w *Worker) draw(ctx context.Context, l store.Lease, p page.Problem, e page
 	return again()
 }
 
-// unready reports whether the page still waits for something its chart shows.
-func (w *Worker) unready(p page.Problem) bool {
-	if p.Context.Pending {
-		return true
-	}
+// undatedYet reports whether the page waits for the date that its chart shows.
+func (w *Worker) undatedYet(p page.Problem) bool {
 	_, _, dated := p.Context.Dating()
 	return w.Dater != nil && dated && p.Context.Onset == nil
 }

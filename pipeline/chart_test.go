@@ -37,6 +37,26 @@ func (w *world) posted() int {
 	return 0
 }
 
+// A date that is not to be found keeps nobody waiting for the chart for longer than a minute.
+func TestTheChartWaitsAMinuteForItsDate(t *testing.T) {
+	var drawn []time.Duration
+	inWorldOf(t, func(w *pipeline.Worker) {
+		began := time.Now()
+		w.Charter = charter(func(context.Context, page.Problem) (page.Chart, bool) {
+			drawn = append(drawn, time.Since(began))
+			return page.Chart{}, true
+		})
+	}, func(w *world) {
+		w.ask = func(context.Context, page.Problem) page.Context { return datable("v42") }
+		w.date = func(_ context.Context, p page.Problem, _ []page.Change) (page.Context, bool) { return p.Context, false }
+		w.send("0 a+")
+		w.after(5 * time.Minute)
+		require.Len(t, drawn, 1)
+		require.GreaterOrEqual(t, drawn[0], time.Minute)
+		require.Less(t, drawn[0], 90*time.Second)
+	})
+}
+
 // The chart comes after the page and its date, once, and is no revision.
 func TestTheChartComesAfterThePage(t *testing.T) {
 	var mu sync.Mutex

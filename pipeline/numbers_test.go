@@ -28,6 +28,7 @@ func TestTheNumbersOfTheDocument(t *testing.T) {
 		"time between two lines on flapping":       flapEvery,
 		"calls to Alertmanager for a silence":      silenceTries,
 		"looks at a chart":                         chartTries,
+		"of which a date is waited for":            chartDateTries,
 		"time between two looks at a chart":        chartAgain,
 		"timeline lines of an episode":             store.TimelineLines,
 

@@ -212,8 +212,8 @@ func (b *Board) note(rec store.Record) {
 	var v struct { // of page.Page
 		State    page.State    `json:"state"`
 		Severity page.Severity `json:"severity"`
-		Cluster  string        `json:"cluster"`
 		Receiver string        `json:"receiver"`
+		Cluster  string        `json:"cluster"`
 		Clock    page.Clock    `json:"clock"`
 	}
 	if err := store.Unmarshal(rec.Value, &v); err != nil {
@@ -221,7 +221,7 @@ func (b *Board) note(rec store.Record) {
 		return
 	}
 	if (page.Page{Cluster: v.Cluster, Receiver: v.Receiver}).IsCanary() {
-		return
+		return // Tocsin tried itself: that is nobody's history
 	}
 	s := stub{key: rec.Key, at: store.Nanos(opened(v.Clock)), severity: v.Severity, receiver: v.Receiver, open: v.State == page.Open}
 	var row Row

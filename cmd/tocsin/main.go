@@ -187,7 +187,7 @@ func (previewCmd) Help() string {
 	return `The body takes the way of a real one: the same decoder, the same questions to the
 sources, the same rendering. Nothing is stored and nobody is told.
 
-  tocsin preview --payload testdata/alertmanager/v0.31.json
+  tocsin preview --payload testdata/alertmanager/0.31-firing.json
   curl -s http://…/last-webhook | tocsin preview --payload - -o json | jq .headline`
 }
 

@@ -17,6 +17,8 @@ type pagesCmd struct {
 	Unsilence pagesUnsilenceCmd `cmd:"" help:"End a silence that was asked for on a page."`
 	Useless   pagesUselessCmd   `cmd:"" help:"Say that a page was not useful; it is counted for its rule."`
 	Note      pagesNoteCmd      `cmd:"" help:"Write a note on a page."`
+	Dead      pagesDeadCmd      `cmd:"" help:"List what was given up: deliveries that a target refused for good, or that expired."`
+	Redrive   pagesRedriveCmd   `cmd:"" help:"Try again what was given up."`
 }
 
 // gatewayFlags say which gateway that runs is asked.
@@ -183,4 +185,43 @@ func (pagesNoteCmd) Help() string { return `  tocsin pages note 3f2a9c1b 'rollin
 // Run writes.
 func (k *pagesNoteCmd) Run(std *streams) error {
 	return k.act(std, k.pageArg, app.ActOptions{Verb: "note", Text: k.Text})
+}
+
+type pagesDeadCmd struct {
+	gatewayFlags
+	outputFlag
+}
+
+// Help shows examples under the flags.
+func (pagesDeadCmd) Help() string {
+	return `  tocsin pages dead
+  tocsin pages dead -o json | jq -r '.[] | [.target, .problem, .error] | @tsv'`
+}
+
+// Run lists.
+func (k *pagesDeadCmd) Run(std *streams) error {
+	return app.Dead(context.Background(), std.out, app.DeadOptions{Gateway: k.gateway(), JSON: k.json()})
+}
+
+type pagesRedriveCmd struct {
+	gatewayFlags
+	Target string `arg:"" optional:"" help:"Who was not told, as kind/name."`
+	Page   string `arg:"" optional:"" help:"Of what: the page's id, the first characters of it, or id/episode."`
+	All    bool   `help:"All that was given up."`
+	DryRun bool   `help:"Say what would be tried again; change nothing."`
+}
+
+// Help shows examples under the flags.
+func (pagesRedriveCmd) Help() string {
+	return `The target is told of the page as it is now. What may have arrived says "possible repeat".
+
+  tocsin pages redrive slack/payments 3f2a9c1b
+  tocsin pages redrive --all --dry-run`
+}
+
+// Run has it tried again.
+func (k *pagesRedriveCmd) Run(std *streams) error {
+	return app.Redrive(context.Background(), std.out, app.RedriveOptions{
+		PageOptions: app.PageOptions{Gateway: k.gateway(), Page: k.Page}, Target: k.Target, All: k.All, DryRun: k.DryRun,
+	})
 }

@@ -1,10 +1,13 @@
 package fakepagerduty
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 )
@@ -127,16 +130,29 @@ func eventTypes() map[string]string {
 }
 
 func (f *Fake) serveHuman(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+	form := !bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) // of the page; curl -d names the same type for JSON
 	var h Human
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
-	dec.DisallowUnknownFields()
-	err := dec.Decode(&h)
+	switch {
+	case err != nil:
+	case form:
+		var q url.Values
+		q, err = url.ParseQuery(string(body))
+		h = Human{Incident: q.Get("incident"), Do: q.Get("do"), Who: q.Get("who")}
+	default:
+		dec := json.NewDecoder(bytes.NewReader(body))
+		dec.DisallowUnknownFields()
+		err = dec.Decode(&h)
+	}
 	if err == nil {
 		err = f.Do(h)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
+	case form:
+		http.Redirect(w, r, "/#"+h.Incident, http.StatusSeeOther)
+	default:
+		w.WriteHeader(http.StatusNoContent)
 	}
-	w.WriteHeader(http.StatusNoContent)
 }

@@ -30,6 +30,8 @@ func TestWhatPeopleDo(t *testing.T) {
 	require.Equal(t, 400, do("sing", ""))
 	status, _ := a.do(http.MethodPost, "/_human", `{"incident":"unknown","do":"resolve"}`)
 	require.Equal(t, 400, status)
+	status, _ = a.do(http.MethodPost, "/_human", "incident=Q0000000000001&do=sing&who=ann")
+	require.Equal(t, 400, status)
 	in := a.Ledger().Incidents[0]
 	require.Equal(t, "triggered", in.Status)
 	require.Equal(t, 3, in.Notified, "by the trigger, by the end of the acknowledgement, by the reopening")
@@ -40,6 +42,10 @@ func TestWhatPeopleDo(t *testing.T) {
 	_, shown := a.do(http.MethodGet, "/", "")
 	require.Contains(t, shown, "acknowledged by Jane Doe")
 	require.Contains(t, shown, "Jane Doe: looking")
+	require.Contains(t, shown, `value="acknowledge"`)
+	status, _ = a.do(http.MethodPost, "/_human", "incident=Q0000000000001&do=acknowledge&who=ann")
+	require.Equal(t, 303, status, "a press on the page")
+	require.Equal(t, []string{"Jane Doe", "ann"}, a.Ledger().Incidents[0].AckedBy)
 }
 
 func TestTimeouts(t *testing.T) {

@@ -122,7 +122,7 @@ func (f *Fake) emit(kind string, by actor, in *Incident, data any) {
 	}
 	var agent any
 	if by.Kind != "" {
-		agent = map[string]any{"id": fmt.Sprintf("P%X", sha256.Sum256([]byte(by.Name)))[:7], "type": by.Kind, "summary": by.Name}
+		agent = map[string]any{"id": UserID(by.Name), "type": by.Kind, "summary": by.Name}
 	}
 	body, _ := json.Marshal(map[string]any{"event": map[string]any{ // strings and maps of them always encode
 		"id": fmt.Sprintf("01EVENT%019d", f.emitted), "event_type": kind, "resource_type": "incident",
@@ -141,6 +141,9 @@ func (f *Fake) emit(kind string, by actor, in *Incident, data any) {
 		})
 	}
 }
+
+// UserID is the ID of the person of this name.
+func UserID(name string) string { return fmt.Sprintf("P%X", sha256.Sum256([]byte(name)))[:7] }
 
 // Run sends webhooks as they fall due, until ctx ends.
 func (f *Fake) Run(ctx context.Context) {

@@ -8,12 +8,15 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
 
-// maxSockets is how many connections an app may hold.
-const maxSockets = 10
+const (
+	maxSockets = 10               // connections that an app may hold
+	pingEvery  = 10 * time.Second // on each of them
+)
 
 // socket is one connection of Socket Mode.
 type socket struct {
@@ -67,8 +70,25 @@ func (f *Fake) serveSocket(w http.ResponseWriter, r *http.Request) {
 		defer f.mu.Unlock()
 		delete(f.sockets, s)
 	}()
+	end := make(chan struct{})
+	defer close(end)
+	go s.ping(end)
 	if s.send(reply{"type": "hello", "num_connections": n, "connection_info": reply{"app_id": appID}}) == nil {
 		s.listen()
+	}
+}
+
+// ping says every few seconds that the connection stands.
+func (s *socket) ping(end <-chan struct{}) {
+	tick := time.NewTicker(pingEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-end:
+			return
+		case now := <-tick.C:
+			_ = s.conn.WriteControl(websocket.PingMessage, nil, now.Add(pingEvery)) // a broken one ends in listen
+		}
 	}
 }
 

@@ -114,7 +114,7 @@ func (t *target) stepsOf(m notify.Message) (steps, error) {
 	}
 	if why := worse(m.Updates); open && len(why) > 0 {
 		s.further = worseKey(m)
-		says := notify.Clean("worse: "+strings.Join(why, " · ")+" · "+summary(m), maxSummary)
+		says := notify.Clean(markWorse+strings.Join(why, " · ")+" · "+summary(m), maxSummary)
 		b, err := t.fold(m, s.further, says, why)
 		if err != nil {
 			return s, &remote.Error{Op: "render event", Class: remote.Content, Err: err}
@@ -137,7 +137,7 @@ func worse(updates []page.Update) []string {
 	var out []string
 	for _, u := range updates {
 		if u.Kind == page.UpdateWorse && len(out) < maxWhy {
-			out = append(out, notify.Clean(u.Text, maxUpdate))
+			out = append(out, strings.TrimPrefix(notify.Clean(u.Text, maxUpdate), markWorse))
 		}
 	}
 	return out

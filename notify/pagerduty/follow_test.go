@@ -25,6 +25,7 @@ func TestWorseOpensOneFurtherIncident(t *testing.T) {
 	r := s.open(notifytest.Page())
 	r.Link = "https://acme.pagerduty.com/incidents/Q1"
 	p, updates := gotWorse(2)
+	updates[0].Text = "worse: " + updates[0].Text // as the pipeline writes it: it is said once
 	r = s.mustFollow(p, r, updates...)
 	require.Equal(t, 2, r.Followed)
 	require.Len(t, r.Further, 1, "one for all that got worse since")

@@ -73,15 +73,19 @@ func (t *target) doneHere(m notify.Message, u page.Update) bool {
 	return u.Via == t.name || u.Kind == page.UpdateAcked && a != nil && a.Via == t.name
 }
 
+// markWorse stands before what got worse, once, whoever wrote it there.
+const markWorse = "worse: "
+
 func line(u page.Update) string {
 	s := u.At.UTC().Format("15:04:05 ")
 	if u.At.IsZero() {
 		s = ""
 	}
-	if u.Kind == page.UpdateWorse {
-		s += "worse: "
+	text := notify.Clean(u.Text, maxUpdate)
+	if u.Kind == page.UpdateWorse && !strings.HasPrefix(text, markWorse) {
+		s += markWorse
 	}
-	s += notify.Clean(u.Text, maxUpdate)
+	s += text
 	if l, ok := page.WebURL(u.Link); ok && len(l) <= maxUpdate {
 		s += " " + l
 	}
