@@ -23,9 +23,10 @@ $(BIN)/%: $(GOSRC)
 	go build -trimpath -ldflags "-s -w -X main.version=$$(git describe --tags --always --dirty 2>/dev/null || echo dev)" -o $@ ./cmd/$*
 
 test: ## run all unit tests and stories, with the race detector
-	@echo "testing (the first run compiles everything with the race detector: about 6 minutes on 2 cores)"
+	@echo "testing (about 10 minutes on 2 cores; the first run compiles everything with the race detector before)"
 	go vet ./...
-	go test -race -count=1 ./...
+	go test -race -count=1 -timeout 20m ./...
+	go test -count=1 -run EveryExpression ./lab/expressions
 
 demo: build ## a bad deploy strikes in a world in a box; ARGS=--once, ARGS=--thanos
 	$(BIN)/tocsin-lab demo $(ARGS)
