@@ -85,6 +85,8 @@ func (h *house) targets() {
 	sc := slack.Kind(nil).Config().(*slack.Config)
 	sc.APIURL, sc.Channel, sc.TokenFile = slackURL+"/api/", "C0PAGES", secretFile(h.t, fakeslack.DefaultToken)
 	pc := pagerduty.Kind().Config().(*pagerduty.Config)
+	// rates are another test's: nothing waits for them here
+	sc.MessagesPerSecond, sc.EditsPerMinute, pc.EventsPerMinute = 1000, 60_000, 60_000
 	pc.EventsURL, pc.RoutingKeyFile = pdURL, secretFile(h.t, fakepagerduty.DefaultKey)
 	// Slack's clock of lag runs faster here: the fake shows a message at once.
 	ahead := func() time.Time { return time.Now().Add(3 * time.Second) }

@@ -44,8 +44,8 @@ last_resort: {kind: pagerduty, name: ops, with: {routing_key_file: pagerduty.key
 receivers:
   - name: lab
     notify:
-      - {kind: slack, name: pages, with: {token_file: slack.token, channel: C0PAGES, api_url: "%[5]s/api/"}}
-      - {kind: pagerduty, name: oncall, with: {routing_key_file: pagerduty.key, events_url: "%[6]s"}}
+      - {kind: slack, name: pages, with: {token_file: slack.token, channel: C0PAGES, api_url: "%[5]s/api/", messages_per_second: 1000, edits_per_minute: 60000}}
+      - {kind: pagerduty, name: oncall, with: {routing_key_file: pagerduty.key, events_url: "%[6]s", events_per_minute: 60000}}
 `
 
 // fleet is a number of replicas of the real program on a real etcd of three

@@ -66,8 +66,8 @@ last_resort: {kind: pagerduty, name: ops, with: {routing_key_file: pagerduty.key
 receivers:
   - name: lab
     notify:
-      - {kind: slack, name: pages, with: {token_file: slack.token, channel: C0PAGES, api_url: "%[2]s/api/"}}
-      - {kind: pagerduty, name: oncall, with: {routing_key_file: pagerduty.key, events_url: "%[3]s"}}
+      - {kind: slack, name: pages, with: {token_file: slack.token, channel: C0PAGES, api_url: "%[2]s/api/", messages_per_second: 1000, edits_per_minute: 60000}}
+      - {kind: pagerduty, name: oncall, with: {routing_key_file: pagerduty.key, events_url: "%[3]s", events_per_minute: 60000}}
 `
 
 // newGateway writes the config of a gateway; more goes into its store.bolt.

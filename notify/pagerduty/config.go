@@ -20,6 +20,7 @@ type Config struct {
 	SeverityMap        map[string]string   `yaml:"severity_map" doc:"What PagerDuty is told instead of a page's severity (critical, error, warning, info), in the same words: {error: critical}."`
 	Acknowledge        bool                `yaml:"acknowledge" doc:"Acknowledge the incident when somebody takes the problem elsewhere (Slack, its page), so that PagerDuty stops escalating."`
 	ChangeEvents       bool                `yaml:"change_events" doc:"Tell PagerDuty of the deploys a problem follows and of remediation runs, as change events of the service."`
+	EventsPerMinute    float64             `yaml:"events_per_minute" doc:"Events a minute of this integration key: PagerDuty takes about 120, or more where it was asked for more."`
 	APITokenFile       config.SecretFile   `yaml:"api_token_file" doc:"File with a REST API token: late context then becomes a note on the incident."`
 	From               string              `yaml:"from" doc:"E-mail address of the PagerDuty user who writes those notes."`
 	APIURL             string              `yaml:"api_url" doc:"Base address of the REST API; https://api.eu.pagerduty.com for accounts in the EU."`
@@ -27,13 +28,16 @@ type Config struct {
 }
 
 func defaults() *Config {
-	return &Config{EventsURL: "https://events.pagerduty.com", APIURL: "https://api.pagerduty.com", Acknowledge: true}
+	return &Config{EventsURL: "https://events.pagerduty.com", APIURL: "https://api.pagerduty.com", Acknowledge: true, EventsPerMinute: 110}
 }
 
 // Validate says what is wrong with c.
 func (c *Config) Validate() error {
 	var errs []error
 	bad := func(field, format string, args ...any) { errs = append(errs, config.Bad(field, format, args...)) }
+	if c.EventsPerMinute <= 0 || c.EventsPerMinute > 600_000 {
+		bad("events_per_minute", "%g: write 110, or what PagerDuty allows you", c.EventsPerMinute)
+	}
 	if c.RoutingKeyFile == "" {
 		bad("routing_key_file", "name the file that holds the integration key")
 	}

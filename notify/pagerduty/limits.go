@@ -3,7 +3,6 @@ package pagerduty
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"time"
 
 	"github.com/tocsin/tocsin/notify"
 )
@@ -15,6 +14,6 @@ var _ notify.Limited = (*target)(nil)
 // sends. Targets that share a key share it.
 func (t *target) Limits() notify.Limits {
 	sum := sha256.Sum256([]byte(t.events.key.Reveal()))
-	events := notify.Rate{Key: "events " + hex.EncodeToString(sum[:8]), Every: time.Minute / 110, Burst: 20}
+	events := notify.Rate{Key: "events " + hex.EncodeToString(sum[:8]), Every: t.every, Burst: 20}
 	return notify.Limits{notify.VerbOpen: events, notify.VerbResolve: events, notify.VerbFollow: events}
 }

@@ -48,6 +48,7 @@ type target struct {
 	changes  bool
 	now      func() time.Time
 	log      *slog.Logger
+	every    time.Duration // from one event to the next
 
 	told  *recent[struct{}] // changes that PagerDuty was told of
 	heard *recent[heard]    // what webhooks said of incidents, by their ID
@@ -77,7 +78,7 @@ func open(c *Config, d notify.Deps) (*target, error) {
 		name:     "pagerduty/" + d.Name,
 		events:   events{http: http, base: base, key: s.key, now: d.Now},
 		webhooks: s.webhooks, severity: c.SeverityMap, acks: c.Acknowledge, changes: c.ChangeEvents,
-		now: d.Now, log: d.Log,
+		now: d.Now, log: d.Log, every: time.Duration(float64(time.Minute) / c.EventsPerMinute),
 		told: newRecent[struct{}](kept), heard: newRecent[heard](kept),
 	}
 	if s.token != "" {

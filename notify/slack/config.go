@@ -20,13 +20,22 @@ type Config struct {
 
 	SigningSecretFiles []config.SecretFile `yaml:"signing_secret_files" doc:"Files with the app's signing secret: the message has buttons, and Slack tells of a press at /callback/slack/<name>. Two while one is rotated."`
 	AppTokenFile       config.SecretFile   `yaml:"app_token_file" doc:"File with the app-level token (xapp-…, scope connections:write): the message has buttons, and Tocsin hears of a press by a connection it opens (Socket Mode). For an installation without a public address."`
-	Morning            string              `yaml:"morning" doc:"When \"silence until morning\" ends, as 08:00."`
-	TimeZone           string              `yaml:"time_zone" doc:"Time zone of the morning and of times on buttons, as Europe/Berlin."`
+	MessagesPerSecond  float64             `yaml:"messages_per_second" doc:"Messages and thread replies a second in this channel: Slack takes one, and short bursts."`
+	EditsPerMinute     float64             `yaml:"edits_per_minute" doc:"Edits a minute of all channels together: Slack takes some fifty in a workspace, of which ten are left to others."`
+
+	Morning  string `yaml:"morning" doc:"When \"silence until morning\" ends, as 08:00."`
+	TimeZone string `yaml:"time_zone" doc:"Time zone of the morning and of times on buttons, as Europe/Berlin."`
 }
 
 // Validate says what is wrong with c.
 func (c *Config) Validate() error {
 	var errs []error
+	if c.MessagesPerSecond <= 0 || c.MessagesPerSecond > 10_000 {
+		errs = append(errs, config.Bad("messages_per_second", "%g: write 1, or what Slack allows you", c.MessagesPerSecond))
+	}
+	if c.EditsPerMinute <= 0 || c.EditsPerMinute > 600_000 {
+		errs = append(errs, config.Bad("edits_per_minute", "%g: write 40, or what Slack allows you", c.EditsPerMinute))
+	}
 	if c.TokenFile == "" {
 		errs = append(errs, config.Bad("token_file", "name the file that holds the bot token"))
 	}

@@ -12,8 +12,8 @@ var _ notify.Limited = (*target)(nil)
 // in a channel with short bursts, fifty edits a minute in a workspace, of which
 // ten are left to others.
 func (t *target) Limits() notify.Limits {
-	post := notify.Rate{Key: "post " + t.channel, Every: time.Second, Burst: 4}
-	edit := notify.Rate{Key: "edit", Every: 1500 * time.Millisecond, Burst: 8}
+	post := notify.Rate{Key: "post " + t.channel, Every: t.posts, Burst: 4}
+	edit := notify.Rate{Key: "edit", Every: t.edits, Burst: 8}
 	return notify.Limits{
 		notify.VerbOpen: post, notify.VerbFollow: post,
 		notify.VerbUpdate: edit, notify.VerbResolve: edit,

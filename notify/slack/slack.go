@@ -25,7 +25,7 @@ func Kind(draw func(page.Chart) ([]byte, error)) notify.Kind {
 	return notify.Kind{
 		Name: "slack",
 		Config: func() any {
-			return &Config{APIURL: "https://slack.com/api/", Morning: "08:00", TimeZone: "UTC"}
+			return &Config{APIURL: "https://slack.com/api/", Morning: "08:00", TimeZone: "UTC", MessagesPerSecond: 1, EditsPerMinute: 40}
 		},
 		New: func(cfg any, d notify.Deps) (notify.Notifier, error) {
 			t, err := open(cfg.(*Config), d)
@@ -57,6 +57,8 @@ type target struct {
 	key     config.Secret
 	signing []config.Secret
 	channel string
+	posts   time.Duration // from one message to the next
+	edits   time.Duration
 	morning morning
 	groups  *groups
 	lines   *lines
@@ -82,6 +84,7 @@ func open(c *Config, d notify.Deps) (*target, error) {
 	web := &client{http: remote.New(d.Transport, maxAnswer), base: base, token: s.token, now: d.Now}
 	t := &target{
 		api: web, web: web, key: s.app, signing: s.signing, channel: c.Channel, morning: m,
+		posts: time.Duration(float64(time.Second) / c.MessagesPerSecond), edits: time.Duration(float64(time.Minute) / c.EditsPerMinute),
 		groups: &groups{api: web, log: d.Log, now: d.Now},
 		log:    d.Log, now: d.Now, opened: time.Now(), telling: make(chan struct{}, maxTelling),
 	}
