@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test e2e faults matrix bench bench-traits bench-netns bench-sources accuracy fuzz lint fmt golden rules dashboards demo tools clean
+.PHONY: help build test e2e faults matrix bench bench-traits bench-netns bench-sources bench-delivery accuracy browser fuzz lint fmt golden rules dashboards demo tools clean
 
 BIN   := bin
 CACHE := .cache/bin
@@ -23,9 +23,10 @@ $(BIN)/%: $(GOSRC)
 	go build -trimpath -ldflags "-s -w -X main.version=$$(git describe --tags --always --dirty 2>/dev/null || echo dev)" -o $@ ./cmd/$*
 
 test: ## run all unit tests and stories, with the race detector
-	@echo "testing (the first run compiles everything with the race detector: about 6 minutes on 2 cores)"
+	@echo "testing (about 10 minutes on 2 cores; the first run compiles everything with the race detector before)"
 	go vet ./...
-	go test -race -count=1 ./...
+	go test -race -count=1 -timeout 20m ./...
+	go test -count=1 -run EveryExpression ./lab/expressions
 
 demo: build ## a bad deploy strikes in a world in a box; ARGS=--once, ARGS=--thanos
 	$(BIN)/tocsin-lab demo $(ARGS)
@@ -38,8 +39,9 @@ matrix: build ## every fault x the catalogue of alert expressions on real Promet
 	$(BIN)/tocsin-lab matrix $(ARGS)
 
 faults: build ## death at every point, lost writes, sick disks, moved clocks, a hurt etcd; FULL=1 for 200 seeds, SEED=n for one, FAULTS=-short
+	go test -count=1 -timeout 10m -run Fault -v ./notify ./notify/slack ./notify/pagerduty ./notify/alertmanager ./web ./app
 	go test -count=1 -timeout 10m -tags faults -run Fault -v ./store/etcd
-	tools/with-strace go test -count=1 -timeout $(if $(FULL),8h,20m) -parallel 6 -tags faults -run Fault -v $(FAULTS) ./cmd/tocsin
+	tools/with-strace go test -count=1 -timeout $(if $(FULL),8h,30m) -parallel 6 -tags faults -run Fault -v $(FAULTS) ./cmd/tocsin
 	FLIPS=$(if $(FULL),50000,$(FLIPS)) go test -count=1 -timeout 60m -run 'Flipped|Damaged|Stale|Truncated' -v ./store/bolt
 	$(BIN)/tocsin-lab kill $(ARGS)
 	go test -count=1 -tags faults -run ComingAndGoing -v ./exporters/netns/nsproc
@@ -63,6 +65,13 @@ endif
 
 bench-sources: $(CACHE)/prometheus $(CACHE)/thanos ## one question to real Thanos Query over gRPC and over HTTP, of 1,000 to 100,000 series
 	go test -count=1 -tags sources -run TestSources -v $(ARGS) ./lab/world
+
+bench-delivery: build ## Alertmanager alone beside Alertmanager and Tocsin: calm, 429 storm, kill -9; ARGS="--only kill"
+	$(BIN)/tocsin-lab contest $(ARGS)
+
+browser: ## the pages for people in a real Chromium, on a phone and a desktop; pictures in .lab/screenshots
+	@mkdir -p .lab/screenshots
+	BROWSER="$$(tools/browser)" SCREENSHOTS='$(CURDIR)/.lab/screenshots' go test -count=1 -tags browser -run 'Browser|APageIsLive|WithoutScripts' -v $(ARGS) ./web
 
 fuzz: ## every fuzz target for FUZZTIME (30s); FUZZ=regexp chooses, FUZZ='!regexp' leaves out
 	tools/fuzz $(FUZZTIME) '$(FUZZ)'

@@ -11,15 +11,26 @@ import (
 
 	"github.com/tocsin/tocsin/notify"
 	"github.com/tocsin/tocsin/page"
-	"github.com/tocsin/tocsin/pipeline"
 	"github.com/tocsin/tocsin/store"
+	"github.com/tocsin/tocsin/web"
 )
 
 // api serves the pages to operators and scripts, as JSON.
 type api struct {
-	store  store.Store
-	log    *slog.Logger
-	redact func() []string // labels whose values are not shown
+	store   store.Store
+	log     *slog.Logger
+	redact  func() []string // labels whose values are not shown
+	archive *web.Archive
+	board   *web.Board
+	acts    *web.Acts
+}
+
+// newArchive reads pages as they may be shown now.
+func newArchive(s store.Store, redact func() []string) *web.Archive {
+	return &web.Archive{Store: s, Redact: redact, Unsent: func(target string) bool {
+		_, unsent := notify.ShadowOf(target)
+		return unsent
+	}}
 }
 
 const (
@@ -77,10 +88,10 @@ func (a *api) views(ctx context.Context, recs []store.Record, all bool, limit in
 		if err := store.Unmarshal(rec.Value, &p); err != nil {
 			return nil, err
 		}
-		if !all && p.State != page.Open {
+		if !all && p.State != page.Open || p.IsCanary() {
 			continue
 		}
-		v, err := a.view(ctx, p)
+		v, err := a.archive.View(ctx, p)
 		if err != nil {
 			return nil, err
 		}
@@ -89,45 +100,49 @@ func (a *api) views(ctx context.Context, recs []store.Record, all bool, limit in
 	return out, nil
 }
 
+// show answers one page: as it is now, or ?episode=2 as that episode was last.
 func (a *api) show(w http.ResponseWriter, r *http.Request) {
-	p, rev, err := pipeline.Load(r.Context(), a.store, r.PathValue("id"))
-	switch {
+	answer(a, w, r, a.archive.Page)
+}
+
+// timeline answers what every room wrote down about an episode.
+func (a *api) timeline(w http.ResponseWriter, r *http.Request) {
+	answer(a, w, r, a.archive.Timeline)
+}
+
+// chart answers the data of an episode's chart.
+func (a *api) chart(w http.ResponseWriter, r *http.Request) {
+	answer(a, w, r, a.archive.Chart)
+}
+
+// answer reads something of the page and the episode that are asked for.
+func answer[T any](a *api, w http.ResponseWriter, r *http.Request, read func(context.Context, string, int) (T, error)) {
+	episode, err := episodeOf(r)
+	if err != nil {
+		a.fail(w, http.StatusBadRequest, err)
+		return
+	}
+	switch v, err := read(r.Context(), r.PathValue("id"), episode); {
+	case errors.Is(err, store.ErrNotFound):
+		a.fail(w, http.StatusNotFound, errors.New("no page has this id, or it has nothing of this kind"))
 	case err != nil:
 		a.fail(w, http.StatusServiceUnavailable, err)
-	case rev == 0:
-		a.fail(w, http.StatusNotFound, errors.New("no page has this id"))
 	default:
-		v, err := a.view(r.Context(), p)
-		if err != nil {
-			a.fail(w, http.StatusServiceUnavailable, err)
-			return
-		}
 		writeJSON(w, http.StatusOK, v)
 	}
 }
 
-// view is the page with the receipts of its episode, and its clock with the
-// first of them.
-func (a *api) view(ctx context.Context, p page.Problem) (page.Page, error) {
-	v := p.View().Redact(a.redact()...)
-	recs, err := a.store.Scan(ctx, store.ReceiptPrefix(p.ID, p.Episode), "", 100)
+// episodeOf reads ?episode=; 0 where it is not there.
+func episodeOf(r *http.Request) (int, error) {
+	text := r.URL.Query().Get("episode")
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 31)
 	if err != nil {
-		return v, err
+		return 0, errors.New("episode: write a number")
 	}
-	for _, rec := range recs {
-		var r page.Receipt
-		if err := store.Unmarshal(rec.Value, &r); err != nil {
-			return v, err
-		}
-		v.Receipts = append(v.Receipts, r)
-		if _, unsent := notify.ShadowOf(r.Target); unsent {
-			continue
-		}
-		if !r.First.IsZero() && (v.Clock.Sent.IsZero() || r.First.Before(v.Clock.Sent)) {
-			v.Clock.Sent = r.First
-		}
-	}
-	return v, nil
+	return int(n), nil
 }
 
 func (a *api) fail(w http.ResponseWriter, status int, err error) {

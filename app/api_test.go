@@ -55,7 +55,8 @@ func manyPages(tb testing.TB, n, members int) *api {
 	if len(ops) > 0 {
 		require.NoError(tb, s.Apply(context.Background(), ops...))
 	}
-	return &api{store: s, log: slog.New(slog.DiscardHandler), redact: func() []string { return nil }}
+	none := func() []string { return nil }
+	return &api{store: s, log: slog.New(slog.DiscardHandler), redact: none, archive: newArchive(s, none)}
 }
 
 func (a *api) ask(tb testing.TB, query string) (status int, ids []string, size int) {
@@ -124,7 +125,7 @@ func naiveList(a *api, w http.ResponseWriter, r *http.Request) error {
 			if err := store.Unmarshal(rec.Value, &p); err != nil {
 				return err
 			}
-			v, err := a.view(r.Context(), p)
+			v, err := a.archive.View(r.Context(), p)
 			if err != nil {
 				return err
 			}

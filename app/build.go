@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/remote"
 	"github.com/tocsin/tocsin/remote/alertmanager"
+	"github.com/tocsin/tocsin/web"
 	"github.com/tocsin/tocsin/webhook"
 )
 
@@ -28,14 +28,16 @@ type parts struct {
 	router    *notify.Router
 	asker     asker
 	clusters  []webhook.Cluster
-	operators []operator
+	operators []web.Operator
 	github    []config.Secret
+	heartbeat config.Secret // "": nobody outside listens
 }
 
 // build makes every part of a plan. What can be wrong with a config is found
 // here, before anything that runs is touched.
 func build(p *plan, l lent, m *enrich.Metrics, tracer trace.Tracer) (*parts, error) {
 	b := &parts{plan: p, asker: asker{}}
+	l.publicURL = p.PublicURL
 	var errs []error
 	for _, s := range p.sources {
 		src, err := s.kind.New(s.cfg, enrich.Deps{
@@ -46,7 +48,7 @@ func build(p *plan, l lent, m *enrich.Metrics, tracer trace.Tracer) (*parts, err
 		b.sources = append(b.sources, enrich.Named{Name: s.part.Name, Source: src})
 	}
 	made := map[string]notify.Target{} // a target that stands in two receivers is one
-	b.router = &notify.Router{Receivers: map[string][]notify.Target{}, First: p.first()}
+	b.router = &notify.Router{Receivers: map[string][]notify.Target{}, First: p.first(), Canary: []notify.Target{canarySink()}}
 	for _, r := range p.Receivers {
 		for _, t := range p.targets[r.Name] {
 			target, err := buildTarget(t, made, l)
@@ -62,6 +64,11 @@ func build(p *plan, l lent, m *enrich.Metrics, tracer trace.Tracer) (*parts, err
 		errs = append(errs, err)
 		b.router.LastResort = append(b.router.LastResort, target)
 	}
+	for _, t := range p.spare {
+		_, err := buildTarget(t, made, l)
+		errs = append(errs, err)
+	}
+	b.router.Fallbacks = p.fallbacks(made)
 	for _, am := range p.Alertmanagers {
 		b.asker[am.Name] = &alertmanager.Client{Base: am.URL, Remote: remote.New(l.transport, alertmanager.MaxAnswer)}
 	}
@@ -70,6 +77,11 @@ func build(p *plan, l lent, m *enrich.Metrics, tracer trace.Tracer) (*parts, err
 	b.github, unsigned = readGitHub(p.Changes.GitHubSecretFiles)
 	b.operators, unknown = readOperators(p.Operators.Tokens)
 	errs = append(errs, unread, unknown, unsigned)
+	if p.Heartbeat.URLFile != "" {
+		var err error
+		b.heartbeat, err = p.Heartbeat.URLFile.Read()
+		errs = append(errs, config.Under("heartbeat.url_file", err))
+	}
 	if unread == nil && unknown == nil {
 		errs = append(errs, ambiguous(b.clusters, b.operators))
 	}
@@ -78,7 +90,8 @@ func build(p *plan, l lent, m *enrich.Metrics, tracer trace.Tracer) (*parts, err
 	}
 	b.enricher = enrich.New(enrich.Options{
 		Sources: b.sources, Explainer: traits.New(enrich.Roles(p.Traits.Roles)), Dater: changes.New(), Roles: enrich.Roles(p.Traits.Roles), Redact: p.Traits.Redact, Traces: p.Traits.Exemplars,
-		Log: l.log, Now: l.now, Metrics: m, Tracer: tracer,
+		GroupBy: p.Prewarm.GroupBy,
+		Log:     l.log, Now: l.now, Metrics: m, Tracer: tracer,
 	})
 	return b, nil
 }
@@ -88,7 +101,8 @@ func buildTarget(t targetPlan, made map[string]notify.Target, l lent) (notify.Ta
 		return have, nil
 	}
 	n, err := t.kind.New(t.cfg, notify.Deps{
-		Name: t.part.Name, Transport: l.transport, Now: l.now, Log: l.log.With("notifier", t.name()),
+		Name: t.part.Name, Transport: notify.Fenced(l.transport), Now: l.now, Log: l.log.With("notifier", t.name()),
+		PublicURL: l.publicURL,
 	})
 	target := notify.Target{Kind: t.kind.Name, Name: t.part.Name, Notifier: n}
 	made[t.name()] = target
@@ -100,9 +114,9 @@ type asker map[string]*alertmanager.Client
 
 // Active implements pipeline.Asker.
 func (a asker) Active(ctx context.Context, cluster string, alerts []page.Alert) ([]page.Alert, error) {
-	c, ok := a[cluster]
-	if !ok || c.Base == "" {
-		return nil, fmt.Errorf("cluster %q has no url in the config", cluster)
+	c, err := a.client(cluster)
+	if err != nil {
+		return nil, err
 	}
 	return c.Active(ctx, alerts)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/enrich"
 	"github.com/tocsin/tocsin/notify"
+	"github.com/tocsin/tocsin/store/etcd"
 )
 
 // CheckOptions choose what `tocsin check` does.
@@ -88,6 +89,9 @@ func (b *parts) connect(ctx context.Context) []Finding {
 			f.OK, f.Error = false, err.Error()
 		}
 		out = append(out, f)
+	}
+	if b.plan.shared() {
+		try("store etcd", func(ctx context.Context) error { return etcd.Check(ctx, b.plan.Store.Etcd) })
 	}
 	for _, s := range b.sources {
 		if c, ok := s.Source.(enrich.Checker); ok {

@@ -17,17 +17,25 @@ type Config struct {
 	Listen               string            `yaml:"listen" doc:"Address of the webhook, /metrics and health."`
 	WebConfigFile        config.SecretFile `yaml:"web_config_file" doc:"Prometheus web config file (TLS, client certificates, basic auth users) for both listeners. rate_limit is refused: Alertmanager never retries its 429."`
 	AllowUnauthenticated bool              `yaml:"allow_unauthenticated" doc:"Accept webhooks without credentials on an address beyond loopback. Anyone who reaches it can page you."`
-	PublicURL            string            `yaml:"public_url" doc:"Address people reach Tocsin at. Nothing links there yet: the page of its own comes with the web room."`
+	PublicURL            string            `yaml:"public_url" doc:"Address at which people reach the operators' listener, through your proxy or SSO: messages link to the problem's own page there. Empty: no such link."`
 	Alertmanagers        []Alertmanager    `yaml:"alertmanagers" need:"true" doc:"The clusters that send webhooks."`
 	Operators            Operators         `yaml:"operators" doc:"The operators' listener: API, reload. Webhook tokens change nothing there."`
 	Changes              Changes           `yaml:"changes" doc:"Who may report changes at /webhook/changes, beside those who may send webhooks."`
 	Store                Store             `yaml:"store" doc:"Where state is kept."`
 	Sources              []Part            `yaml:"sources" doc:"Who is asked what the failing share."`
 	Traits               Traits            `yaml:"traits" doc:"What labels mean here."`
+	Prewarm              Prewarm           `yaml:"prewarm" doc:"What is asked before there is a page, so that its first message has its context (docs/prewarm.md)."`
 	Deadline             Deadline          `yaml:"deadline" doc:"When a page leaves at the latest, with whatever is known."`
+	Storms               Storms            `yaml:"storms" doc:"When new problems are too many to tell of each."`
+	Flapping             Flapping          `yaml:"flapping" doc:"Problems that come and go."`
+	Silences             Silences          `yaml:"silences" doc:"What people may silence from a page."`
 	LastResort           *Part             `yaml:"last_resort" doc:"Target of what no receiver takes: Tocsin's own alarms, webhooks for receivers that are not below."`
+	Fallbacks            []Part            `yaml:"fallbacks" doc:"Targets that are told of nothing by themselves, only in the place of those that name them as fallback."`
 	Receivers            []Receiver        `yaml:"receivers" need:"true" doc:"By Alertmanager's receiver name: who is told."`
 	Owners               []Owner           `yaml:"owners" doc:"Whose problems are, and whom to mention for them: the first that matches. Without a match the alerts' label owner or team names the owner."`
+	Canary               Canary            `yaml:"canary" doc:"Tocsin tries itself."`
+	Heartbeat            Heartbeat         `yaml:"heartbeat" doc:"Tocsin tells somebody outside that it is well."`
+	People               []Person          `yaml:"people" doc:"Who may press which buttons at Slack and PagerDuty. Without people everybody who can reach the channel may do what a responder may."`
 	Tracing              Tracing           `yaml:"tracing" doc:"OpenTelemetry traces; off unless an endpoint is set."`
 }
 
@@ -38,6 +46,7 @@ type Alertmanager struct {
 	InboundTokenFiles []config.SecretFile `yaml:"inbound_token_files" doc:"Bearer tokens its webhooks may carry; two while one is rotated."`
 	InboundUsers      []string            `yaml:"inbound_users" doc:"Basic auth users of web_config_file that are this cluster."`
 	InboundCerts      []string            `yaml:"inbound_certs" doc:"Names in client certificates (DNS name or common name) that are this cluster."`
+	Watchdog          Watchdog            `yaml:"watchdog" doc:"The heartbeat that is expected of it."`
 }
 
 // Operators is the listener for people and scripts.
@@ -58,10 +67,14 @@ type Changes struct {
 	GitHubSecretFiles []config.SecretFile `yaml:"github_secret_files" doc:"Secrets of webhooks at GitHub (content type application/json, events deployment and deployment_status): what they signed needs no other credentials. Two while one is rotated."`
 }
 
-// Store chooses the engine; exactly one is set.
+// Store chooses the engine, of which exactly one is set, and how long what is
+// over is kept.
 type Store struct {
 	Bolt bolt.Config `yaml:"bolt" doc:"One bbolt file: nothing else to run. This is what is used if nothing is written."`
 	Etcd etcd.Config `yaml:"etcd" doc:"An etcd cluster that is there already: two or more replicas of Tocsin share it."`
+
+	Retention config.Duration `yaml:"retention" doc:"How long problems that are over are kept, with their pages and receipts, and work for targets that are no longer configured. 0s: for ever."`
+	History   string          `yaml:"history" doc:"File to which problems are appended as JSON lines before they go; at 64 MiB it is renamed to FILE.TIME and begun anew. Empty: they are not kept."`
 }
 
 // Part names a kind, gives it a name, and holds its own section.
@@ -99,11 +112,25 @@ type Deadline struct {
 	Other    config.Duration `yaml:"other" doc:"For every other severity."`
 }
 
+// Prewarm is how pending alerts are asked for ahead of their pages.
+type Prewarm struct {
+	Poll    config.Duration `yaml:"poll" doc:"How often sources with http are asked for pending alerts; 0s: never."`
+	Lead    config.Duration `yaml:"lead" doc:"How long before its for is over a pending alert is looked at."`
+	Max     int             `yaml:"max" doc:"Pending alerts that are looked at in one poll, the most severe first."`
+	GroupBy []string        `yaml:"group_by" doc:"group_by of Alertmanager's routes, for alerts of which no page was seen yet; later it is learned from their webhooks."`
+}
+
 // Receiver is one of Alertmanager's receivers.
 type Receiver struct {
-	Name   string `yaml:"name" need:"true" doc:"Alertmanager's receiver name."`
-	Shadow bool   `yaml:"shadow" doc:"true: everything is done but the sending, to run beside today's receiver; tocsin shadow report tells what would have been sent. An episode that was sent before goes on being sent to its end; when the receiver leaves the shadow, what is open is sent."`
-	Notify []Part `yaml:"notify" need:"true" doc:"Its targets; each is told once."`
+	Name   string   `yaml:"name" need:"true" doc:"Alertmanager's receiver name."`
+	Shadow bool     `yaml:"shadow" doc:"true: everything is done but the sending, to run beside today's receiver; tocsin shadow report tells what would have been sent. An episode that was sent before goes on being sent to its end; when the receiver leaves the shadow, what is open is sent."`
+	Notify []Target `yaml:"notify" need:"true" doc:"Its targets; each is told once."`
+}
+
+// Target is a part that tells people, and who does when it cannot.
+type Target struct {
+	Part     `yaml:",inline"`
+	Fallback []string `yaml:"fallback" doc:"Names of the targets (as name, or as kind/name) that are told, in order, of a critical page which this one does not take within a minute; last_resort comes after them. They may stand in any receiver or in fallbacks."`
 }
 
 // Owner is somebody whose problems some are.
@@ -124,14 +151,20 @@ func DefaultConfig() *Config {
 	return &Config{
 		Listen:    "127.0.0.1:9095",
 		Operators: Operators{Listen: "127.0.0.1:9096"},
-		Store:     Store{Bolt: bolt.DefaultConfig(), Etcd: etcd.Config{Prefix: etcd.DefaultPrefix}},
+		Store:     Store{Bolt: bolt.DefaultConfig(), Etcd: etcd.Config{Prefix: etcd.DefaultPrefix}, Retention: config.Duration(30 * 24 * time.Hour)},
 		Traits: Traits{Roles: Roles{
 			"host":       {"host", "node", "instance"},
 			"deploy":     {"deploy", "deploy_id", "version"},
 			"user":       {"user", "tenant"},
 			"datacentre": {"datacentre", "dc", "zone"},
 		}, Exemplars: enrich.DefaultTraces()},
+		Prewarm: Prewarm{
+			Poll: config.Duration(5 * time.Second), Lead: config.Duration(20 * time.Second), Max: 100,
+			GroupBy: []string{"alertname", "cluster", "service"},
+		},
 		Deadline: Deadline{Critical: config.Duration(5 * time.Second), Other: config.Duration(10 * time.Second)},
-		Tracing:  Tracing{SampleRatio: 1},
+		Canary:   Canary{Every: config.Duration(time.Minute)}, Heartbeat: Heartbeat{Every: config.Duration(time.Minute)},
+		Storms: defaultStorms(), Flapping: defaultFlapping(), Silences: Silences{Max: config.Duration(24 * time.Hour)},
+		Tracing: Tracing{SampleRatio: 1},
 	}
 }

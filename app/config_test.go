@@ -34,6 +34,7 @@ receivers:
       - {kind: pagerduty, name: oncall, with: {routing_key_file: team.key}}
 deadline: {critical: 5s, other: 10s}
 tracing: {otlp_endpoint: http://collector:4318, sample_ratio: 0.5}
+people: [{name: Jane, slack: [U0123, S0123]}, {name: Ops, role: operator, pagerduty: [P0123AB]}]
 `
 
 // secrets writes what whole names, and some that no config should name.
@@ -77,7 +78,10 @@ func wrongs() map[string]wrong {
 		"listen has no port":      {"listen: 127.0.0.1:9095", "listen: localhost", `tocsin.yml:1: listen: "localhost" is not an address`, false},
 		"port is none":            {"listen: 127.0.0.1:9095", "listen: 127.0.0.1:99999", `tocsin.yml:1: listen: "127.0.0.1:99999" is not an address`, false},
 		"one port for two":        {"127.0.0.1:9096", "127.0.0.1:9095", `tocsin.yml:5: operators.listen: 127.0.0.1:9095 is taken by listen`, false},
+		"polled all the time":     {"deadline:", "prewarm: {poll: 10ms}\ndeadline:", `tocsin.yml:16: prewarm.poll: more often than every second`, false},
+		"lead is negative":        {"deadline:", "prewarm: {max: -1}\ndeadline:", `tocsin.yml:16: prewarm: lead and max are not negative`, false},
 		"public_url is a name":    {"https://tocsin.example.org", "tocsin.example.org", `tocsin.yml:2: public_url: write it as https://`, false},
+		"public_url has a path":   {"https://tocsin.example.org", "https://example.org/tocsin", `tocsin.yml:2: public_url: write it as https://tocsin.example.org, without a path`, false},
 		"no clusters":             {"alertmanagers:\n" + am, "alertmanagers: []\n", `tocsin.yml:3: alertmanagers: name at least one cluster`, true},
 		"a cluster, not a list":   {am, "  name: dc1\n", `tocsin.yml:4: a section stands where there must be a list`, true},
 		"a token, not a list":     {"[am.token]", "am.token", `tocsin.yml:4: "am.token" stands where there must be a list`, true},
@@ -90,6 +94,12 @@ func wrongs() map[string]wrong {
 		"one token, two clusters": {am, am + "  - {name: dc2, inbound_token_files: [am.token]}\n", `tocsin.yml:5: alertmanagers[1].inbound_token_files[0]: cluster dc1 has the same`, false},
 		"a cluster's token acts":  {"alice.token", "am.token", `tocsin.yml:5: operators.tokens[0].token_file: cluster dc1 has the same`, false},
 		"a reserved name":         {"name: dc1", "name: tocsin", `tocsin.yml:4: alertmanagers[0].name: "tocsin" is the name`, false},
+		"a person of no role":     {"name: Ops, role: operator", "name: Ops, role: boss", `tocsin.yml:18: people[1].role: "boss" is no role; write responder or operator`, true},
+		"a person without a name": {"name: Jane, slack", "slack", `tocsin.yml:18: people[0].name: write how the person is called`, true},
+		"a person of nowhere":     {"name: Jane, slack: [U0123, S0123]", "name: Jane", `tocsin.yml:18: people[0]: write slack or pagerduty`, false},
+		"a person's handle":       {"U0123, S0123", `"@jane"`, `tocsin.yml:18: people[0].slack[0]: "@jane" is no ID: copy it from the profile`, false},
+		"a person's address":      {"P0123AB", "ops@example.org", `tocsin.yml:18: people[1].pagerduty[0]: "ops@example.org" is no ID: copy it`, false},
+		"an ID of two people":     {"name: Ops, role: operator, ", "name: Ops, slack: [U0123], ", `tocsin.yml:18: people[1].slack[0]: U0123 is people[0].slack already`, false},
 		"a role of nobody":        {"role: operator", "role: admin", `tocsin.yml:5: operators.tokens[0].role: "admin" is no role; write viewer or operator`, true},
 		"an operator's token":     {"alice.token", "gone", `tocsin.yml:5: operators.tokens[0].token_file: open gone: no such file`, false},
 		"operators to the world":  {"operators: {listen: 127.0.0.1:9096, tokens: [{name: alice, role: operator, token_file: alice.token}]}", "operators: {listen: ':9096'}", `tocsin.yml:5: operators.listen: write operators.tokens, or listen on 127.0.0.1`, false},

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/tocsin/tocsin/config"
+	"github.com/tocsin/tocsin/web"
 	"github.com/tocsin/tocsin/webhook"
 )
 
@@ -40,7 +41,7 @@ func readGitHub(files []config.SecretFile) ([]config.Secret, error) {
 
 // ambiguous refuses a credential that would name two: it is what tells clusters,
 // and operators, apart.
-func ambiguous(clusters []webhook.Cluster, ops []operator) error {
+func ambiguous(clusters []webhook.Cluster, ops []web.Operator) error {
 	var errs []error
 	owner := map[string]string{}
 	claim := func(at, what, who string) {
@@ -64,7 +65,7 @@ func ambiguous(clusters []webhook.Cluster, ops []operator) error {
 		}
 	}
 	for i, o := range ops {
-		claim(index("operators.tokens", i)+".token_file", "token "+string(o.hash[:]), "operator "+o.name)
+		claim(index("operators.tokens", i)+".token_file", "token "+string(o.Hash[:]), "operator "+o.Name)
 	}
 	return errors.Join(errs...)
 }

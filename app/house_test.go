@@ -25,6 +25,18 @@ func TestDoors(t *testing.T) {
 		{"GET", h.operators, "/api/v1/pages", "", 401},
 		{"GET", h.operators, "/api/v1/pages", "am-secret", 401},
 		{"GET", h.operators, "/api/v1/pages/none", "eve-secret", 404},
+		{"GET", h.operators, "/api/v1/pages/none/timeline", "eve-secret", 404},
+		{"GET", h.operators, "/api/v1/pages/none/chart", "eve-secret", 404},
+		{"GET", h.operators, "/api/v1/pages/none?episode=x", "eve-secret", 400},
+		{"GET", h.operators, "/api/v1/history", "eve-secret", 200},
+		{"GET", h.operators, "/api/v1/history", "", 401},
+		{"GET", h.operators, "/api/v1/history?limit=0", "eve-secret", 400},
+		{"POST", h.operators, "/api/v1/pages/none/acts", "eve-secret", 403},
+		{"POST", h.operators, "/api/v1/pages/none/acts", "", 401},
+		{"POST", h.operators, "/api/v1/pages/none/acts", "am-secret", 401},
+		{"POST", h.operators, "/api/v1/pages/none/acts", "alice-secret", 400},
+		{"POST", h.listen, "/api/v1/pages/none/acts", "alice-secret", 404},
+		{"POST", h.listen, "/callback/slack/none", "", 404},
 		{"GET", h.listen, "/api/v1/pages", "alice-secret", 404},
 		{"POST", h.operators, "/-/reload", "alice-secret", 200},
 		{"POST", h.operators, "/-/reload", "eve-secret", 403},
@@ -52,7 +64,7 @@ func TestWhatAnOperatorSees(t *testing.T) {
 	h := run(t, "")
 	a := h.send(t, http.MethodPost, h.listen, "/webhook/alertmanager", "am-secret", fires("Seen"), nil)
 	require.Equal(t, http.StatusAccepted, a.code, a.body)
-	require.Eventually(t, func() bool { return len(h.slack.Ledger().Messages) == 1 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(h.slack.Ledger().Roots()) == 1 }, 20*time.Second, 10*time.Millisecond)
 	require.Eventually(t, func() bool {
 		return strings.Contains(h.ask(t, "GET", h.operators, "/api/v1/pages", "eve-secret", nil).body, `"state":"sent"`)
 	}, 20*time.Second, 10*time.Millisecond)

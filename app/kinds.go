@@ -1,11 +1,14 @@
 package app
 
 import (
+	"github.com/tocsin/tocsin/chart"
 	"github.com/tocsin/tocsin/enrich"
 	"github.com/tocsin/tocsin/enrich/thanos"
 	"github.com/tocsin/tocsin/notify"
+	"github.com/tocsin/tocsin/notify/alertmanager"
 	"github.com/tocsin/tocsin/notify/pagerduty"
 	"github.com/tocsin/tocsin/notify/slack"
+	"github.com/tocsin/tocsin/page"
 )
 
 // The menu: a new kind is its folder and one line here.
@@ -20,7 +23,16 @@ func Sources() []enrich.Kind {
 // Notifiers lists the kinds of target.
 func Notifiers() []notify.Kind {
 	return []notify.Kind{
+		alertmanager.Kind(),
 		pagerduty.Kind(),
-		slack.Kind(),
+		slack.Kind(drawPNG),
 	}
+}
+
+// drawPNG draws a chart as a message shows it.
+func drawPNG(c page.Chart) ([]byte, error) { return chart.PNG(c, chart.Options{}) }
+
+// drawSVG draws a chart as the page's own page shows it.
+func drawSVG(c page.Chart, dark bool) ([]byte, error) {
+	return chart.SVG(c, chart.Options{Dark: dark})
 }

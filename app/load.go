@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +23,8 @@ type plan struct {
 	sources []sourcePlan
 	targets map[string][]targetPlan // by receiver
 	last    []targetPlan
+	spare   []targetPlan        // of fallbacks
+	chains  map[string][]string // who stands in for a target, by their names: kind/name
 }
 
 type sourcePlan struct {
@@ -49,27 +50,36 @@ func load(path string) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{Config: DefaultConfig(), root: root, targets: map[string][]targetPlan{}}
+	p := &plan{Config: DefaultConfig(), root: root, targets: map[string][]targetPlan{}, chains: map[string][]string{}}
 	errs := []error{root.Decode(p.Config)}
+	for i := range p.Alertmanagers {
+		p.Alertmanagers[i].Watchdog.withDefaults()
+	}
 	for i, part := range p.Sources {
 		s, err := planSource(index("sources", i), part)
 		p.sources = append(p.sources, s)
 		errs = append(errs, err)
 	}
+	kinds := Notifiers() // once: targets may share what their kind holds
 	for i, r := range p.Receivers {
 		for j, part := range r.Notify {
-			t, err := planTarget(index(index("receivers", i)+".notify", j), part)
+			t, err := planTarget(kinds, index(index("receivers", i)+".notify", j), part.Part)
 			p.targets[r.Name] = append(p.targets[r.Name], t)
 			errs = append(errs, err)
 		}
 	}
 	if p.LastResort != nil {
-		t, err := planTarget("last_resort", *p.LastResort)
+		t, err := planTarget(kinds, "last_resort", *p.LastResort)
 		p.last = append(p.last, t)
 		errs = append(errs, err)
 	}
+	for i, part := range p.Fallbacks {
+		t, err := planTarget(kinds, index("fallbacks", i), part)
+		p.spare = append(p.spare, t)
+		errs = append(errs, err)
+	}
 	errs = append(errs, p.oneStore())
-	errs = append(errs, p.sameTargets())
+	errs = append(errs, p.sameTargets(), p.planChains())
 	errs = append(errs, p.doorkeeper())
 	errs = append(errs, p.reachable())
 	return p, root.Mistakes(errors.Join(errs...))
@@ -90,9 +100,9 @@ func planSource(at string, part Part) (sourcePlan, error) {
 	return sourcePlan{}, unknownKind(at, part.Kind, names)
 }
 
-func planTarget(at string, part Part) (targetPlan, error) {
+func planTarget(kinds []notify.Kind, at string, part Part) (targetPlan, error) {
 	var names []string
-	for _, k := range Notifiers() {
+	for _, k := range kinds {
 		if k.Name == part.Kind {
 			cfg := k.Config()
 			return targetPlan{at, part, k, cfg}, decodeWith(at, part, cfg)
@@ -127,11 +137,7 @@ func unknownKind(at, kind string, known []string) error {
 func (p *plan) sameTargets() error {
 	var errs []error
 	first := map[string]targetPlan{}
-	all := slices.Clone(p.last)
-	for _, r := range p.Receivers {
-		all = append(all, p.targets[r.Name]...)
-	}
-	for _, t := range all {
+	for _, t := range p.all() {
 		if t.kind.Name == "" {
 			continue
 		}
@@ -167,6 +173,7 @@ type lent struct {
 	transport http.RoundTripper
 	log       *slog.Logger
 	now       func() time.Time
+	publicURL string // of the config that is built
 }
 
 // redacted lists the labels whose values never leave Tocsin.

@@ -15,13 +15,13 @@ import (
 func oncePerPage(t *testing.T, h *house, n int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		return len(h.pagerduty.Ledger().Incidents) >= n && len(h.slack.Ledger().Messages) >= n
+		return len(h.pagerduty.Ledger().Incidents) >= n && len(h.slack.Ledger().Roots()) >= n
 	}, time.Minute, 50*time.Millisecond)
 	for _, in := range h.pagerduty.Ledger().Incidents {
 		require.Equal(t, 1, in.Notified, in.Title)
 	}
 	require.Len(t, h.pagerduty.Ledger().Incidents, n)
-	require.Len(t, h.slack.Ledger().Messages, n)
+	require.Len(t, h.slack.Ledger().Roots(), n)
 }
 
 // post sends alerts named prefix0, prefix1 … as Alertmanager does: again, until
@@ -37,7 +37,7 @@ func (h *house) post(t *testing.T, prefix string, n int) {
 }
 
 func TestReloadUnderLoad(t *testing.T) {
-	h := run(t, "")
+	h := run(t, "storms: {problems: 0}\n")
 	var senders sync.WaitGroup
 	for i := range 4 {
 		senders.Go(func() { h.post(t, fmt.Sprintf("S%d-", i), 25) })
@@ -61,15 +61,15 @@ func TestReloadUnderLoad(t *testing.T) {
 // A house that is asked to close finishes what it sends, and leaves the rest to
 // the next one.
 func TestCloseUnderLoad(t *testing.T) {
-	h := run(t, "")
+	h := run(t, "storms: {problems: 0}\n")
 	var senders sync.WaitGroup
 	for i := range 4 {
 		senders.Go(func() { h.post(t, fmt.Sprintf("C%d-", i), 20) })
 	}
 	restarts := 0
-	for len(h.slack.Ledger().Messages) < 60 {
-		n := len(h.slack.Ledger().Messages)
-		require.Eventually(t, func() bool { return len(h.slack.Ledger().Messages) > n }, time.Minute, time.Millisecond)
+	for len(h.slack.Ledger().Roots()) < 60 {
+		n := len(h.slack.Ledger().Roots())
+		require.Eventually(t, func() bool { return len(h.slack.Ledger().Roots()) > n }, time.Minute, time.Millisecond)
 		h.stop()
 		h.start(t)
 		restarts++

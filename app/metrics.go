@@ -10,6 +10,7 @@ import (
 	"github.com/tocsin/tocsin/enrich"
 	"github.com/tocsin/tocsin/notify"
 	"github.com/tocsin/tocsin/pipeline"
+	"github.com/tocsin/tocsin/web"
 	"github.com/tocsin/tocsin/webhook"
 )
 
@@ -19,6 +20,7 @@ type metrics struct {
 	pipeline *pipeline.Metrics
 	enrich   *enrich.Metrics
 	notify   *notify.Metrics
+	web      *web.Metrics
 
 	stages   *prometheus.HistogramVec
 	reloadOK prometheus.Gauge
@@ -26,13 +28,19 @@ type metrics struct {
 	failing  prometheus.Gauge
 	reread   *prometheus.CounterVec
 	salvaged prometheus.Counter
+
+	canaries   *prometheus.CounterVec
+	canaryAt   prometheus.Gauge
+	canaryFor  prometheus.Histogram
+	beatAt     *prometheus.GaugeVec
+	heartbeats *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	f := promauto.With(reg)
 	m := &metrics{
 		webhook: webhook.NewMetrics(reg), pipeline: pipeline.NewMetrics(reg),
-		enrich: enrich.NewMetrics(reg), notify: notify.NewMetrics(reg),
+		enrich: enrich.NewMetrics(reg), notify: notify.NewMetrics(reg), web: web.NewMetrics(reg),
 		stages: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "tocsin_fault_to_page_seconds",
 			Help:    "Time from the rule's firing (startsAt) until a page had passed a stage: received, durable, enriched, decided, delivered.",
@@ -61,7 +69,33 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	m.reloadOK.Set(1)
 	m.reloadAt.SetToCurrentTime()
+	m.watch(f)
 	return m
+}
+
+// watch adds what Tocsin knows of its own health, and of its sources'.
+func (m *metrics) watch(f promauto.Factory) {
+	m.canaries = f.NewCounterVec(prometheus.CounterOpts{
+		Name: "tocsin_canaries_total",
+		Help: "Pages by which Tocsin tried itself, by outcome: arrived, failed.",
+	}, []string{"outcome"})
+	m.canaryAt = f.NewGauge(prometheus.GaugeOpts{
+		Name: "tocsin_canary_last_success_timestamp_seconds",
+		Help: "When a page by which Tocsin tried itself last arrived and was resolved.",
+	})
+	m.canaryFor = f.NewHistogram(prometheus.HistogramOpts{
+		Name:    "tocsin_canary_seconds",
+		Help:    "Time a page by which Tocsin tried itself took there and back.",
+		Buckets: prometheus.ExponentialBuckets(0.01, 3, 9),
+	})
+	m.beatAt = f.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "tocsin_watchdog_last_seen_timestamp_seconds",
+		Help: "When a cluster's heartbeat last came.",
+	}, []string{"cluster"})
+	m.heartbeats = f.NewCounterVec(prometheus.CounterOpts{
+		Name: "tocsin_heartbeats_total",
+		Help: "Heartbeats to the outside by outcome: sent, failed, or withheld because something is wrong here.",
+	}, []string{"outcome"})
 }
 
 func (m *metrics) observe(stage string, d time.Duration) {

@@ -202,7 +202,7 @@ func (m *migrated) send(t *testing.T, alert model.LabelSet) {
 func (m *migrated) shown(alert model.LabelSet) []string {
 	out := []string{}
 	name := string(alert["alertname"])
-	for _, msg := range m.slack.Ledger().Messages {
+	for _, msg := range m.slack.Ledger().Roots() {
 		if strings.Contains(msg.Current.Visible, name) {
 			out = append(out, msg.Channel)
 		}
@@ -251,6 +251,6 @@ func TestMigratedConfigPagesTheSameReceivers(t *testing.T) {
 			"%s: want %v", tc.alert, want)
 		require.Equal(t, want, m.shown(tc.alert), "%s", tc.alert)
 	}
-	require.Len(t, m.slack.Ledger().Messages, 9, "nothing beside")
+	require.Len(t, m.slack.Ledger().Roots(), 9, "nothing beside")
 	require.Len(t, m.pagerduty.Ledger().Incidents, 4)
 }

@@ -125,7 +125,11 @@ func (b *parts) render(out io.Writer, v page.Page, o PreviewOptions) error {
 		if !ok {
 			return fmt.Errorf("%s cannot show what it would send", t)
 		}
-		raw, err := r.Render(openMessage(v, t, b.plan.owners()))
+		m := openMessage(v, t, b.plan.owners())
+		if address := b.plan.pageURL(); address != nil {
+			m.PageURL = address(v.Problem)
+		}
+		raw, err := r.Render(m)
 		if err != nil {
 			return fmt.Errorf("render for %s: %w", t, err)
 		}

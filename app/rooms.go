@@ -3,8 +3,12 @@ package app
 import (
 	"context"
 	"io"
+	"net/http"
+	"net/url"
+	"strings"
 	"sync"
 
+	"github.com/tocsin/tocsin/enrich"
 	"github.com/tocsin/tocsin/notify"
 	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/pipeline"
@@ -22,6 +26,9 @@ type rooms struct {
 	keeper   *pipeline.Keeper
 	stop     context.CancelFunc
 	done     chan struct{} // closed when run has ended
+
+	callbacks map[string]http.Handler // by kind/name of the target
+	listeners []listener
 }
 
 // run works until ctx ends and what is under way is done; then nobody asks this
@@ -32,6 +39,10 @@ func (r *rooms) run(ctx context.Context) {
 	workers.Go(func() { r.pipeline.Run(ctx) })
 	workers.Go(func() { r.notify.Run(ctx) })
 	workers.Go(func() { r.keeper.Run(ctx) })
+	for _, l := range r.listeners {
+		workers.Go(func() { l.run(ctx) })
+	}
+	workers.Go(func() { r.parts.enricher.PollPending(ctx, r.parts.plan.poll()) })
 	workers.Wait()
 	for _, s := range r.parts.sources {
 		if c, ok := s.Source.(io.Closer); ok {
@@ -58,12 +69,14 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 	}
 	door := &webhook.Door{Store: h.store}
 	return &rooms{
-		parts: b, done: make(chan struct{}),
+		parts: b, done: make(chan struct{}), callbacks: h.callbacks(b), listeners: h.listeners(b),
 		door: &webhook.Handler{
-			Clusters: b.clusters, Users: users, Anonymous: p.anonymous(), GitHubSecrets: b.github, Limits: webhook.DefaultLimits(), Door: door,
+			Clusters: b.clusters, Users: users, Anonymous: p.anonymous(), GitHubSecrets: b.github, Watchdogs: p.watchdogs(), Limits: webhook.DefaultLimits(), Door: door,
 			Log: h.options.Log, Now: h.lent.now, Tracer: h.tracer, Metrics: h.metrics.webhook,
-			Vigil: h.vigil, Teller: &past{parts: b, episodes: h.roll, direct: &notify.Direct{
+			Warmer: b.enricher,
+			Vigil:  h.vigil, Teller: &past{parts: b, episodes: h.roll, direct: &notify.Direct{
 				Router: b.router, Owners: p.owners(), Log: h.options.Log, Now: h.lent.now, Metrics: h.metrics.notify,
+				PageURL: p.pageURL(),
 			}},
 		},
 		rereader: &rereader{
@@ -71,15 +84,16 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 			log: h.options.Log, now: h.lent.now, metrics: h.metrics,
 		},
 		pipeline: &pipeline.Worker{
-			Store: h.store, Enricher: b.enricher, Dater: b.enricher, Outbox: b.router, Asker: b.asker,
-			Writers: writers, Redact: p.redacted(),
+			Store: h.store, Enricher: b.enricher, Dater: b.enricher, Charter: b.enricher, Outbox: b.router, Asker: b.asker, Silencer: b.asker,
+			Writers: writers, Rules: p.rules(),
 			Deadline: pipeline.Deadline{Critical: p.Deadline.Critical.D(), Other: p.Deadline.Other.D()},
 			Log:      h.options.Log, Now: h.lent.now, Tracer: h.tracer,
 			Metrics: h.metrics.pipeline, Observe: h.metrics.observe,
 		},
 		notify: &notify.Worker{
-			Store: h.store, Targets: b.router.Targets(), Owners: p.owners(), Timing: notify.DefaultTiming(),
-			Log: h.options.Log, Now: h.lent.now, Tracer: h.tracer,
+			Store: h.store, Targets: b.router.Targets(), Router: b.router, Owners: p.owners(), Timing: notify.DefaultTiming(),
+			PageURL: p.pageURL(),
+			Log:     h.options.Log, Now: h.lent.now, Tracer: h.tracer,
 			Metrics: h.metrics.notify, Observe: h.metrics.observe,
 			Alarm: h.alarm(door, b.router),
 		},
@@ -87,14 +101,28 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 	}, nil
 }
 
+// pageURL returns the addresses of problems' own pages; nil where there are none.
+func (p *plan) pageURL() func(problem string) string {
+	if p.PublicURL == "" {
+		return nil
+	}
+	base := strings.TrimRight(p.PublicURL, "/")
+	return func(problem string) string { return base + "/pages/" + url.PathEscape(problem) }
+}
+
+// poll is how pending alerts are asked for.
+func (p *plan) poll() enrich.Poll {
+	return enrich.Poll{Every: p.Prewarm.Poll.D(), Lead: p.Prewarm.Lead.D(), Max: p.Prewarm.Max}
+}
+
 // keeper drops what is over, as the store's section says.
 func (h *house) keeper(p *plan, r *notify.Router) *pipeline.Keeper {
-	c, used := p.Store.Bolt, func() int64 { return 0 } // an etcd has a quota of its own
+	c, used := p.Store, func() int64 { return 0 } // an etcd has a quota of its own
 	if h.file != nil {
 		used = func() int64 { return h.file.Size().Used }
 	}
 	k := &pipeline.Keeper{
-		Store: h.store, Retention: c.Retention.D(), MaxBytes: c.MaxBytes, Lanes: map[string]bool{},
+		Store: h.store, Retention: c.Retention.D(), MaxBytes: c.Bolt.MaxBytes, Lanes: map[string]bool{},
 		Used: used,
 		Log:  h.options.Log, Now: h.lent.now, Metrics: h.metrics.pipeline,
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/tocsin/tocsin/store"
 	"github.com/tocsin/tocsin/store/bolt"
+	"github.com/tocsin/tocsin/web"
 	"github.com/tocsin/tocsin/webhook"
 )
 
@@ -64,12 +65,14 @@ func Run(ctx context.Context, o Options) error {
 		options: o, store: st, file: e.file, metrics: metrics, tracer: tracer,
 		lent: lent{transport: newTransport(), log: o.Log, now: o.Now},
 	}
+	h.archive = newArchive(st, h.redacted)
+	h.board = web.NewBoard(h.archive, o.Log)
 	h.watch()
 	if err := h.furnish(p); err != nil {
 		return errors.Join(err, st.Close())
 	}
 	watching, stop := context.WithCancel(ctx)
-	for _, work := range []func(context.Context){h.vigil.Run, h.roll.run, h.rereads} {
+	for _, work := range append(h.watchers(), h.vigil.Run, h.roll.run, h.rereads, h.board.Run) {
 		h.running.Go(func() { work(watching) })
 	}
 	h.tellDamage(ctx, e.saved)
@@ -92,6 +95,8 @@ type house struct {
 	lent    lent
 	vigil   *webhook.Vigil
 	roll    *roll
+	archive *web.Archive
+	board   *web.Board
 	asked   chan struct{} // to read the open alerts again
 
 	rooms atomic.Pointer[rooms]
@@ -166,6 +171,7 @@ func (h *house) reload() error {
 		h.options.Log.Error("reload refused: the old config goes on", "err", err)
 		return err
 	}
+	h.board.Reread() // other labels may be redacted by now
 	h.metrics.reloadOK.Set(1)
 	h.metrics.reloadAt.SetToCurrentTime()
 	h.options.Log.Info("config reloaded", "receivers", len(p.Receivers))
@@ -211,6 +217,15 @@ func (h *house) webhook(w http.ResponseWriter, r *http.Request) {
 // change answers with the same door.
 func (h *house) change(w http.ResponseWriter, r *http.Request) {
 	h.rooms.Load().door.ServeChange(w, r)
+}
+
+// alerts and events answer with it too.
+func (h *house) alerts(w http.ResponseWriter, r *http.Request) {
+	h.rooms.Load().door.ServeAlerts(w, r)
+}
+
+func (h *house) events(w http.ResponseWriter, r *http.Request) {
+	h.rooms.Load().door.ServeEvents(w, r)
 }
 
 // newRegistry returns a registry with what every Go program tells about itself.

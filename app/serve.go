@@ -7,11 +7,16 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"github.com/prometheus/exporter-toolkit/web"
+	toolkit "github.com/prometheus/exporter-toolkit/web"
+
+	"github.com/tocsin/tocsin/page"
+	"github.com/tocsin/tocsin/web"
+	"github.com/tocsin/tocsin/webhook"
 )
 
 // serve opens both listeners and blocks until ctx ends or one of them breaks.
@@ -20,7 +25,11 @@ func (h *house) serve(ctx context.Context, p *plan, reg *prometheus.Registry) er
 	if err != nil {
 		return err
 	}
-	back, err := h.listen(p.Operators.Listen, h.backDoor(reg))
+	behind, err := h.backDoor(ctx, reg)
+	if err != nil {
+		return errors.Join(err, front.listener.Close())
+	}
+	back, err := h.listen(p.Operators.Listen, behind)
 	if err != nil {
 		return errors.Join(err, front.listener.Close())
 	}
@@ -83,7 +92,7 @@ func (h *house) listen(addr string, handler http.Handler) (*server, error) {
 func (s *server) run(h *house, webConfig string) error {
 	addrs := []string{s.listener.Addr().String()}
 	none := false
-	err := web.Serve(s.listener, s.http, &web.FlagConfig{
+	err := toolkit.Serve(s.listener, s.http, &toolkit.FlagConfig{
 		WebListenAddresses: &addrs, WebSystemdSocket: &none, WebConfigFile: &webConfig,
 	}, h.options.Log)
 	if errors.Is(err, http.ErrServerClosed) {
@@ -98,6 +107,9 @@ func (h *house) frontDoor(reg *prometheus.Registry) http.Handler {
 	mux.HandleFunc("/webhook/alertmanager", h.webhook)
 	mux.HandleFunc("/webhook/alertmanager/{$}", h.webhook) // a 404 would lose the page
 	mux.HandleFunc("/webhook/changes", h.change)
+	mux.HandleFunc("/callback/{kind}/{name}", h.callback)
+	mux.HandleFunc("/webhook/events", h.events)
+	mux.HandleFunc("/api/v2/alerts", h.alerts) // where Prometheus sends to an Alertmanager
 	h.health(mux, reg)
 	// reload is here too, for those who know the way from Prometheus; webhook
 	// tokens do not open it
@@ -105,19 +117,41 @@ func (h *house) frontDoor(reg *prometheus.Registry) http.Handler {
 	return mux
 }
 
-// backDoor is what operators reach.
-func (h *house) backDoor(reg *prometheus.Registry) http.Handler {
+// backDoor is what operators reach: the API, and the pages for people, which
+// are live until ctx ends.
+func (h *house) backDoor(ctx context.Context, reg *prometheus.Registry) (http.Handler, error) {
 	mux := http.NewServeMux()
 	h.health(mux, reg)
 	mux.Handle("POST /-/reload", h.operated(true, h.serveReload))
-	a := &api{store: h.store, log: h.options.Log, redact: func() []string { return h.rooms.Load().parts.plan.redacted() }}
+	a := &api{
+		store: h.store, log: h.options.Log, redact: h.redacted, archive: h.archive, board: h.board,
+		acts: &web.Acts{Archive: h.archive, Door: &webhook.Door{Store: h.store}, Now: h.lent.now},
+	}
 	mux.Handle("GET /api/v1/pages", h.operated(false, a.list))
 	mux.Handle("GET /api/v1/shadow", h.operated(false, a.shadow))
+	mux.Handle("GET /api/v1/history", h.operated(false, a.history))
 	mux.Handle("GET /api/v1/pages/{id}", h.operated(false, a.show))
 	mux.Handle("GET /api/v1/pages/{id}/traits", h.operated(false, a.traits))
+	mux.Handle("GET /api/v1/pages/{id}/timeline", h.operated(false, a.timeline))
+	mux.Handle("GET /api/v1/pages/{id}/chart", h.operated(false, a.chart))
+	mux.Handle("POST /api/v1/pages/{id}/acts", h.operatedBy(true, a.act))
+	mux.Handle("GET /api/v1/dead", h.operated(false, a.dead))
+	mux.Handle("POST /api/v1/dead/redrive", h.operatedBy(true, a.redrive))
 	mux.Handle("GET /api/v1/backup", h.operated(true, h.serveBackup)) // all there is, secrets of labels too
-	return mux
+	pages := &web.Server{
+		Archive: h.archive, Board: h.board, Acts: a.acts, Operators: h.operators, Log: h.options.Log, Now: h.lent.now,
+		Metrics: h.metrics.web, Closing: ctx.Done(), Draw: drawSVG,
+		Owner: func(p page.Page) string { return h.rooms.Load().parts.plan.owners().Of(p).Name },
+	}
+	if err := pages.Routes(mux); err != nil {
+		return nil, err
+	}
+	// what a browser sends for another site is refused, whatever it is
+	return http.NewCrossOriginProtection().Handler(mux), nil
 }
+
+// redacted lists the labels whose values are not shown now.
+func (h *house) redacted() []string { return h.rooms.Load().parts.plan.redacted() }
 
 func (h *house) health(mux *http.ServeMux, reg *prometheus.Registry) {
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "healthy") })
@@ -143,7 +177,27 @@ func (h *house) serveReload(w http.ResponseWriter, _ *http.Request) {
 
 // operated guards a handler with the operators of the generation that serves now.
 func (h *house) operated(acts bool, next http.HandlerFunc) http.Handler {
+	return h.operatedBy(acts, func(w http.ResponseWriter, r *http.Request, _ web.Operator) { next(w, r) })
+}
+
+// operatedBy is operated for a handler that asks who it is.
+func (h *house) operatedBy(acts bool, next func(http.ResponseWriter, *http.Request, web.Operator)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		guard(h.rooms.Load().parts.operators, acts, next).ServeHTTP(w, r)
+		guard(h.operators(), acts, next).ServeHTTP(w, r)
 	})
+}
+
+// operators are those of the config that serves now.
+func (h *house) operators() web.Operators {
+	b := h.rooms.Load().parts
+	return web.Operators{Tokens: b.operators, Host: b.plan.publicHost()}
+}
+
+// publicHost is the host of public_url, "" where it is not set.
+func (p *plan) publicHost() string {
+	u, err := url.Parse(p.PublicURL)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }

@@ -59,19 +59,19 @@ func TestShadowIsTurnedOffAndOnMidEpisode(t *testing.T) {
 	require.Contains(t, h.ask(t, "GET", h.operators, "/api/v1/pages", "eve-secret", nil).body, `"target":"shadow/slack/team"`)
 
 	h.turn(t, false)
-	require.Eventually(t, func() bool { return len(h.slack.Ledger().Messages) == 1 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(h.slack.Ledger().Roots()) == 1 }, 20*time.Second, 10*time.Millisecond)
 	h.turn(t, false) // another reload tells it no second time
 	h.turn(t, true)
 	h.take(t, second)
 	require.Eventually(t, func() bool { return strings.Contains(report(), "Second") }, 20*time.Second, 10*time.Millisecond)
 	h.take(t, ceases(first))
 	require.Eventually(t, func() bool {
-		m := h.slack.Ledger().Messages
+		m := h.slack.Ledger().Roots()
 		return len(m) == 1 && strings.Contains(m[0].Current.Visible, "resolved after")
 	}, 20*time.Second, 10*time.Millisecond)
 	h.take(t, ceases(second))
 	require.Eventually(t, func() bool { return strings.Contains(report(), `"ended":true`) }, 20*time.Second, 10*time.Millisecond)
-	require.Len(t, h.slack.Ledger().Messages, 1)
+	require.Len(t, h.slack.Ledger().Roots(), 1)
 }
 
 // A restart instead of a reload does the same.
@@ -87,5 +87,5 @@ func TestShadowIsTurnedOffByARestart(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(h.config, []byte(strings.ReplaceAll(string(raw), inShadow, team)), 0o600))
 	h.start(t)
-	require.Eventually(t, func() bool { return len(h.slack.Ledger().Messages) == 1 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(h.slack.Ledger().Roots()) == 1 }, 20*time.Second, 10*time.Millisecond)
 }

@@ -6,16 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/notify"
-	"github.com/tocsin/tocsin/remote"
 )
 
 // ShadowOptions choose what `tocsin shadow report` asks, and whom.
@@ -29,30 +26,10 @@ type ShadowOptions struct {
 // ShadowReport asks the gateway that runs what it would have sent for the
 // receivers that are in shadow, and prints it, oldest first.
 func ShadowReport(ctx context.Context, w io.Writer, o ShadowOptions) error {
-	base, token, err := o.operators()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, connectFor)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/api/v1/shadow", http.NoBody)
-	if err != nil {
-		return fmt.Errorf("ask %s: %w", base, err)
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token.Reveal())
-	}
-	const limit = 16 << 20
-	res, err := remote.New(newTransport(), limit).Do(req, "ask "+base)
-	if err != nil {
-		return err
-	}
-	if res.Status != http.StatusOK {
-		return fmt.Errorf("ask %s: status %d: %s", base, res.Status, notify.Clean(string(res.Body), 300))
-	}
 	var found []Unsent
-	if err := json.Unmarshal(res.Body, &found); err != nil {
-		return fmt.Errorf("ask %s: read answer: %w", base, err)
+	err := Gateway{ConfigFile: o.ConfigFile, URL: o.URL, TokenFile: o.TokenFile}.ask(ctx, http.MethodGet, "/api/v1/shadow", nil, &found)
+	if err != nil {
+		return err
 	}
 	if o.JSON {
 		enc := json.NewEncoder(w)
@@ -61,45 +38,6 @@ func ShadowReport(ctx context.Context, w io.Writer, o ShadowOptions) error {
 		return enc.Encode(found)
 	}
 	return writeUnsent(w, found)
-}
-
-// operators finds the listener and a token for it. The config is read only when
-// no address is given.
-func (o ShadowOptions) operators() (base string, token config.Secret, err error) {
-	if o.TokenFile != "" {
-		if token, err = o.TokenFile.Read(); err != nil {
-			return "", "", fmt.Errorf("read token: %w", err)
-		}
-	}
-	if o.URL != "" {
-		return strings.TrimRight(o.URL, "/"), token, nil
-	}
-	p, err := load(o.ConfigFile)
-	if err != nil {
-		return "", "", err
-	}
-	u := url.URL{Scheme: "http"}
-	if p.WebConfigFile != "" {
-		u.Scheme = "https"
-	}
-	host, port, err := net.SplitHostPort(p.Operators.Listen)
-	if err != nil {
-		return "", "", fmt.Errorf("operators.listen: %w", err)
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	u.Host = net.JoinHostPort(host, port)
-	for _, t := range p.Operators.Tokens {
-		if token != "" {
-			break
-		}
-		token, err = t.TokenFile.Read()
-	}
-	if token == "" && err != nil {
-		return "", "", fmt.Errorf("read an operator's token: %w", err)
-	}
-	return u.String(), token, nil
 }
 
 func writeUnsent(w io.Writer, found []Unsent) error {

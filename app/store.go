@@ -18,9 +18,17 @@ import (
 // shared reports whether the state lies in an etcd cluster.
 func (p *plan) shared() bool { return p.root.Has("store.etcd") }
 
+// minRetention is the least that can be meant: what has just closed may still
+// be shown.
+const minRetention = time.Hour
+
 // oneStore refuses two engines, and what is wrong with the one that is chosen.
 func (p *plan) oneStore() error {
-	switch {
+	switch c := p.Store; {
+	case c.Retention != 0 && c.Retention.D() < minRetention:
+		return config.Bad("store.retention", "%s is too short: write at least %s", c.Retention, config.Duration(minRetention))
+	case c.History != "" && c.History == c.Bolt.Path:
+		return config.Bad("store.history", "is the file of the state itself: write another")
 	case p.shared() && p.root.Has("store.bolt"):
 		return config.Bad("store.etcd", "store.bolt is written too: write one of them")
 	case p.shared():

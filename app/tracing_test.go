@@ -192,7 +192,7 @@ func TestOneTraceSpansTheHouse(t *testing.T) {
 		r.Header.Set("Traceparent", "00-"+id+"-00f067aa0ba902b7-01")
 	})
 	require.Equal(t, http.StatusAccepted, a.code, a.body)
-	require.Eventually(t, func() bool { return len(h.slack.Ledger().Messages) == 1 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(h.slack.Ledger().Roots()) == 1 }, 20*time.Second, 10*time.Millisecond)
 	h.stop() // sends what it has
 	o.mu.Lock()
 	defer o.mu.Unlock()

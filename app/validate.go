@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tocsin/tocsin/config"
+	"github.com/tocsin/tocsin/page"
 )
 
 // maxTargets keeps one problem's batch within store.MaxOps.
@@ -18,9 +19,15 @@ const maxTargets = 80
 
 // Validate says what is wrong with c by itself; what its kinds say comes after.
 func (c *Config) Validate() error {
-	errs := []error{c.validateDoors(), c.validateOperators(), c.validateReceivers(), c.validateTraits(), c.validateOwners()}
+	errs := []error{c.validateDoors(), c.validateWatch(), c.validateOperators(), c.validateReceivers(), c.validateTraits(), c.validateOwners(), c.validatePeople()}
 	if c.Deadline.Critical.D() > time.Minute || c.Deadline.Other.D() > time.Minute {
 		errs = append(errs, config.Bad("deadline", "a page that may wait more than 1m misses what Tocsin is for; write 5s"))
+	}
+	if c.Prewarm.Poll.D() != 0 && c.Prewarm.Poll.D() < time.Second {
+		errs = append(errs, config.Bad("prewarm.poll", "more often than every second is a burden on the source: write 5s, or 0s for never"))
+	}
+	if c.Prewarm.Lead.D() < 0 || c.Prewarm.Max < 0 {
+		errs = append(errs, config.Bad("prewarm", "lead and max are not negative"))
 	}
 	if c.Tracing.OTLPEndpoint != "" && !webURL(c.Tracing.OTLPEndpoint) {
 		errs = append(errs, config.Bad("tracing.otlp_endpoint", "write it as http://collector:4318"))
@@ -30,6 +37,8 @@ func (c *Config) Validate() error {
 	}
 	errs = append(errs, config.Under("traits.exemplars", c.Traits.Exemplars.Validate()))
 	errs = append(errs, uniqueParts("sources", c.Sources)...)
+	errs = append(errs, c.validateLife()...)
+	errs = append(errs, uniqueParts("fallbacks", c.Fallbacks)...)
 	if c.LastResort != nil {
 		errs = append(errs, nameless("last_resort", *c.LastResort))
 	}
@@ -41,8 +50,8 @@ func (c *Config) validateDoors() error {
 	if c.Listen == c.Operators.Listen && !strings.HasSuffix(c.Listen, ":0") {
 		errs = append(errs, config.Bad("operators.listen", "%s is taken by listen: write another port", c.Listen))
 	}
-	if c.PublicURL != "" && !webURL(c.PublicURL) {
-		errs = append(errs, config.Bad("public_url", "write it as https://tocsin.example.org"))
+	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (!webURL(c.PublicURL) || err != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil) {
+		errs = append(errs, config.Bad("public_url", "write it as https://tocsin.example.org, without a path: the pages stand at the root"))
 	}
 	if len(c.Alertmanagers) == 0 {
 		errs = append(errs, config.Bad("alertmanagers", "name at least one cluster: - {name: dc1, url: http://alertmanager:9093, inbound_token_files: [am-dc1.token]}"))
@@ -53,7 +62,7 @@ func (c *Config) validateDoors() error {
 		switch {
 		case am.Name == "":
 			errs = append(errs, config.Bad(at+".name", "give the cluster a name"))
-		case am.Name == "tocsin":
+		case am.Name == page.OwnCluster:
 			errs = append(errs, config.Bad(at+".name", "%q is the name of Tocsin's own alarms; choose another", am.Name))
 		case names[am.Name]:
 			errs = append(errs, config.Bad(at+".name", "%q stands twice: two peers of one cluster are one entry", am.Name))
@@ -68,6 +77,27 @@ func (c *Config) validateDoors() error {
 	}
 	return errors.Join(errs...)
 }
+
+// validateWatch refuses what would ring all the time, or never.
+func (c *Config) validateWatch() error {
+	var errs []error
+	for i, am := range c.Alertmanagers {
+		if w := am.Watchdog.Within.D(); w != 0 && w < minWatchdog {
+			errs = append(errs, config.Bad(index("alertmanagers", i)+".watchdog.within", "%s is too short: a heartbeat comes with Alertmanager's repeat_interval; write three times that, 15m", w))
+		}
+	}
+	if e := c.Canary.Every.D(); e != 0 && e < time.Minute {
+		errs = append(errs, config.Bad("canary.every", "%s is too often; write 1m, or 0 for none", e))
+	}
+	if e := c.Heartbeat.Every.D(); e < time.Second || e > time.Hour {
+		errs = append(errs, config.Bad("heartbeat.every", "%s: write something between 1s and 1h", e))
+	}
+	return errors.Join(errs...)
+}
+
+// minWatchdog is the shortest silence that is one: a look is taken every
+// watchdogEvery.
+const minWatchdog = 2 * watchdogEvery
 
 // validateListen refuses what net.Listen would refuse, but for names and ports
 // that only the machine knows.
@@ -120,7 +150,11 @@ func (c *Config) validateReceivers() error {
 		if len(r.Notify) > maxTargets {
 			errs = append(errs, config.Bad(at+".notify", "%d targets are more than %d", len(r.Notify), maxTargets))
 		}
-		errs = append(errs, uniqueParts(at+".notify", r.Notify)...)
+		var parts []Part
+		for _, t := range r.Notify {
+			parts = append(parts, t.Part)
+		}
+		errs = append(errs, uniqueParts(at+".notify", parts)...)
 	}
 	return errors.Join(errs...)
 }

@@ -16,7 +16,10 @@ func fieldsOf(t reflect.Type) map[string]reflect.StructField {
 			continue
 		}
 		if opts == "inline" {
-			maps.Copy(out, fieldsOf(f.Type))
+			for inner, g := range fieldsOf(f.Type) {
+				g.Index = slices.Concat(f.Index, g.Index) // as seen from here
+				out[inner] = g
+			}
 			continue
 		}
 		if name == "" {

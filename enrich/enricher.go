@@ -28,6 +28,7 @@ type Options struct {
 	Redact    []string      // roles whose values never leave the house
 	Traces    Traces        // where the traces of single events are shown
 	CacheFor  time.Duration // how long an answer serves further questions; 0 is 10 s
+	GroupBy   []string      // how Alertmanager groups alerts of which no page was seen yet
 	Log       *slog.Logger
 	Now       func() time.Time
 	Metrics   *Metrics     // nil for none
@@ -41,8 +42,12 @@ type Enricher struct {
 	turns map[string]chan struct{} // for first answers
 	late  map[string]chan struct{} // for the past
 
-	mu      sync.Mutex
-	flights map[string]*flight
+	warming map[string]chan struct{} // for what is asked ahead
+	ahead   chan struct{}            // batches of that
+
+	mu       sync.Mutex
+	flights  map[string]*flight
+	grouping map[string][]string // names of the group's labels, by alertname
 }
 
 // perSource is how many questions one source is asked at a time; a storm waits
@@ -69,8 +74,12 @@ func New(o Options) *Enricher {
 	if o.Tracer == nil {
 		o.Tracer = noop.NewTracerProvider().Tracer("")
 	}
-	e := &Enricher{Options: o, turns: map[string]chan struct{}{}, late: map[string]chan struct{}{}, flights: map[string]*flight{}}
+	e := &Enricher{
+		Options: o, turns: map[string]chan struct{}{}, late: map[string]chan struct{}{}, flights: map[string]*flight{},
+		warming: map[string]chan struct{}{}, ahead: make(chan struct{}, batches), grouping: map[string][]string{},
+	}
 	for _, s := range o.Sources {
+		e.warming[s.Name] = make(chan struct{}, warms)
 		e.turns[s.Name] = make(chan struct{}, perSource)
 		e.late[s.Name] = make(chan struct{}, pasts)
 	}
@@ -89,9 +98,14 @@ func (e *Enricher) Context(ctx context.Context, p page.Problem) page.Context {
 	defer span.End()
 	began := e.Now()
 	rules, rest := rulesOf(p)
+	e.learn(p, rules)
 	asked := e.ask(ctx, p, rules)
-	wait(ctx, asked, p.Context.Pending || p.Context.Known())
+	again := p.Context.Pending || p.Context.Known()
+	wait(ctx, asked, again)
 	out := e.merge(rules, asked, rest, allowed(ctx, began, e.Now()))
+	if !again {
+		e.firstLook(asked, out, began)
+	}
 	e.Metrics.contexts.WithLabelValues(spoken(out)).Inc()
 	span.SetAttributes(attribute.Int("traits", len(out.Traits)), attribute.Bool("pending", out.Pending))
 	return out
@@ -102,24 +116,29 @@ type inquiry struct {
 	rule   rule
 	source Named
 	flight *flight
-	reused bool // somebody else had asked
+	found
 }
 
 // ask starts, or joins, one flight for each rule and source.
 func (e *Enricher) ask(ctx context.Context, p page.Problem, rules []rule) []inquiry {
 	var out []inquiry
-	deadline, _ := ctx.Deadline()
 	for _, r := range rules {
-		q := Question{
-			Alert: r.name, Expr: r.expr, Labels: r.shared, Group: p.Group.GroupLabels,
-			Firing: r.firing, At: e.Now(), Deadline: deadline,
-		}
+		q := e.question(ctx, p, r)
 		for _, s := range e.Sources {
-			f, reused := e.join(ctx, s, q)
-			out = append(out, inquiry{r, s, f, reused})
+			f, how := e.join(ctx, s, q)
+			out = append(out, inquiry{r, s, f, how})
 		}
 	}
 	return out
+}
+
+// question is what sources are asked about one rule of a problem.
+func (e *Enricher) question(ctx context.Context, p page.Problem, r rule) Question {
+	deadline, _ := ctx.Deadline()
+	return Question{
+		Alert: r.name, Expr: r.expr, Labels: r.shared, Group: p.Group.GroupLabels,
+		Firing: r.firing, At: e.Now(), Deadline: deadline,
+	}
 }
 
 // wait returns when every flight has landed, or has its last answer, or ctx has ended.

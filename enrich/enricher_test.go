@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -55,6 +56,7 @@ func (e explainer) Explain(t *enrich.Table) enrich.Finding {
 	if !ok {
 		panic("nothing to say about " + t.Alert)
 	}
+	f.Traits = slices.Clone(f.Traits) // each finding is its asker's own
 	return f
 }
 

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -32,6 +34,13 @@ type flight struct {
 	settled chan struct{} // closed when the last one does: the first, held against the past
 	last    answer
 	until   time.Time // the last answer serves until then
+
+	warm     bool          // it was asked ahead of any page
+	wanted   chan struct{} // closed when a page waits for it
+	want     func()        // closes it
+	prior    *flight       // answers while this one is under way
+	landedAt time.Time     // when the first answer stood
+	owing    bool          // the last answer is the first: there was no room to ask for more
 }
 
 // answer is what a source and the explainer said.
@@ -53,27 +62,50 @@ type answer struct {
 	before  func(context.Context) *Table // nil when there is no past to ask for
 }
 
-// join returns the flight of a question, and whether it was there already.
-func (e *Enricher) join(ctx context.Context, s Named, q Question) (*flight, bool) {
+// found is how a question came by its flight.
+type found struct {
+	reused bool // somebody else had asked
+	ahead  bool // before there was a page
+	renew  bool // and it is asked anew: more is to come
+}
+
+// join returns the flight of a page's question, and how it was come by.
+func (e *Enricher) join(ctx context.Context, s Named, q Question) (*flight, found) {
 	k := keyOf(s, q)
 	now := e.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if f, ok := e.flights[k]; ok && !f.stale(now) {
+	if f, ok := e.flights[k]; ok && !f.stale(now) && f.serves(now) {
+		how := found{reused: true}
 		from := "flight"
 		if f.done() {
 			from = "cache"
 		}
+		if f.warm {
+			f.want()
+			have, renew := f.foresight(now)
+			how.ahead, how.renew = have.done(), renew || have != f
+			if renew {
+				e.launch(ctx, s, q, k, false)
+			}
+			f, from = have, "ahead"
+		}
 		e.Metrics.answers.WithLabelValues(s.Name, from).Inc()
-		return f, true
+		return f, how
 	}
 	e.sweep(now)
-	f := &flight{landed: make(chan struct{}), settled: make(chan struct{}), at: q.At}
-	e.flights[k] = f
 	e.Metrics.answers.WithLabelValues(s.Name, "source").Inc()
+	return e.launch(ctx, s, q, k, false), found{}
+}
+
+// launch starts a flight. e.mu is held.
+func (e *Enricher) launch(ctx context.Context, s Named, q Question, key string, warm bool) *flight {
+	f := &flight{landed: make(chan struct{}), settled: make(chan struct{}), at: q.At, warm: warm, wanted: make(chan struct{})}
+	f.want = sync.OnceFunc(func() { close(f.wanted) })
+	e.flights[key] = f
 	// The page may leave before the answer is there; its edit wants it still.
 	go e.fly(context.WithoutCancel(ctx), s, q, f)
-	return f, false
+	return f
 }
 
 // done reports whether the first answer stands, whole whether the last one does.
@@ -121,33 +153,49 @@ func (e *Enricher) fly(ctx context.Context, s Named, q Question, f *flight) {
 	defer stop()
 	ctx, span := e.Tracer.Start(ctx, "enrich.source", trace.WithAttributes(attribute.String("source", s.Name)))
 	defer span.End()
-	select {
-	case e.turns[s.Name] <- struct{}{}:
+	done, err := e.turn(ctx, s, f)
+	if err == nil {
 		began := e.Now()
 		f.first = e.contained(s, q, func() (*Table, error) { return e.table(ctx, s, &q) })
-		<-e.turns[s.Name]
+		done()
 		e.measure(s, f.first, e.Now().Sub(began))
-	case <-ctx.Done():
-		f.first.err = ctx.Err()
+	} else {
+		f.first.err = err
 	}
 	span.SetAttributes(attribute.Int("queries", len(f.first.queries)), attribute.Bool("failed", f.first.err != nil))
+	f.landedAt = e.Now()
 	close(f.landed)
-	f.last = e.later(ctx, s, q, f.first)
+	f.last = e.later(ctx, s, q, f)
 	f.until = e.Now().Add(e.CacheFor)
-	if f.first.err != nil {
+	if f.warm {
+		f.until = f.landedAt.Add(max(e.CacheFor, warmFor))
+	}
+	if f.first.err != nil && !errors.Is(f.first.err, errYielded) {
 		f.until = e.Now().Add(min(e.CacheFor, failedFor))
-		e.Log.Warn("source has no answer", "source", s.Name, "alert", q.Alert, "err", f.first.err)
+		level := slog.LevelWarn
+		if errors.Is(f.first.err, ErrNoRule) || f.warm && !closed(f.wanted) {
+			level = slog.LevelDebug // nothing is wrong with the source, or no page asked it
+		}
+		e.Log.Log(ctx, level, "source has no answer", "source", s.Name, "alert", q.Alert, "err", f.first.err)
 	}
 	close(f.settled)
 }
+
+// errYielded ends what was asked ahead where pages need the source.
+var errYielded = errors.New("pages go first")
 
 // errPanic stands for a panic of a source or of the explainer.
 var errPanic = errors.New("panic")
 
 // later asks what no page waits for, in a turn that takes none from first
 // answers: what was before, and what single events carry.
-func (e *Enricher) later(ctx context.Context, s Named, q Question, first answer) answer {
+func (e *Enricher) later(ctx context.Context, s Named, q Question, f *flight) answer {
+	first := f.first
 	if first.before == nil && first.sample == nil {
+		return first
+	}
+	if f.warm && !closed(f.wanted) && len(e.late[s.Name]) > 0 {
+		f.owing = true
 		return first
 	}
 	select {

@@ -27,7 +27,7 @@ func (e *Enricher) merge(rules []rule, asked []inquiry, rest []string, allowed t
 			m.note("no answer from %s within %s: traits follow", i.source.Name, allowed.Round(100*time.Millisecond))
 			continue
 		}
-		m.unsettled = m.unsettled || i.flight.owes()
+		m.unsettled = m.unsettled || i.flight.owes() || i.renew
 		m.add(i)
 	}
 	switch {

@@ -64,6 +64,17 @@ func FuzzParse(f *testing.F) {
 			}
 			wellFormed(t, text, arm.Size(p), value)
 			wellFormed(t, text, arm.Top(p, "user", 9), value)
+			if by, ok := arm.ShownBy(p, []string{"dc"}); ok {
+				wellFormed(t, text, by, value)
+			}
+			inside, ok := arm.ShownInside(p, `x and on (pod) info{dc="a"}`, map[string]string{"dc": "a", "host": value})
+			if ok {
+				_, err = parser.NewParser(parser.Options{}).ParseExpr(inside)
+				require.NoError(t, err, inside)
+			}
+			wellFormed(t, text, arm.Extreme(arm.Shown(), 5), value)
+			wellFormed(t, text, arm.Present(p), value)
+			_, _ = arm.Unit()
 			coarse := p
 			coarse.By, coarse.Only = []string{"dc", "user"}, expr.Only{Label: "user", Values: []string{value}}
 			ask = arm.Ask(coarse)

@@ -5,7 +5,11 @@ import (
 	"net/http"
 
 	"github.com/tocsin/tocsin/page"
+	"github.com/tocsin/tocsin/store"
 )
+
+// ErrNotFound is store.ErrNotFound, for kinds: they know no store.
+var ErrNotFound = store.ErrNotFound
 
 // Desk is where call-backs of services are handed in: buttons that were
 // pressed, incidents that were acknowledged. The house lends it to kinds.

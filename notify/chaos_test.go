@@ -15,8 +15,10 @@ import (
 // Whatever the targets do and whenever the worker dies: each problem is one
 // message and one incident, both resolved in the end.
 func TestChaos(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel() // it waits for rates and breakers, most of its time
 			rng := rand.New(rand.NewPCG(seed, 1))
 			h := newHouse(t)
 			h.targets()

@@ -10,9 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/remote"
@@ -27,13 +25,27 @@ type delivery struct {
 	work    work
 	page    page.Page
 	receipt page.Receipt
-	rev     uint64 // of the receipt's record, 0 when there is none
+	rev     uint64          // of the receipt's record, 0 when there is none
+	stored  page.Receipt    // as it was read
+	suffix  string          // of the receipt's name: a chart has its own
+	lines   []page.Entry    // of the timeline, to be written with the receipt
+	held    []chan struct{} // slots it has, to be given back; nil: it did not ask yet
+	why     string          // in whose place the target is told, and why
+	also    []string        // who was told in the target's place
+	through bool            // the breaker let it pass
+	trying  bool            // and it is what finds out whether the target works again
+	plain   bool            // the layout was refused
+	done    bool            // the item is settled for good
+	fresh   bool            // the follow under way was not tried before
+	again   bool            // the follow under way may have been said: it says so
+	sure    time.Time       // until when the lease is ours, whatever becomes of this process
 }
 
 // deliver brings the target to show the latest page of an item's episode. It
 // returns errors of the store; those of the target become the receipt's.
 func (l *lane) deliver(ctx context.Context, lease store.Lease) error {
 	d := &delivery{lane: l, closing: ctx, lease: lease}
+	defer d.end()
 	ctx = context.WithoutCancel(ctx) // what is begun is written down
 	if err := json.Unmarshal(lease.Value, &d.work); err != nil {
 		l.log.Error("item cannot be read and is dropped", "item", lease.ID, "err", err)
@@ -47,22 +59,43 @@ func (l *lane) deliver(ctx context.Context, lease store.Lease) error {
 		}
 		return err
 	}
-	if d.shown() {
-		l.note(lease.ID, "")
-		return l.Store.Apply(ctx, store.Done(lease))
+	if d.work.Chart {
+		return d.chart(ctx)
 	}
-	switch {
-	case d.doubtful():
-		if clear, err := d.reconcile(ctx); err != nil || !clear {
+	if err := d.pass(ctx); err != nil {
+		return err
+	}
+	if !d.shown() {
+		if clear, err := d.ready(ctx); err != nil || !clear {
 			return err
 		}
-	case d.verb() != VerbOpen:
-		if !l.edit(d.closing, lease) {
-			return nil
+		if err := d.send(ctx); err != nil || d.done || !d.shown() {
+			return err
 		}
-		defer func() { <-l.edits }()
 	}
-	return d.send(ctx)
+	return d.follow(ctx)
+}
+
+// end gives back what the delivery held.
+func (d *delivery) end() {
+	d.rise()
+	if d.trying {
+		d.breaker.leave()
+	}
+}
+
+// ready reports whether the message may be sent now: nobody has to be asked
+// first what became of it, and the target has leave for it.
+func (d *delivery) ready(ctx context.Context) (bool, error) {
+	if in, err := d.admitted(ctx); err != nil || !in {
+		return false, err
+	}
+	if d.doubtful() {
+		if clear, err := d.reconcile(ctx); err != nil || !clear {
+			return false, err
+		}
+	}
+	return d.leave(d.verb()), nil
 }
 
 func (d *delivery) load(ctx context.Context) error {
@@ -73,13 +106,9 @@ func (d *delivery) load(ctx context.Context) error {
 }
 
 func (d *delivery) loadPage(ctx context.Context) error {
-	rec, err := d.Store.Get(ctx, store.PageKey(d.work.Problem, d.work.Episode))
+	p, err := d.Worker.page(ctx, d.work)
 	if err != nil {
-		return fmt.Errorf("read page: %w", err)
-	}
-	var p page.Page
-	if err := store.Unmarshal(rec.Value, &p); err != nil {
-		return fmt.Errorf("read page: %w", err)
+		return err
 	}
 	if d.work.Note != "" {
 		p.Notes = append(slices.Clone(p.Notes), page.Note{Room: "notify", Text: d.work.Note})
@@ -88,14 +117,26 @@ func (d *delivery) loadPage(ctx context.Context) error {
 	return nil
 }
 
+// page reads the page of an item.
+func (w *Worker) page(ctx context.Context, k work) (p page.Page, err error) {
+	rec, err := w.Store.Get(ctx, store.PageKey(k.Problem, k.Episode))
+	if err != nil {
+		return p, fmt.Errorf("read page: %w", err)
+	}
+	if err := store.Unmarshal(rec.Value, &p); err != nil {
+		return p, fmt.Errorf("read page: %w", err)
+	}
+	return p, nil
+}
+
 func (d *delivery) loadReceipt(ctx context.Context) error {
 	rec, err := d.Store.Get(ctx, d.key())
 	if errors.Is(err, store.ErrNotFound) {
-		d.rev = 0
-		d.receipt = page.Receipt{
-			Delivery: DeliveryID(d.work.Problem, d.work.Episode, d.target.String()),
-			Problem:  d.work.Problem, Episode: d.work.Episode, Receiver: d.work.Receiver, Target: d.target.String(),
-		}
+		name := d.target.String() + d.suffix
+		d.receipt, d.stored, d.rev = page.Receipt{
+			Delivery: DeliveryID(d.work.Problem, d.work.Episode, name),
+			Problem:  d.work.Problem, Episode: d.work.Episode, Receiver: d.work.Receiver, Target: name, Instead: d.work.Instead,
+		}, page.Receipt{}, 0
 		return nil
 	}
 	if err != nil {
@@ -105,12 +146,12 @@ func (d *delivery) loadReceipt(ctx context.Context) error {
 	if err := store.Unmarshal(rec.Value, &r); err != nil {
 		return fmt.Errorf("read receipt: %w", err)
 	}
-	d.receipt, d.rev = r, rec.Rev
+	d.receipt, d.stored, d.rev = r, r, rec.Rev
 	return nil
 }
 
 func (d *delivery) key() string {
-	return store.ReceiptKey(d.work.Problem, d.work.Episode, d.target.String())
+	return store.ReceiptKey(d.work.Problem, d.work.Episode, d.target.String()+d.suffix)
 }
 
 // DeliveryID is the hex SHA-256 that names one episode of a problem at one
@@ -121,9 +162,7 @@ func DeliveryID(problem string, episode int, target string) string {
 }
 
 // shown reports whether the target shows this revision or a newer one.
-func (d *delivery) shown() bool {
-	return d.receipt.State == page.Sent && d.receipt.Revision >= d.page.Revision
-}
+func (d *delivery) shown() bool { return d.receipt.Revision >= d.page.Revision }
 
 // doubtful reports whether the first message may stand there unknown to us: a
 // crash left its intent, or no answer came. Updates and resolves name what they
@@ -153,21 +192,16 @@ func (d *delivery) reconcile(ctx context.Context) (clear bool, err error) {
 		d.receipt.Repeat = true
 		return true, nil
 	}
-	call, cancel := d.bounded(ctx)
-	defer cancel()
-	var found page.Receipt
-	var there bool
-	err = guard(func() (err error) {
-		found, there, err = f.Find(call, d.message(VerbOpen, false))
-		return err
-	})
+	found, there, err := d.ask(ctx, f, d.message(VerbOpen, false))
 	now := d.Now()
 	switch {
 	case err == nil && there:
 		d.log.Info("message found: its first answer was lost", "page", d.work.Problem, "ref", found.Ref)
 		d.opened(found, now)
 		d.receipt.State, d.receipt.Revision = page.Sent, 0 // nobody knows which revision it shows
-		return true, nil
+		d.line(VerbOpen, false, "found: its first answer was lost")
+		err = d.settle(ctx, d.receipt, store.Extend(d.lease, now.Add(d.leaseFor())))
+		return err == nil, err
 	case err == nil:
 		return true, nil
 	case remote.ClassOf(err) == remote.Config || now.Sub(d.receipt.Since) >= d.timing.RepeatAfter:
@@ -182,19 +216,31 @@ func (d *delivery) reconcile(ctx context.Context) (clear bool, err error) {
 // send writes down what it is about to do, does it, and writes down what came of it.
 func (d *delivery) send(ctx context.Context) error {
 	for {
+		doubt, open := d.doubtful(), d.page.State == page.Open
 		if err := d.intend(ctx); err != nil {
 			return err
+		}
+		if doubt && open && d.page.State == page.Closed {
+			// it ended meanwhile: what may stand there is asked for once more, for
+			// what has ended is not opened, and what stands must be ended
+			if clear, err := d.reconcile(ctx); err != nil || !clear {
+				return err
+			}
+			continue
 		}
 		verb := d.verb()
 		r, err := d.notify(ctx, d.message(verb, false))
 		if remote.ClassOf(err) == remote.Gone && verb != VerbOpen && err != nil {
-			d.log.Warn("message is gone: it is posted anew", "page", d.work.Problem, "err", err)
-			d.receipt.Ref, d.receipt.Channel, d.receipt.Link, d.receipt.Since = "", "", "", time.Time{}
+			d.forget(err)
 			continue
 		}
 		if err != nil && remote.ClassOf(err) == remote.Content {
 			d.log.Warn("layout was refused: it is said in plain form", "page", d.work.Problem, "err", err)
-			r, err = d.notify(ctx, d.message(verb, true))
+			d.plain = true
+			r, err = d.notify(ctx, d.message(verb, d.plain))
+		}
+		if errors.Is(err, store.ErrFenced) {
+			return err
 		}
 		if err != nil {
 			return d.fail(ctx, err, "")
@@ -214,60 +260,22 @@ func (d *delivery) intend(ctx context.Context) error {
 	if r.Since.IsZero() {
 		r.Since = now
 	}
-	if err := d.write(ctx, r, store.Extend(d.lease, now.Add(d.leaseFor()))); err != nil {
-		return fmt.Errorf("write intent: %w", err)
+	if r.Ref == "" {
+		r.Followed = lastUpdate(d.page) // the first message holds what changed before it
+	}
+	if err := d.intent(ctx, r); err != nil {
+		return err
 	}
 	return d.load(ctx)
 }
 
-func (d *delivery) message(verb Verb, plain bool) Message {
-	m := Message{Verb: verb, Page: d.page, Receipt: d.receipt, Plain: plain, Repeat: d.receipt.Repeat}
-	if d.PageURL != nil {
-		m.PageURL = d.PageURL(d.work.Problem)
+// intent writes down what is about to be asked of the target, and keeps the
+// lease for it. From then on it is surely ours for a while.
+func (d *delivery) intent(ctx context.Context, r page.Receipt) error {
+	began := time.Now()
+	if err := d.write(ctx, r, store.Extend(d.lease, d.Now().Add(d.leaseFor()))); err != nil {
+		return fmt.Errorf("write intent: %w", err)
 	}
-	m.Owner = d.Owners.Of(d.page)
-	m.Text = Compose(m, d.Now())
-	return m
-}
-
-// bounded returns a context for one call: it ends with the call's time, or soon
-// after the house begins to close.
-func (d *delivery) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, d.timing.Timeout)
-	stop := context.AfterFunc(d.closing, func() {
-		pause(ctx, d.timing.Grace)
-		cancel()
-	})
-	return ctx, func() { stop(); cancel() }
-}
-
-func (d *delivery) notify(ctx context.Context, m Message) (r page.Receipt, err error) {
-	ctx, cancel := d.bounded(ctx)
-	defer cancel()
-	ctx, span := d.Tracer.Start(ctx, "notify.send", trace.WithAttributes(
-		attribute.String("problem", d.work.Problem), attribute.String("target", d.target.String()),
-		attribute.String("verb", string(m.Verb)), attribute.Int("attempt", d.receipt.Attempt)))
-	defer span.End()
-	start, outcome := d.Now(), string(page.Sent)
-	err = guard(func() (err error) {
-		r, err = d.target.Notifier.Notify(ctx, m)
-		return err
-	})
-	if err != nil {
-		outcome = string(remote.ClassOf(err))
-		span.RecordError(err)
-	}
-	d.Metrics.sent(d.target, m.Verb, outcome, d.Now().Sub(start))
-	return r, err
-}
-
-// guard makes a panic in a kind an error like another: the page is then tried
-// in its plain form, and the other targets are not harmed.
-func guard(call func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &remote.Error{Op: "notify", Class: remote.Content, Err: fmt.Errorf("panic: %v", p)}
-		}
-	}()
-	return call()
+	d.sure = began.Add(store.Sure)
+	return nil
 }

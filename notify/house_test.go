@@ -82,14 +82,16 @@ func (h *house) targets() {
 	slackURL, pdURL := serve(h.t, h.slack), serve(h.t, h.pd)
 	h.t.Cleanup(h.slack.Faults.Clear)
 	h.t.Cleanup(h.pd.Faults.Clear)
-	sc := slack.Kind().Config().(*slack.Config)
+	sc := slack.Kind(nil).Config().(*slack.Config)
 	sc.APIURL, sc.Channel, sc.TokenFile = slackURL+"/api/", "C0PAGES", secretFile(h.t, fakeslack.DefaultToken)
 	pc := pagerduty.Kind().Config().(*pagerduty.Config)
+	// rates are another test's: nothing waits for them here
+	sc.MessagesPerSecond, sc.EditsPerMinute, pc.EventsPerMinute = 1000, 60_000, 60_000
 	pc.EventsURL, pc.RoutingKeyFile = pdURL, secretFile(h.t, fakepagerduty.DefaultKey)
 	// Slack's clock of lag runs faster here: the fake shows a message at once.
 	ahead := func() time.Time { return time.Now().Add(3 * time.Second) }
 	h.router = &notify.Router{First: "team", Receivers: map[string][]notify.Target{"team": {
-		{Kind: "slack", Name: "team", Notifier: h.open(slack.Kind(), sc, ahead)},
+		{Kind: "slack", Name: "team", Notifier: h.open(slack.Kind(nil), sc, ahead)},
 		{Kind: "pagerduty", Name: "team", Notifier: h.open(pagerduty.Kind(), pc, time.Now)},
 	}}}
 }

@@ -39,10 +39,10 @@ func revised(p page.Problem, revision uint64, failing int) page.Problem {
 // edits that wait hold up no new page, and none of them is lost.
 func TestEditsHoldUpNoNewPage(t *testing.T) {
 	fake := fakeslack.New(fakeslack.Options{})
-	c, ok := slack.Kind().Config().(*slack.Config)
+	c, ok := slack.Kind(nil).Config().(*slack.Config)
 	require.True(t, ok)
 	c.APIURL, c.Channel, c.TokenFile = "http://slack.example/api/", "C0PAGES", secretFile(t, fakeslack.DefaultToken)
-	n, err := slack.Kind().New(c, notify.Deps{Name: "x", Transport: within{fake}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	n, err := slack.Kind(nil).New(c, notify.Deps{Name: "x", Transport: within{fake}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	require.NoError(t, err)
 	virtually(t, &scripted{other: n}, func(t *testing.T, v *timed) {
 		const old, fresh = 100, 20
@@ -66,7 +66,7 @@ func TestEditsHoldUpNoNewPage(t *testing.T) {
 		for i := range fresh {
 			require.Equal(t, page.Sent, v.receipt(t, problem(id(old+i))).State, "page %d", i)
 		}
-		require.Equal(t, waiting, v.items(t), "and all edits wait still")
+		require.Positive(t, v.items(t), "the edits go on at their own rate")
 		pass(10 * time.Minute)
 		require.Zero(t, v.items(t))
 		shown := map[string]int{}

@@ -16,6 +16,9 @@ type Metrics struct {
 	pending     *prometheus.GaugeVec
 	age         *prometheus.GaugeVec
 	undelivered *prometheus.GaugeVec
+	breaker     *prometheus.GaugeVec
+	fallbacks   *prometheus.CounterVec
+	dead        *prometheus.GaugeVec
 }
 
 // NewMetrics registers the room's metrics with reg, which may be nil.
@@ -25,7 +28,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return &Metrics{
 		deliveries: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "tocsin_notify_deliveries_total",
-			Help: "Requests to targets by verb (open, update, resolve) and outcome (sent, not_sent, unknown, content, config, gone).",
+			Help: "Requests to targets by verb (open, update, resolve, follow, chart) and outcome (sent, not_sent, unknown, content, config, gone).",
 		}, []string{"kind", "name", "verb", "outcome"}),
 		shadow: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "tocsin_notify_shadow_total",
@@ -52,6 +55,18 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "tocsin_notify_undelivered",
 			Help: "Deliveries that were tried and did not come through yet, by state: waiting, ambiguous, failed.",
 		}, []string{"kind", "name", "state"}),
+		breaker: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "tocsin_notify_breaker_open",
+			Help: "1 while a target is left alone because requests failed in a row.",
+		}, target),
+		fallbacks: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "tocsin_notify_fallbacks_total",
+			Help: "Critical pages that this target could not be told of in time and somebody else was.",
+		}, target),
+		dead: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "tocsin_notify_dead_letters",
+			Help: "Deliveries that were given up, by target: see tocsin pages dead.",
+		}, target),
 	}
 }
 

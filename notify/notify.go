@@ -72,6 +72,8 @@ type Message struct {
 	PageURL string        // the page's own page, "" when public_url is not set
 	Owner   Owner         // whose it is; its handle comes from the config and may be mentioned
 	Updates []page.Update // VerbFollow: what this target did not say yet, oldest first
+	Instead string        // in whose place this target is told, and why, in words; untrusted
+	Also    []string      // targets that were told in the place of this one
 }
 
 // Kind is one way to make a Notifier; app/kinds.go lists them.
@@ -92,6 +94,7 @@ type Deps struct {
 	Log       *slog.Logger
 	Reg       prometheus.Registerer
 	Now       func() time.Time
+	PublicURL string // Tocsin's own address as people open it, "" when public_url is not set
 }
 
 // Renderer is a Notifier that can show what it would send (`tocsin preview`).

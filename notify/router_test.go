@@ -46,6 +46,10 @@ func TestRouterChoosesTargets(t *testing.T) {
 			for _, op := range got {
 				require.Equal(t, store.OpEnqueue, op.Kind)
 				require.Equal(t, id(1)+"/1/1", op.Item.ID)
+				if op.Item.Lane == store.LaneOverdue {
+					require.Equal(t, p.Updated.Add(notify.DefaultPatience), op.Item.Due)
+					continue
+				}
 				require.Equal(t, id(1), op.Item.Key)
 				lanes = append(lanes, op.Item.Lane)
 				if tc.withRemark {

@@ -50,11 +50,11 @@ func TestNothingLeavesTheShadow(t *testing.T) {
 	h := newHouse(t)
 	var requests atomic.Int64
 	nowhere := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) }))
-	sc, pc := slack.Kind().Config().(*slack.Config), pagerduty.Kind().Config().(*pagerduty.Config)
+	sc, pc := slack.Kind(nil).Config().(*slack.Config), pagerduty.Kind().Config().(*pagerduty.Config)
 	sc.APIURL, sc.Channel, sc.TokenFile = nowhere+"/api/", "C0PAGES", secretFile(t, "xoxb-1")
 	pc.EventsURL, pc.RoutingKeyFile = nowhere, secretFile(t, "0123456789abcdef0123456789abcdef")
 	h.router = &notify.Router{First: "team", Receivers: map[string][]notify.Target{"team": {
-		notify.Target{Kind: "slack", Name: "team", Notifier: h.open(slack.Kind(), sc, time.Now)}.Shadowed(),
+		notify.Target{Kind: "slack", Name: "team", Notifier: h.open(slack.Kind(nil), sc, time.Now)}.Shadowed(),
 		notify.Target{Kind: "pagerduty", Name: "team", Notifier: h.open(pagerduty.Kind(), pc, time.Now)}.Shadowed(),
 	}}}
 	var observed atomic.Int64

@@ -16,7 +16,7 @@ import (
 type Text struct {
 	Headline string      // the first line: marks, then what they share, or how long it took
 	Title    string      // which alert, where, how many
-	Status   string      // "firing · critical · 12 alerts"
+	Status   string      // "firing · critical · 12 alerts · got worse once · acknowledged by Jane Doe"
 	Since    string      // "since 2026-03-01 12:03:10 UTC (35 s ago)"
 	Alone    string      // "only the new version: v42 41 %, v41 0.2 %", "" where that is not so
 	Events   string      // "exemplars: 9 of 10 failing carry user=u5 (1 of 12 healthy)", "" where nothing sets them apart
@@ -25,7 +25,7 @@ type Text struct {
 	Summary  string      //
 	Details  string      // may hold line breaks
 	Traits   []string    // further traits, best first
-	Members  []string    // one line per alert: the labels that tell it from the others
+	Members  []string    // one line per alert: the labels that tell it from the others; of a storm one per rule
 	More     int         // alerts that have no line
 	Ceased   string      // members that resolved while others fire, "" if none
 	Links    []page.Link // http and https only
@@ -55,7 +55,7 @@ func Compose(m Message, now time.Time) Text {
 	t := Text{
 		Headline: headline(m, ended.Sub(began)),
 		Title:    Clean(p.Title, maxTitle),
-		Status:   status(p),
+		Status:   Cut(strings.Join(append([]string{status(p)}, standing(m, now)...), " · "), maxStatus),
 		Since:    since(p, began, ended, now),
 		Alone:    Clean(page.Context{Traits: p.Traits, Onset: p.Onset}.Alone(), maxLine),
 		Events:   Clean(p.Exemplars.Words(), maxLine),
@@ -72,8 +72,14 @@ func Compose(m Message, now time.Time) Text {
 		}
 	}
 	t.Members, t.More = members(p.Alerts)
+	if p.Storm != nil {
+		t.Members, t.More = gusts(*p.Storm)
+	}
 	if n := len(p.Resolved); n > 0 {
 		t.Ceased = fmt.Sprintf("%d resolved meanwhile", n)
+	}
+	if m.Instead != "" {
+		t.Notes = append(t.Notes, Clean(m.Instead, maxLine))
 	}
 	for i, n := range p.Notes {
 		if i == maxNotes {
@@ -94,6 +100,9 @@ func headline(m Message, lasted time.Duration) string {
 	}
 	if m.Repeat {
 		parts = append(parts, "possible repeat")
+	}
+	if m.Receipt.Instead != "" {
+		parts = append(parts, "instead of "+m.Receipt.Instead)
 	}
 	if p.State == page.Closed {
 		parts = append(parts, "resolved after "+Span(lasted))

@@ -1,6 +1,7 @@
 package notify_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -35,6 +36,13 @@ type scripted struct {
 	noFind bool
 	timing notify.Timing
 	other  notify.Notifier // is told instead
+	wrap   func(store.Store) store.Store
+	second notify.Notifier // is a further target of the same kind, "scripted/y"
+	last   notify.Notifier // is the last resort, "scripted/last"
+	crash  *crashing       // stands between worker and store
+
+	fallback notify.Notifier // stands in first, as "scripted/mail" or chain
+	chain    string
 }
 
 type call struct {
@@ -143,22 +151,53 @@ func virtually(t *testing.T, s *scripted, body func(*testing.T, *timed)) {
 		}
 		target := notify.Target{Kind: "scripted", Name: "x", Notifier: n}
 		v := &timed{
-			scripted: s, store: st, done: make(chan struct{}),
+			scripted: s, store: st,
 			router: &notify.Router{Receivers: map[string][]notify.Target{"team": {target}}},
 		}
-		w := &notify.Worker{
-			Store: st, Targets: v.router.Targets(), Now: time.Now, Metrics: notify.NewMetrics(nil),
-			Log: slog.New(slog.DiscardHandler), Tracer: noop.NewTracerProvider().Tracer(""), Timing: s.timing,
-			Alarm: func(context.Context, string, page.Page, error) { v.alarms.Add(1) },
+		if s.second != nil {
+			v.router.Receivers["team"] = append(v.router.Receivers["team"], notify.Target{Kind: "scripted", Name: "y", Notifier: s.second})
 		}
-		ctx, cancel := context.WithCancel(t.Context())
-		v.cancel = cancel
-		go func() { defer close(v.done); w.Run(ctx) }()
+		if s.last != nil {
+			v.router.LastResort = []notify.Target{{Kind: "scripted", Name: "last", Notifier: s.last}}
+		}
+		if s.fallback != nil {
+			v.router.Fallbacks = map[string][]notify.Target{target.String(): {{Kind: "scripted", Name: cmp.Or(s.chain, "mail"), Notifier: s.fallback}}}
+		}
+		v.start(t.Context())
 		body(t, v)
-		cancel()
+		v.cancel()
 		<-v.done
 		require.NoError(t, st.Close())
 	})
+}
+
+// start runs a worker, restart another one on the store as the first left it.
+func (v *timed) start(ctx context.Context) {
+	st := v.store
+	if v.crash != nil {
+		v.crash.Store = v.store
+		st = v.crash
+	}
+	between := st
+	if v.wrap != nil {
+		between = v.wrap(between)
+	}
+	w := &notify.Worker{
+		Store: between, Targets: v.router.Targets(), Router: v.router, Now: time.Now, Metrics: notify.NewMetrics(nil),
+		Log: slog.New(slog.DiscardHandler), Tracer: noop.NewTracerProvider().Tracer(""), Timing: v.timing,
+		Alarm: func(context.Context, string, page.Page, error) { v.alarms.Add(1) },
+	}
+	ctx, v.cancel = context.WithCancel(ctx)
+	v.done = make(chan struct{})
+	done := v.done
+	go func() { defer close(done); w.Run(ctx) }()
+}
+
+func (v *timed) restart() {
+	v.cancel()
+	<-v.done
+	v.crash = nil
+	v.start(context.Background())
 }
 
 func (v *timed) put(t *testing.T, p page.Problem) {
@@ -371,7 +410,7 @@ type lateContext struct {
 
 func (l *lateContext) Apply(ctx context.Context, ops ...store.Op) error {
 	err := l.Store.Apply(ctx, ops...)
-	if err == nil && len(ops) == 2 && ops[1].Kind == store.OpExtend {
+	if err == nil && slices.ContainsFunc(ops, func(o store.Op) bool { return o.Kind == store.OpExtend }) {
 		err = l.Store.Apply(ctx, store.Put(l.key, l.value))
 	}
 	return err

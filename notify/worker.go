@@ -16,10 +16,12 @@ import (
 
 // Worker takes work from the targets' lanes and brings each target to show the
 // latest page. Every target has its own workers, so that one which hangs holds
-// up nobody else. All fields but PageURL, Observe, Alarm and Timing must be set.
+// up nobody else. All fields but Router, PageURL, Observe,
+// Alarm and Timing must be set.
 type Worker struct {
 	Store   store.Store
 	Targets []Target // each name once; see Router.Targets
+	Router  *Router  // who stands in for whom; nil: nobody
 	Log     *slog.Logger
 	Now     func() time.Time
 	Metrics *Metrics
@@ -94,18 +96,22 @@ func (t Timing) backoff(attempt int) time.Duration {
 // Run works until ctx ends, then lets the deliveries under way come to an end.
 func (w *Worker) Run(ctx context.Context) {
 	var wg sync.WaitGroup
+	shared := buckets{}
 	for _, t := range w.Targets {
 		l := &lane{
 			Worker: w, target: t, timing: w.Timing.withDefaults(),
 			log:    w.Log.With("notifier", t.String()),
 			states: map[string]page.DeliveryState{}, told: map[string]bool{},
-			edits: make(chan struct{}, max(1, w.Timing.withDefaults().PerTarget-1)),
+			slots: newSlots(w.Timing.withDefaults().PerTarget), buckets: shared.of(t),
 		}
 		for range l.timing.PerTarget {
 			wg.Go(func() { l.run(ctx) })
 		}
 	}
 	wg.Go(func() { w.watchQueues(ctx) })
+	if w.Router != nil {
+		wg.Go(func() { w.watchOverdue(ctx) })
+	}
 	wg.Wait()
 }
 
@@ -113,11 +119,12 @@ func (w *Worker) Run(ctx context.Context) {
 func (w *Worker) watchQueues(ctx context.Context) {
 	for ctx.Err() == nil {
 		stats, err := w.Store.Lanes(ctx)
-		if err != nil && ctx.Err() == nil {
-			w.Log.Error("read lanes", "err", err)
-		}
 		if err == nil {
 			w.measure(stats)
+			err = w.countDead(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			w.Log.Error("read lanes and dead letters", "err", err)
 		}
 		pause(ctx, 5*time.Second)
 	}
@@ -145,11 +152,12 @@ type lane struct {
 	target Target
 	timing Timing
 	log    *slog.Logger
-	edits  chan struct{} // edits under way: of several workers one is left for what is new
+	slots  slots
+
+	buckets map[Verb]*bucket
+	breaker breaker
 
 	mu     sync.Mutex
-	quiet  time.Time                     // the service asked to be left alone until then
-	spared time.Time                     // the service asked to be spared edits until then
 	states map[string]page.DeliveryState // items that did not come through yet
 	told   map[string]bool               // of them: Alarm knows
 }
@@ -208,52 +216,18 @@ func (l *lane) putBack(ctx context.Context, lease store.Lease, due time.Time) {
 	}
 }
 
+// quietFor is how long the target takes nothing new, and so nothing at all.
 func (l *lane) quietFor() time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.quiet.Sub(l.Now())
+	b := l.buckets[VerbOpen]
+	if b.limit != nil { // a new critical page asks all the same; each item finds its own time
+		return 0
+	}
+	return b.quietUntil().Sub(l.Now())
 }
 
-// hush leaves the whole target alone: its limits are its own, not one page's.
-// Services count by method: one that has had enough edits still takes what is new.
-func (l *lane) hush(verb Verb, d time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	quiet := &l.quiet
-	if verb != VerbOpen {
-		quiet = &l.spared
-	}
-	if until := l.Now().Add(d); until.After(*quiet) {
-		*quiet = until
-	}
-}
-
-// patience is how long a worker waits for leave to edit, before it looks for
-// something new to say.
-const patience = time.Second
-
-// edit waits for leave to edit, and puts the item back where there is none by now.
-func (l *lane) edit(ctx context.Context, lease store.Lease) bool {
-	wait := time.NewTimer(patience)
-	defer wait.Stop()
-	select {
-	case l.edits <- struct{}{}:
-	case <-wait.C:
-		l.putBack(ctx, lease, l.Now().Add(l.timing.backoff(lease.Attempt)))
-		return false
-	case <-ctx.Done():
-		l.putBack(ctx, lease, l.Now())
-		return false
-	}
-	l.mu.Lock()
-	left := l.spared.Sub(l.Now())
-	l.mu.Unlock()
-	if left > 0 {
-		<-l.edits
-		l.putBack(ctx, lease, l.Now().Add(max(left, l.timing.backoff(lease.Attempt))))
-	}
-	return left <= 0
-}
+// hush leaves what a verb is counted by alone: its limits are the target's, or
+// those of all who share it, and not one page's.
+func (l *lane) hush(verb Verb, d time.Duration) { l.buckets[verb].hush(l.Now().Add(d)) }
 
 // first reports whether nobody was told about the item yet, and remembers that.
 func (l *lane) first(item string) bool {

@@ -339,6 +339,7 @@ func TestCrashAtEveryWrite(t *testing.T) {
 }
 
 func TestResolveNeverOvertakesItsTrigger(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.targets()
 	require.NoError(t, h.pd.Faults.Set(3, fault.Fault{Kind: fault.RateLimit, Probability: .5}))

@@ -42,3 +42,10 @@ type Silence struct {
 	Ended    time.Time `json:"ended,omitzero"`     // by its undo
 	Error    string    `json:"error,omitempty"`    // it does not stand: Alertmanager refused, in words
 }
+
+// Vote is what people think of a rule's pages.
+type Vote struct {
+	Alert   string    `json:"alert"`   // the rule
+	Useless int       `json:"useless"` // how often a person found an episode of it not useful
+	Last    time.Time `json:"last"`
+}

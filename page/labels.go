@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -36,6 +37,21 @@ func (l Labels) String() string {
 		parts = append(parts, name+"="+l[name])
 	}
 	return strings.Join(parts, " AND ")
+}
+
+// Matchers writes the set as Alertmanager writes matchers: `service="checkout"`,
+// in byte order of the names. Names beyond the classic ones are quoted.
+func (l Labels) Matchers() []string {
+	const classic = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+	out := make([]string, 0, len(l))
+	for _, name := range l.Names() {
+		label := name
+		if strings.Trim(name, classic) != "" {
+			label = strconv.Quote(name)
+		}
+		out = append(out, label+"="+strconv.Quote(l[name]))
+	}
+	return out
 }
 
 // digest hashes length-prefixed parts, so that no two different lists of parts

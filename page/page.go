@@ -47,6 +47,8 @@ type Page struct {
 	Storm    *Storm    `json:"storm,omitempty"`
 	Folded   string    `json:"folded,omitempty"` // problem ID of the storm that tells of it
 	Charted  time.Time `json:"charted,omitzero"`
+
+	GroupLabels Labels `json:"group_labels,omitempty"` // what Alertmanager grouped by: a silence of this page matches exactly these
 }
 
 // Link is a http or https address with a word for it.
@@ -64,11 +66,12 @@ func (p Problem) View() Page {
 		Headline: Headline(p.Context),
 		Alerts:   firing, Resolved: ceased,
 		Traits: nonNil(p.Context.Traits), Scope: p.Context.Scope, Queries: p.Context.Queries,
-		Notes: nonNil(p.Context.Notes), Clock: p.Clock, Test: p.Test, Self: p.Self, Pending: p.Context.Pending,
+		Notes: append([]Note{}, p.Context.Notes...), Clock: p.Clock, Test: p.Test, Self: p.Self, Pending: p.Context.Pending,
 		Onset: p.Context.Onset, Changes: p.Context.Changes, Impact: p.Context.Impact,
 		Exemplars: p.Context.Exemplars,
 		Updates:   p.Updates, Worse: p.Peak.Times, Ack: p.Ack, Silences: p.Silences,
 		Flapping: p.Flapping, Storm: p.Storm, Folded: p.Folded, Charted: p.Charted,
+		GroupLabels: p.Group.GroupLabels,
 	}
 	if len(firing) == 0 {
 		v.Alerts, v.Resolved = ceased, nil
@@ -77,11 +80,28 @@ func (p Problem) View() Page {
 	v.Summary = shared(p, v.Alerts, "summary", "message")
 	v.Details = shared(p, v.Alerts, "description")
 	v.Links = links(p, v.Alerts)
+	if p.Storm != nil {
+		v.Title, v.Headline, v.Summary = p.Storm.title(p.Receiver), p.Storm.headline(p.Group.CommonLabels), p.Storm.summary()
+	}
+	if !p.Settling.IsZero() && p.Storm == nil {
+		v.Notes = append(v.Notes, Note{Room: "pipeline", Text: p.settling()})
+	}
 	if p.Group.Truncated > 0 {
 		v.Notes = append(v.Notes, Note{Room: "webhook", Text: fmt.Sprintf(
 			"Alertmanager left %d alerts out of its webhook (max_alerts): the counts below are of what it sent", p.Group.Truncated)})
 	}
 	return v
+}
+
+// settling says that a problem comes and goes, and when it will be over.
+func (p Problem) settling() string {
+	var since time.Time
+	for _, m := range p.Members {
+		if m.Closed.After(since) {
+			since = m.Closed
+		}
+	}
+	return fmt.Sprintf("comes and goes: quiet since %s, closes at %s unless it fires again", Moment(since, p.Settling), Moment(p.Settling, p.Settling))
 }
 
 func nonNil[T any](s []T) []T {

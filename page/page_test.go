@@ -142,3 +142,9 @@ func TestPageJSONHasItsKeys(t *testing.T) {
 	require.IsType(t, []any{}, got["traits"], "an empty list, not null")
 	require.IsType(t, []any{}, got["notes"])
 }
+
+func TestMatchersAreAlertmanagers(t *testing.T) {
+	require.Equal(t, []string{`alertname="A"`, `"k8s.io/app"="x"`, `path="a\"b\\\n"`},
+		page.Labels{"path": "a\"b\\\n", "alertname": "A", "k8s.io/app": "x"}.Matchers())
+	require.Empty(t, page.Labels{}.Matchers())
+}

@@ -2,6 +2,7 @@ package page
 
 import (
 	"cmp"
+	"log/slog"
 	"slices"
 	"time"
 )
@@ -60,8 +61,36 @@ type Problem struct {
 	Folded   string      `json:"folded,omitempty"`   // problem ID of the storm whose message tells of it
 	Entries  int         `json:"entries,omitempty"`  // lines of this episode's timeline so far
 	Charted  time.Time   `json:"charted,omitzero"`   // when its chart was made
+	Repeated bool        `json:"repeated,omitempty"` // the timeline's last line is of an event that brought nothing: further ones get none
 
 	Trace string `json:"trace,omitempty"` // W3C traceparent of the step that made this revision
+}
+
+// OwnCluster is the cluster of what Tocsin says about itself; no Alertmanager
+// may have its name.
+const OwnCluster = "tocsin"
+
+// CanaryReceiver is the receiver of the problems by which Tocsin tries itself.
+const CanaryReceiver = "tocsin-canary"
+
+// IsCanary reports whether the problem is one by which Tocsin tries itself:
+// nobody is told of it, and it counts nowhere.
+func (p Problem) IsCanary() bool { return p.Cluster == OwnCluster && p.Receiver == CanaryReceiver }
+
+// IsCanary is Problem.IsCanary.
+func (p Page) IsCanary() bool { return p.Cluster == OwnCluster && p.Receiver == CanaryReceiver }
+
+// LogLevel is how loud the log tells of the problem's steps.
+func (p Problem) LogLevel() slog.Level {
+	return Page{Cluster: p.Cluster, Receiver: p.Receiver}.LogLevel()
+}
+
+// LogLevel is Problem.LogLevel.
+func (p Page) LogLevel() slog.Level {
+	if p.IsCanary() {
+		return slog.LevelDebug // every minute
+	}
+	return slog.LevelInfo
 }
 
 // MaxUpdates is how many updates a problem keeps. Who is further behind says
@@ -104,16 +133,25 @@ func (p Problem) alerts(open bool) []Alert {
 
 // Severity is the worst severity among firing alerts, or among all once none fires.
 func (p Problem) Severity() Severity {
-	worst := Info
-	for _, alerts := range [][]Alert{p.Firing(), p.Ceased()} {
-		for _, a := range alerts {
-			if s := a.Severity(); s.Rank() < worst.Rank() {
-				worst = s
-			}
-		}
-		if len(alerts) > 0 {
-			break
+	firing, ceased, fires := Info, Info, false
+	for _, m := range p.Members {
+		switch s := m.Alert.Severity(); {
+		case m.Open:
+			fires = true
+			firing = worse(firing, s)
+		case !m.Closed.Before(p.Opened):
+			ceased = worse(ceased, s)
 		}
 	}
-	return worst
+	if fires {
+		return firing
+	}
+	return ceased
+}
+
+func worse(a, b Severity) Severity {
+	if b.Rank() < a.Rank() {
+		return b
+	}
+	return a
 }

@@ -41,5 +41,7 @@ type Receipt struct {
 	Further  []string  `json:"further,omitempty"`  // refs of what was opened since because it got worse, oldest first
 	Marker   string    `json:"marker,omitempty"`   // what a follow or chart under way is found by
 	Instead  string    `json:"instead,omitempty"`  // the target it stands in for, which could not be told
+	Parts    []string  `json:"parts,omitempty"`    // of a target that is several: who has accepted what, until all have
 	Traits   []Labels  `json:"traits,omitempty"`   // traits the first message carried: a strong one that comes later is said aloud
+	Entries  int       `json:"entries,omitempty"`  // lines of the timeline this target has written
 }

@@ -18,7 +18,7 @@ func (v Page) Redact(labels ...string) Page {
 		return v
 	}
 	secret := v.valuesOf(labels)
-	if len(secret) == 0 {
+	if len(secret) == 0 && len(v.Silences) == 0 {
 		return v
 	}
 	hide := hider(secret)
@@ -37,7 +37,7 @@ func (v Page) Redact(labels ...string) Page {
 	}
 	v.hideSince(labels, hide)
 	v.Exemplars = v.Exemplars.hidden(labels, hide)
-	v.Scope = hideLabels(v.Scope, labels, hide)
+	v.Scope, v.GroupLabels = hideLabels(v.Scope, labels, hide), hideLabels(v.GroupLabels, labels, hide)
 	v.Title, v.Headline, v.Summary, v.Details = hide(v.Title), hide(v.Headline), hide(v.Summary), hide(v.Details)
 	v.Links, v.Notes, v.Queries = slices.Clone(v.Links), slices.Clone(v.Notes), slices.Clone(v.Queries)
 	for i := range v.Links {
@@ -49,6 +49,7 @@ func (v Page) Redact(labels ...string) Page {
 	for i := range v.Queries {
 		v.Queries[i].Text, v.Queries[i].Error = hide(v.Queries[i].Text), hide(v.Queries[i].Error)
 	}
+	v.hideLife(labels, hide)
 	return v
 }
 
@@ -73,6 +74,12 @@ func (v Page) valuesOf(labels []string) []string {
 		}
 	}
 	add(v.Scope)
+	if v.Storm != nil {
+		for _, t := range v.Storm.Rules {
+			add(t.Sample)
+		}
+	}
+	add(v.GroupLabels)
 	for _, c := range v.Changes {
 		add(c.Labels)
 	}
@@ -87,7 +94,7 @@ func (v Page) valuesOf(labels []string) []string {
 
 // hider replaces values in texts, in the forms in which a link quotes them too.
 func hider(values []string) func(string) string {
-	var pairs []string
+	pairs := []string{Redacted, Redacted} // what stands there already is left alone
 	for _, value := range values {
 		for _, form := range []string{value, url.QueryEscape(value), url.PathEscape(value)} {
 			if !slices.Contains(pairs, form) {

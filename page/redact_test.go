@@ -40,3 +40,38 @@ func TestRedactedValuesStandNowhereOnThePage(t *testing.T) {
 	require.Equal(t, "a.smith@example.org", before.Alerts[0].Labels["user"])
 	require.Equal(t, before, before.Redact())
 }
+
+// What happened to a problem quotes labels too: what changed, silences, a storm.
+func TestRedactedValuesStandNowhereInTheLifeOfAProblem(t *testing.T) {
+	a := page.Alert{Labels: page.Labels{"alertname": "Slow", "user": `a."smith"@example.org`}}
+	a.ID = a.Labels.ID()
+	p := problem(page.Member{Alert: a, Open: true})
+	p.Ack = &page.Ack{By: "Jane"}
+	p.Updates = []page.Update{
+		{N: 1, Kind: page.UpdateJoined, Text: `1 joined: user=a."smith"@example.org`, Link: "https://g.example.org/?q=a.%22smith%22%40example.org"},
+		{N: 2, Kind: page.UpdateNote, Actor: "Jane", Text: "user=" + page.Redacted + " again"},
+	}
+	p.Silences = []page.Silence{{ID: "1", Matchers: []string{`alertname="Slow"`, `user="a.\"smith\"@example.org"`}, Error: `refused a."smith"@example.org`}}
+	p.Storm = &page.Storm{Rules: map[string]page.Tally{"Slow": {Sample: page.Labels{"user": "b.smith@example.org", "path": "/b.smith@example.org"}}}}
+	before := p.View()
+	v := before.Redact("user")
+	raw, err := json.Marshal(v)
+	require.NoError(t, err)
+	require.NotContains(t, string(raw), "smith")
+	require.Equal(t, "Jane", v.Ack.By)
+	require.Equal(t, "1 joined: user=<redacted>", v.Updates[0].Text)
+	require.Equal(t, "user=<redacted> again", v.Updates[1].Text)
+	require.Equal(t, []string{`alertname="Slow"`, "user=<redacted>"}, v.Silences[0].Matchers)
+	require.Contains(t, before.Updates[0].Text, "smith", "the page it was made from is left as it was")
+	require.Contains(t, before.Storm.Rules["Slow"].Sample["user"], "smith")
+
+	gone := page.Page{Silences: []page.Silence{{Matchers: []string{`user="a"`}}}}
+	require.Equal(t, "user=<redacted>", gone.Redact("user").Silences[0].Matchers[0], "although no alert has the label any more")
+}
+
+// A value that stands in the mark of what is hidden does not tear it apart.
+func TestTheMarkOfWhatIsHiddenStays(t *testing.T) {
+	p := problem(page.Member{Alert: page.Alert{ID: "x", Labels: page.Labels{"user": "e"}}, Open: true})
+	p.Updates = []page.Update{{N: 1, Text: "user=<redacted> left"}}
+	require.Equal(t, "us<redacted>r=<redacted> l<redacted>ft", p.View().Redact("user").Updates[0].Text)
+}

@@ -21,6 +21,7 @@ type Tally struct {
 // Gust is one problem's part in a storm: it blew in, or it is over.
 type Gust struct {
 	Problem  string   `json:"problem"`
+	Receiver string   `json:"receiver"`
 	Alert    string   `json:"alert"` // alertname of its worst
 	Severity Severity `json:"severity"`
 	Labels   Labels   `json:"labels,omitempty"` // of its group

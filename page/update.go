@@ -31,6 +31,7 @@ type Update struct {
 	Kind  UpdateKind `json:"kind"`
 	At    time.Time  `json:"at"`
 	Actor string     `json:"actor,omitempty"` // who did it, as people are called; "" for the alert itself
+	Via   string     `json:"via,omitempty"`   // target it was done at (Act.Via), which need not be told of it
 	Text  string     `json:"text"`            // one line, untrusted: a kind escapes it
 	Link  string     `json:"link,omitempty"`
 	Aloud bool       `json:"aloud,omitempty"` // worth a ring: edits and threads ring nobody
@@ -44,5 +45,5 @@ type Peak struct {
 	Severity Severity  `json:"severity,omitempty"` // the highest
 	Critical []string  `json:"critical,omitempty"` // alertnames that were critical
 	Traits   []string  `json:"traits,omitempty"`   // Labels.ID of strong traits
-	Alerts   int       `json:"alerts,omitempty"`   // the most that fired at once
+	Alerts   int       `json:"alerts,omitempty"`   // how many fired when people were told of their number last
 }

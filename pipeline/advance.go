@@ -20,37 +20,99 @@ type Step struct {
 	Closed  bool         // the last firing alert is gone
 	Grew    bool         // alerts joined an open problem
 	Held    []page.Alert // firing, but perhaps an echo: ask Alertmanager before believing it
-	Why     string       // the decision in words
+	Why     string       // the decision in words, without values that must not leave the house
+	Again   bool         // it brought nothing, as such events do all the time
+	Refused bool         // somebody asked for something that is not done
+
+	Unfolded bool // the problem is told by itself from now on
+
+	votes []string   // rules whose page was found not useful
+	ask   *page.Act  // what Alertmanager is to be told
+	wake  time.Time  // when a silence is over: what fires then is asked for
+	gust  *page.Gust // the problem's part in a storm
+	storm string     // the problem that the storm is
+	chart *page.Chart
+	post  bool      // the chart is the episode's first: targets are handed it
+	blows bool      // a storm is to be looked at when it may be calm
+	later time.Time // when a storm shows its counts
+
+	rules Rules
+	veil  *page.Veil // made when the first text is
 }
+
+// Rules are the numbers by which problems live. The zero Rules redact nothing
+// and know neither storms nor flapping.
+type Rules struct {
+	Redact     []string      // labels whose values stand in no text
+	SilenceMax time.Duration // the longest silence a person may ask for; 0: any
+	Flapping   Flapping
+	Storms     Storms
+}
+
+// Advance applies an event by the zero Rules.
+func Advance(p page.Problem, e page.Event) Step { return Rules{}.Advance(p, e) }
 
 // Advance applies an event to a problem. It is a pure function of its
 // arguments: the same events in the same order give the same problem. The zero
 // Problem is one that nothing is known of yet.
-func Advance(p page.Problem, e page.Event) Step {
+func (r Rules) Advance(p page.Problem, e page.Event) Step {
+	s := Step{Problem: p, rules: r}
 	switch e.Kind {
 	case page.Notified, page.Alarmed:
-		return advanceGroup(p, e, false)
+		s.group(e, false)
 	case page.Recheck:
-		return advanceGroup(p, e, true)
+		s.group(e, true)
 	case page.Enriched:
-		return advanceContext(p, e)
+		s.context(e)
 	case page.Dated:
-		return advanceSince(p, e)
+		s.since(e)
 	case page.Unshadowed:
-		return advanceUnshadowed(p, e)
+		s.unshadow(e)
+	case page.Acted:
+		s.act(e)
+	case page.Silenced:
+		s.silenced(e)
+	case page.Told:
+		s.told(e)
+	case page.Calmed:
+		s.calm(e)
+	case page.Blown:
+		s.blow(e)
+	case page.Charted:
+		s.charted(e)
 	default:
-		return Step{Problem: p, Why: "an event of unknown kind " + string(e.Kind)}
+		s.Why = "an event of unknown kind " + string(e.Kind)
 	}
+	s.Why = s.hidden().Text(s.Why)
+	return s
 }
 
-// advanceGroup applies a snapshot of the group. confirmed says that Alertmanager
+// revise makes a new revision of the problem: there is something new to show.
+func (s *Step) revise(at time.Time) {
+	s.Problem.Updated = at
+	s.Problem.Revision++
+	s.Changed = true
+}
+
+// swing is what a snapshot did to the alerts of a problem.
+type swing struct {
+	fired  int             // that fired before
+	worst  page.Severity   // of those
+	known  map[string]bool // alertnames of the episode before
+	joined []page.Alert
+	left   []page.Alert // resolved
+	gone   []page.Alert // no longer in the group, although nobody said that they resolved
+}
+
+// group applies a snapshot of the group. confirmed says that Alertmanager
 // itself was asked and that these alerts do fire.
-func advanceGroup(p page.Problem, e page.Event, confirmed bool) Step {
+func (s *Step) group(e page.Event, confirmed bool) {
 	n := e.Notification
 	if n == nil {
-		return Step{Problem: p, Why: "an event without its notification"}
+		s.Why = "an event without its notification"
+		return
 	}
-	s := Step{Problem: clone(p)}
+	s.Problem = clone(s.Problem)
 	q := &s.Problem
 	if q.ID == "" {
 		*q = page.Problem{
@@ -58,24 +120,29 @@ func advanceGroup(p page.Problem, e page.Event, confirmed bool) Step {
 			State: page.Closed, Members: map[string]page.Member{}, Self: e.Kind == page.Alarmed,
 		}
 	}
-	wasOpen := openCount(*q) > 0
-	joined, left := 0, 0
+	c := swing{fired: openCount(*q), worst: q.Severity(), known: alertnames(*q)}
 	seen := make(map[string]bool, len(n.Alerts))
 	for _, a := range n.Alerts {
 		seen[a.ID] = true
-		switch m := q.Members[a.ID]; {
-		case a.Status == page.Firing && !m.Open && !confirmed && echo(m, a, e.At):
+		m := q.Members[a.ID]
+		late := a.Status == page.Firing && !m.Open && !confirmed && echo(m, a, e.At)
+		if late {
 			s.Held = append(s.Held, a)
+		}
+		switch {
+		// Where somebody was told of it past the store, what stands there must be
+		// ended, be it an echo or not: it opens, and Alertmanager is asked then.
+		case late && len(e.Receipts) == 0:
 		case a.Status == page.Firing:
 			q.Members[a.ID] = fire(m, a, e.At)
 			if !m.Open {
-				joined++
+				c.joined = append(c.joined, a)
 			}
 		case stale(m, a):
 		default:
 			q.Members[a.ID] = cease(m, a, e.At)
 			if m.Open {
-				left++
+				c.left = append(c.left, a)
 			}
 		}
 	}
@@ -83,48 +150,69 @@ func advanceGroup(p page.Problem, e page.Event, confirmed bool) Step {
 	// without resolving: silenced, inhibited or expired. A truncated snapshot,
 	// and one that only confirms a few alerts, prove nothing by absence.
 	if n.Truncated == 0 && !confirmed {
-		for id, m := range q.Members {
-			if m.Open && !seen[id] {
-				m.Open, m.LeftOnly, m.Closed = false, true, e.At
-				q.Members[id] = m
-				left++
-			}
-		}
+		c.gone = absent(q.Members, seen, e.At)
 	}
 	if !confirmed {
 		q.Group = *n
 		q.Group.Alerts = nil
 	}
-	s.settle(wasOpen, joined, left, e.At)
-	return s
+	if confirmed && len(n.Alerts) == 0 {
+		s.Why = "an echo: Alertmanager knows of none of the alerts that were held"
+		return
+	}
+	s.settle(c, e.At)
 }
 
-// settle decides what the counts mean for the problem as a whole.
-func (s *Step) settle(wasOpen bool, joined, left int, at time.Time) {
+// settle decides what a swing means for the problem as a whole.
+func (s *Step) settle(c swing, at time.Time) {
 	p, open := &s.Problem, openCount(s.Problem)
 	p.Updated = at
 	switch {
-	case !wasOpen && open > 0:
+	case c.fired == 0 && open > 0 && !p.Settling.IsZero():
+		s.comeBack(c, at)
+	case c.fired == 0 && open > 0:
 		s.Opened = true
-		s.Why = fmt.Sprintf("opened: %d alerts fire", open)
+		s.Why = fmt.Sprintf("opened: %s", alertsFire(open))
 		s.begin(at)
-	case wasOpen && open == 0:
-		s.Closed = true
-		s.Why = "closed: no alert fires any more"
-		p.State, p.Ended = page.Closed, at
-	case joined > 0 || left > 0:
-		s.Grew = joined > 0
-		s.Why = fmt.Sprintf("changed: %d joined, %d left", joined, left)
+	case c.fired > 0 && open == 0 && s.flaps(at):
+		s.hold(at)
+	case c.fired > 0 && open == 0:
+		s.close(at)
+	case len(c.joined)+len(c.left)+len(c.gone) > 0:
+		s.Grew = len(c.joined) > 0
+		s.Why = fmt.Sprintf("changed: %d joined, %d left", len(c.joined), len(c.left)+len(c.gone))
+		s.move(c, at)
 	case len(s.Held) > 0:
-		s.Why = fmt.Sprintf("held: %d alerts fire that resolved a moment ago; Alertmanager is asked", len(s.Held))
+		s.Why = fmt.Sprintf("held: %s that resolved a moment ago; Alertmanager is asked", alertsFire(len(s.Held)))
 		return
 	case open > 0:
-		s.Why = "repeated: nothing new"
+		s.Why, s.Again = "repeated: nothing new", true
+		return
+	case !p.Settling.IsZero():
+		s.Why, s.Again = "repeated: it is quiet", true
 		return
 	default:
-		s.Why = "nothing fires and nothing was open: not a page"
+		s.Why, s.Again = "nothing fires and nothing was open: not a page", true
 		return
 	}
-	s.Changed = true
-	p.Revision++
+	s.revise(at)
+}
+
+// close ends the episode.
+func (s *Step) close(at time.Time) {
+	p := &s.Problem
+	s.Closed = true
+	s.Why = "closed: no alert fires any more"
+	p.State, p.Ended, p.Settling = page.Closed, at, time.Time{}
+	if p.Folded != "" {
+		s.gust, s.storm = s.part(true), p.Folded
+	}
+	s.say(page.UpdateResolved, at, "resolved after "+page.Span(at.Sub(p.Opened)))
+}
+
+func alertsFire(n int) string {
+	if n == 1 {
+		return "1 alert fires"
+	}
+	return fmt.Sprintf("%d alerts fire", n)
 }

@@ -71,6 +71,8 @@ func syncFolder(dir string) error {
 type trail struct {
 	pages    []kept[page.Page]
 	receipts []kept[page.Receipt]
+	timeline []kept[page.Entry]
+	charts   []kept[struct{}] // pictures go without a trace
 }
 
 // kept is a record that was read.
@@ -86,7 +88,13 @@ func (k *Keeper) read(ctx context.Context, problem string) (trail, error) {
 	if t.pages, err = scan[page.Page](ctx, k.Store, store.PagePrefix(problem)); err != nil {
 		return t, err
 	}
-	t.receipts, err = scan[page.Receipt](ctx, k.Store, store.ReceiptsPrefix(problem))
+	if t.receipts, err = scan[page.Receipt](ctx, k.Store, store.ReceiptsPrefix(problem)); err != nil {
+		return t, err
+	}
+	if t.timeline, err = scan[page.Entry](ctx, k.Store, store.TimelinePrefix(problem)); err != nil {
+		return t, err
+	}
+	t.charts, err = scan[struct{}](ctx, k.Store, store.ChartPrefix(problem))
 	return t, err
 }
 
@@ -125,6 +133,16 @@ func (t trail) of(problem string, episode int) trail {
 			e.receipts = append(e.receipts, r)
 		}
 	}
+	for _, l := range t.timeline {
+		if strings.HasPrefix(l.key, store.TimelineOf(problem, episode)) {
+			e.timeline = append(e.timeline, l)
+		}
+	}
+	for _, c := range t.charts {
+		if c.key == store.ChartKey(problem, episode) {
+			e.charts = append(e.charts, c)
+		}
+	}
 	return e
 }
 
@@ -137,18 +155,33 @@ func (t trail) last() time.Time {
 	for _, r := range t.receipts {
 		at = latest(at, r.value.At)
 	}
+	for _, l := range t.timeline {
+		at = latest(at, l.value.At)
+	}
 	return at
 }
 
+// keys are those of all records that go with the trail, each once.
 func (t trail) keys() []string {
 	var keys []string
 	for _, p := range t.pages {
 		keys = append(keys, p.key)
 	}
 	for _, r := range t.receipts {
-		keys = append(keys, r.key)
+		v := r.value
+		keys = append(keys, r.key, store.DeadKey(v.Target, v.Problem, v.Episode))
+		for _, ref := range append([]string{v.Delivery, v.Ref}, v.Further...) {
+			keys = append(keys, store.DeliveryKey(v.Target, ref))
+		}
 	}
-	return keys
+	for _, l := range t.timeline {
+		keys = append(keys, l.key)
+	}
+	for _, c := range t.charts {
+		keys = append(keys, c.key)
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 // line is one line of the history.
@@ -157,16 +190,21 @@ type line struct {
 	Problem  string         `json:"problem"`
 	Pages    []page.Page    `json:"pages"` // the last word of each episode, redacted as it was shown
 	Receipts []page.Receipt `json:"receipts"`
+	Timeline []page.Entry   `json:"timeline"` // of all episodes, in the order of time
 }
 
 func (t trail) line(problem string, at time.Time) line {
-	l := line{Dropped: at, Problem: problem, Pages: []page.Page{}, Receipts: []page.Receipt{}}
+	l := line{Dropped: at, Problem: problem, Pages: []page.Page{}, Receipts: []page.Receipt{}, Timeline: []page.Entry{}}
 	for _, p := range t.pages {
 		l.Pages = append(l.Pages, p.value)
 	}
 	for _, r := range t.receipts {
 		l.Receipts = append(l.Receipts, r.value)
 	}
+	for _, e := range t.timeline {
+		l.Timeline = append(l.Timeline, e.value)
+	}
+	slices.SortStableFunc(l.Timeline, func(a, b page.Entry) int { return a.At.Compare(b.At) })
 	slices.SortFunc(l.Receipts, func(a, b page.Receipt) int { return cmp.Compare(a.Episode, b.Episode) })
 	return l
 }

@@ -15,8 +15,8 @@ import (
 )
 
 // Keeper drops what is over: a problem that was closed for longer than
-// Retention goes with its pages and receipts, and so do old episodes of those
-// that live on. Should the store outgrow MaxBytes, closed problems go before
+// Retention goes with its pages, receipts, timelines and charts, and so do old
+// episodes of those that live on. Should the store outgrow MaxBytes, closed problems go before
 // their time, the oldest first. Work for targets that nobody takes any more is
 // told of, and goes once its problem has gone. The engine only frees the space.
 type Keeper struct {
@@ -93,6 +93,8 @@ func (k *Keeper) expire(ctx context.Context) (closed []over, err error) {
 			switch {
 			case p.State == page.Open:
 				err = k.episodes(ctx, p, before)
+			case p.IsCanary() && k.Now().Sub(p.Ended) >= settled:
+				err = k.forget(ctx, o)
 			case p.Ended.Before(before):
 				err = k.drop(ctx, o, "retention")
 			default:
@@ -138,7 +140,7 @@ func (k *Keeper) shrink(ctx context.Context, closed []over) error {
 	return nil
 }
 
-// episodes drops pages and receipts of a problem's former episodes that are
+// episodes drops what is left of a problem's former episodes that are
 // older than before.
 func (k *Keeper) episodes(ctx context.Context, p page.Problem, before time.Time) error {
 	if p.Episode < 2 {
@@ -154,9 +156,11 @@ func (k *Keeper) episodes(ctx context.Context, p page.Problem, before time.Time)
 		if last := e.last(); !last.IsZero() && last.Before(before) {
 			old.pages = append(old.pages, e.pages...)
 			old.receipts = append(old.receipts, e.receipts...)
+			old.timeline = append(old.timeline, e.timeline...)
+			old.charts = append(old.charts, e.charts...)
 		}
 	}
-	if len(old.pages)+len(old.receipts) == 0 {
+	if len(old.keys()) == 0 {
 		return nil
 	}
 	if err := k.remember(p.ID, old); err != nil {
@@ -175,7 +179,20 @@ func (k *Keeper) drop(ctx context.Context, o over, why string) error {
 	if err := k.remember(o.id, t); err != nil {
 		return err
 	}
-	err = k.remove(ctx, t.keys(), store.DeleteIf(store.ProblemKey(o.id), o.rev))
+	return k.discard(ctx, o, t, why)
+}
+
+// forget removes a problem of which no history is kept.
+func (k *Keeper) forget(ctx context.Context, o over) error {
+	t, err := k.read(ctx, o.id)
+	if err != nil {
+		return err
+	}
+	return k.discard(ctx, o, t, "canary")
+}
+
+func (k *Keeper) discard(ctx context.Context, o over, t trail, why string) error {
+	err := k.remove(ctx, t.keys(), store.DeleteIf(store.ProblemKey(o.id), o.rev))
 	if errors.Is(err, store.ErrConflict) {
 		return nil // it is open again
 	}

@@ -141,6 +141,34 @@ func TestOldEpisodesOfTheLivingGo(t *testing.T) {
 	})
 }
 
+// All that a problem left behind goes with it, and its timeline is written down.
+func TestTheTrailGoesWhole(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeeper(t, dir)
+		old := time.Now().Add(-2 * month)
+		receipt := page.Receipt{Delivery: "d", Ref: "r", Further: []string{"f"}, Problem: "old", Episode: 1, Target: "slack/a", At: old}
+		for _, op := range []store.Op{
+			k.record(store.ProblemKey("old"), page.Problem{ID: "old", State: page.Closed, Episode: 1, Ended: old}),
+			k.record(store.ReceiptKey("old", 1, "slack/a"), receipt),
+			k.record(store.TimelineKey("old", 1, "pipeline", 0), page.Entry{At: old.Add(time.Second), Text: "second"}),
+			k.record(store.TimelineKey("old", 1, "notify", 0), page.Entry{At: old.Add(2 * time.Second), Text: "third"}),
+			k.record(store.TimelineKey("old", 1, "pipeline", 1), page.Entry{At: old, Text: "first"}),
+			k.record(store.ChartKey("old", 1), page.Chart{Title: "x"}),
+			k.record(store.DeadKey("slack/a", "old", 1), receipt),
+			k.record(store.DeliveryKey("slack/a", "d"), "k"), k.record(store.DeliveryKey("slack/a", "r"), "k"), k.record(store.DeliveryKey("slack/a", "f"), "k"),
+			k.record(store.TimelineKey("older", 1, "pipeline", 0), page.Entry{}), // of another problem
+		} {
+			require.NoError(t, k.Store.Apply(t.Context(), op))
+		}
+		require.NoError(t, k.Sweep(t.Context()))
+		require.Equal(t, []string{store.TimelineKey("older", 1, "pipeline", 0)}, k.keys())
+		var line struct{ Timeline []page.Entry }
+		require.NoError(t, json.Unmarshal([]byte(k.history()[0]), &line))
+		require.Equal(t, []string{"first", "second", "third"}, texts(line.Timeline))
+	})
+}
+
 // What is over goes before its time when the store is too large: the oldest
 // first, and nothing that has just closed.
 func TestTooLarge(t *testing.T) {

@@ -1,8 +1,8 @@
 package pipeline
 
 import (
+	"cmp"
 	"maps"
-	"reflect"
 	"slices"
 	"time"
 
@@ -50,6 +50,21 @@ func cease(m page.Member, a page.Alert, now time.Time) page.Member {
 	return m
 }
 
+// absent closes the open members that a whole snapshot does not hold, and
+// returns their alerts in a fixed order.
+func absent(members map[string]page.Member, seen map[string]bool, now time.Time) []page.Alert {
+	var out []page.Alert
+	for id, m := range members {
+		if m.Open && !seen[id] {
+			m.Open, m.LeftOnly, m.Closed = false, true, now
+			members[id] = m
+			out = append(out, m.Alert)
+		}
+	}
+	slices.SortFunc(out, func(a, b page.Alert) int { return cmp.Compare(a.ID, b.ID) })
+	return out
+}
+
 func openCount(p page.Problem) int {
 	n := 0
 	for _, m := range p.Members {
@@ -66,6 +81,10 @@ func (s *Step) begin(at time.Time) {
 	p := &s.Problem
 	p.State, p.Episode, p.Opened, p.Ended = page.Open, p.Episode+1, at, time.Time{}
 	p.Context, p.Told = page.Context{}, nil
+	p.Updates, p.Ack, p.Silences, p.Useless = nil, nil, nil, nil
+	p.Entries, p.Repeated, p.Charted = 0, false, time.Time{}
+	p.Flapping, p.Settling, p.Folded = 0, time.Time{}, ""
+	s.opens(at)
 	p.Clock = page.Clock{Received: at}
 	for id, m := range p.Members {
 		switch {
@@ -81,69 +100,18 @@ func (s *Step) begin(at time.Time) {
 	if p.Clock.Started.IsZero() { // a clock ahead of ours, or none at all
 		p.Clock.Started = at
 	}
-}
-
-// advanceContext takes in context that came after the page had left.
-func advanceContext(p page.Problem, e page.Event) Step {
-	s := Step{Problem: p}
-	switch {
-	case e.Context == nil || p.ID == "":
-		s.Why = "context without a problem"
-	case e.Episode != p.Episode || p.State != page.Open:
-		s.Why = "context of an episode that is over"
-	case !better(p.Context, *e.Context):
-		s.Why = "context brought nothing new"
-	default:
-		s.Problem = clone(p)
-		s.Problem.Context = *e.Context
-		keepDate(p.Context, &s.Problem.Context)
-		if s.Problem.Clock.Enriched.IsZero() && e.Context.Known() {
-			s.Problem.Clock.Enriched = e.At
-		}
-		s.Problem.Updated = e.At
-		s.Problem.Revision++
-		s.Changed = true
-		s.Why = "context arrived: " + page.Headline(s.Problem.Context)
-	}
-	return s
-}
-
-// better reports whether now should replace old on the page. A trait once said
-// is taken back for another trait only: a fault that fades looks like "nothing
-// in common", and so does a source that has gone.
-func better(old, now page.Context) bool {
-	sampled := old.Exemplars == nil && now.Exemplars != nil
-	switch {
-	case len(now.Traits) > 0:
-		return !sameTraits(old.Traits, now.Traits) || old.Pending || old.Onset == nil && now.Onset != nil || sampled
-	case len(old.Traits) > 0:
-		return false
-	case now.None:
-		return !old.None || sampled
-	case old.None:
-		return false
-	default: // neither knows: only the reasons may differ
-		return old.Pending != now.Pending || !reflect.DeepEqual(texts(old.Notes), texts(now.Notes))
-	}
-}
-
-func sameTraits(a, b []page.Trait) bool {
-	return slices.EqualFunc(a, b, func(x, y page.Trait) bool {
-		return maps.Equal(x.Labels, y.Labels) && x.Failing == y.Failing && x.Healthy == y.Healthy
-	})
-}
-
-func texts(notes []page.Note) []string {
-	out := make([]string, len(notes))
-	for i, n := range notes {
-		out[i] = n.Text
-	}
-	return out
+	p.Peak = page.Peak{Severity: p.Severity(), Critical: remember(nil, criticals(*p)...), Alerts: openCount(*p)}
 }
 
 // clone copies what Advance writes to.
 func clone(p page.Problem) page.Problem {
 	p.Members = maps.Clone(p.Members)
+	if p.Storm != nil {
+		storm := *p.Storm
+		storm.Rules = maps.Clone(storm.Rules)
+		p.Storm = &storm
+		p.Group.CommonLabels = p.Group.CommonLabels.Clone()
+	}
 	if p.Members == nil && p.ID != "" {
 		p.Members = map[string]page.Member{}
 	}

@@ -34,7 +34,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 		dropped: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "tocsin_pipeline_dropped_problems_total",
-			Help: "Closed problems that were dropped, by why: retention, or size for those that went before their time.",
+			Help: "Closed problems that were dropped, by why: retention, size for those that went before their time, canary for those by which Tocsin tried itself.",
 		}, []string{"reason"}),
 		sweepFailures: f.NewCounter(prometheus.CounterOpts{
 			Name: "tocsin_pipeline_sweep_failures_total",

@@ -31,7 +31,7 @@ const (
 // since when.
 func (w *Worker) undated(s Step, e page.Event) bool {
 	p := s.Problem
-	if w.Dater == nil || p.Self || p.State != page.Open || p.Context.Onset != nil {
+	if w.Dater == nil || p.Self || p.Folded != "" || p.State != page.Open || p.Context.Onset != nil {
 		return false
 	}
 	if _, _, ok := p.Context.Dating(); !ok {
@@ -86,10 +86,10 @@ func Changes(ctx context.Context, s store.Store, since time.Time) ([]page.Change
 	}
 }
 
-// advanceSince takes in when it began. The page may say something else by now
-// than what was dated.
-func advanceSince(p page.Problem, e page.Event) Step {
-	s := Step{Problem: p}
+// since takes in when it began. The page may say something else by now than
+// what was dated.
+func (s *Step) since(e page.Event) {
+	p := s.Problem
 	switch {
 	case e.Context == nil || e.Context.Onset == nil || p.ID == "":
 		s.Why = "a date without a problem"
@@ -103,12 +103,10 @@ func advanceSince(p page.Problem, e page.Event) Step {
 		s.Problem = clone(p)
 		c := &s.Problem.Context
 		c.Onset, c.Changes, c.Queries = e.Context.Onset, e.Context.Changes, e.Context.Queries
-		s.Problem.Updated = e.At
-		s.Problem.Revision++
-		s.Changed = true
 		s.Why = "dated: " + page.Headline(*c)
+		s.learn(p.Context, e.At)
+		s.revise(e.At)
 	}
-	return s
 }
 
 // keepDate carries the onset, and what single events told, over to a context

@@ -7,9 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -39,7 +38,7 @@ type Asker interface {
 }
 
 // Worker takes events from the store and applies them. All fields but Observe,
-// Dater and Tracer must be set.
+// Dater, Charter, Silencer and Tracer must be set.
 type Worker struct {
 	Store    store.Store
 	Enricher Enricher
@@ -50,15 +49,22 @@ type Worker struct {
 	Now      func() time.Time
 	Metrics  *Metrics
 	Tracer   trace.Tracer
-	Redact   []string // labels whose values no page may show
+	Rules    Rules
 	// Observe takes the time from the rule's firing to a stage of the open.
 	Observe func(stage string, d time.Duration)
 	// Dater dates what a page says once it has left; nil: nobody does.
 	Dater Dater
+	// Charter draws what the page is about once it has left; nil: nobody does.
+	Charter Charter
+	// Silencer tells Alertmanager to be quiet; nil: nobody can.
+	Silencer Silencer
 	// Writers is how many problems are worked on at once. A writer waits for
 	// context up to the deadline, so it is the burst of new problems that none
 	// of them waits behind.
 	Writers int
+
+	gauge     gauge
+	enriching atomic.Int64 // first pages that wait for their context
 }
 
 // Deadline is how long after its acceptance a page leaves at the latest.
@@ -158,87 +164,45 @@ func (w *Worker) apply(ctx context.Context, l store.Lease, e page.Event, known *
 	if err != nil {
 		return err
 	}
-	s := Advance(p, e)
-	if s.Opened {
-		w.enrich(ctx, &s.Problem, e, known)
+	s := w.Rules.Advance(p, e)
+	switch {
+	case !s.Opened || s.Problem.Storm != nil:
+	case w.folds(s.Problem):
+		s.fold(w.Now())
+	default:
+		w.enrich(ctx, &s, e, known)
 	}
-	ops := []store.Op{store.Done(l)}
-	if s.Changed {
-		s.Problem.Trace = traceparent(ctx)
-		shown, err := store.Marshal(s.Problem.View().Redact(w.Redact...))
-		if err != nil {
-			return err
-		}
-		out := w.Outbox.Ops(s.Problem)
-		s.Problem.Told = told(s.Problem.Told, out)
-		ops = append(append(ops, store.Put(store.PageKey(e.Problem, s.Problem.Episode), shown)), out...)
+	ops, err := w.batch(ctx, &s, e, rev)
+	if err != nil {
+		return err
 	}
-	if s.Problem.ID != "" {
-		value, err := store.Marshal(s.Problem)
-		if err != nil {
-			return err
-		}
-		ops = append(ops, store.Swap(store.ProblemKey(e.Problem), rev, value))
-	}
-	ops = append(ops, w.followUps(s, e)...)
-	if s.Opened {
-		already, err := receipts(s.Problem, e)
-		if err != nil {
-			return err
-		}
-		ops = append(ops, already...)
-	}
-	if err := w.Store.Apply(ctx, ops...); err != nil {
+	if err := w.Store.Apply(ctx, append(ops, store.Done(l))...); err != nil {
 		return fmt.Errorf("write problem: %w", err)
 	}
 	w.tell(s, e)
 	return nil
 }
 
-// receipts writes down who was told of an episode past the store, before the
-// store knew of it: what follows at these targets changes what stands there.
-func receipts(p page.Problem, e page.Event) ([]store.Op, error) {
-	var ops []store.Op
-	for _, r := range e.Receipts {
-		r.Episode = p.Episode
-		value, err := store.Marshal(r)
-		if err != nil {
-			return nil, err
-		}
-		ops = append(ops, store.Put(store.ReceiptKey(p.ID, p.Episode, r.Target), value))
-	}
-	return ops, nil
-}
-
-// told adds the targets in whose lanes there is work now.
-func told(before []string, work []store.Op) []string {
-	all := slices.Clone(before)
-	for _, op := range work {
-		if name, ok := strings.CutPrefix(op.Item.Lane, store.LaneDeliver); ok {
-			all = append(all, name)
-		}
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
 // enrich asks for context until the page's deadline and sets its clock.
-func (w *Worker) enrich(ctx context.Context, p *page.Problem, e page.Event, known **page.Context) {
+func (w *Worker) enrich(ctx context.Context, s *Step, e page.Event, known **page.Context) {
+	p := &s.Problem
 	c := &p.Clock
 	c.Durable = w.Now()
 	c.Deadline = e.At.Add(w.Deadline.Of(p.Severity()))
-	if !p.Self && *known == nil {
+	if !p.Self && !p.IsCanary() && *known == nil {
+		under := w.enriching.Add(1)
+		defer w.enriching.Add(-1)
 		left := min(c.Deadline.Sub(c.Durable), w.Deadline.Of(p.Severity())) // a clock that was set back must not stretch it
+		if p.Severity() != page.Critical && under > int64(w.Writers)/2 {
+			left = 0 // half of the writers wait already: the others are for what is critical
+		}
 		ctx, cancel := context.WithTimeout(ctx, max(left, minAsk))
 		found := w.Enricher.Context(ctx, *p)
 		cancel()
 		*known = &found
 	}
 	if *known != nil {
-		p.Context = **known
-		if p.Context.Known() {
-			c.Enriched = w.Now()
-		}
+		s.know(**known, w.Now())
 	}
 	c.Decided = w.Now()
 }
@@ -261,8 +225,14 @@ func (w *Worker) tell(s Step, e page.Event) {
 	switch {
 	case s.Opened:
 		outcome = "opened"
+		if p.Folded != "" {
+			outcome = "folded"
+		}
+		if p.Folded != "" || p.Storm != nil { // not handed to anybody by now
+			break
+		}
 		for _, stage := range Stages(p.Clock) {
-			w.observe(stage.Name, stage.After)
+			w.observe(p, stage.Name, stage.After)
 		}
 	case s.Closed:
 		outcome = "closed"
@@ -270,12 +240,12 @@ func (w *Worker) tell(s Step, e page.Event) {
 		outcome = "changed"
 	}
 	w.Metrics.events.WithLabelValues(string(e.Kind), outcome).Inc()
-	w.Log.Info("event applied", "page", e.Problem, "episode", p.Episode, "revision", p.Revision,
+	w.Log.Log(context.Background(), p.LogLevel(), "event applied", "page", e.Problem, "episode", p.Episode, "revision", p.Revision,
 		"receiver", p.Receiver, "kind", e.Kind, "actor", e.Actor, "decision", s.Why)
 }
 
-func (w *Worker) observe(stage string, d time.Duration) {
-	if w.Observe != nil {
+func (w *Worker) observe(p page.Problem, stage string, d time.Duration) {
+	if w.Observe != nil && !p.IsCanary() {
 		w.Observe(stage, d)
 	}
 }

@@ -81,9 +81,11 @@ func (w *world) deliver(ctx context.Context) {
 	}
 }
 
-func (w *world) send(line string) {
+func (w *world) send(line string) { w.put(snapshot(w.t, line)) }
+
+// put hands an event in at the door, now.
+func (w *world) put(e page.Event) {
 	w.seq++
-	e := snapshot(w.t, line)
 	e.ID, e.At = fmt.Sprint(w.seq), time.Now()
 	value, err := store.Marshal(e)
 	require.NoError(w.t, err)
@@ -94,6 +96,12 @@ func (w *world) send(line string) {
 
 // inWorld runs a story against a worker in virtual time.
 func inWorld(t *testing.T, story func(w *world)) {
+	t.Helper()
+	inWorldOf(t, func(*pipeline.Worker) {}, story)
+}
+
+// inWorldOf does so after a change to the worker.
+func inWorldOf(t *testing.T, change func(*pipeline.Worker), story func(w *world)) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tocsin.db")
 	synctest.Test(t, func(t *testing.T) {
@@ -115,6 +123,7 @@ func inWorld(t *testing.T, story func(w *world)) {
 				w.mu.Unlock()
 			},
 		}
+		change(worker)
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { worker.Run(ctx) })
@@ -124,6 +133,13 @@ func inWorld(t *testing.T, story func(w *world)) {
 		running.Wait()
 		require.NoError(t, st.Close())
 	})
+}
+
+// problem reads the record of a problem.
+func (w *world) problem(id string) page.Problem {
+	p, _, err := pipeline.Load(w.t.Context(), w.store, id)
+	require.NoError(w.t, err)
+	return p
 }
 
 // after lets virtual time pass and returns what was shown until then.

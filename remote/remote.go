@@ -56,6 +56,13 @@ func ClassOf(err error) Class {
 	return Unknown
 }
 
+// Deferred reports whether a service answered that it is to be asked again: it
+// is there, and takes no more for now.
+func Deferred(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Class == NotSent && e.Status != 0
+}
+
 // RetryAfter returns how long the service asked to be left alone, 0 if it did not say.
 func RetryAfter(err error) time.Duration {
 	if e, ok := errors.AsType[*Error](err); ok {

@@ -17,6 +17,9 @@ const (
 	// LaneDeliver is the prefix of one lane per target. The pipeline writes
 	// them (notify.Router makes the items), notify takes them.
 	LaneDeliver = "deliver/"
+	// LaneOverdue holds when to look whether a critical page has reached its
+	// targets. The pipeline writes it with the work for them, notify takes it.
+	LaneOverdue = "overdue"
 
 	// ProbeKey is the record by which the door finds out whether the store takes
 	// writes. Writer: webhook.
@@ -33,8 +36,10 @@ const (
 	prefixChart      = "chart/"
 	prefixDelivery   = "delivery/"
 	prefixDead       = "dead/"
+	prefixInstead    = "instead/"
 	prefixVote       = "vote/"
 	prefixBeat       = "beat/"
+	prefixOnce       = "once/"
 )
 
 // ProblemKey is the record of a page.Problem. Writer: pipeline.
@@ -91,6 +96,12 @@ func ChartPrefix(problem string) string { return prefixChart + problem + "/" }
 // reference of its own, to the receipt it belongs to. Writer: notify.
 func DeliveryKey(target, ref string) string { return prefixDelivery + target + "/" + ref }
 
+// InsteadKey is the record of who was told of an episode in the place of a
+// target that could not be. Writer: notify.
+func InsteadKey(problem string, episode int, target string) string {
+	return fmt.Sprintf("%s%s/%08d/%s", prefixInstead, problem, episode, target)
+}
+
 // DeadKey is the record of a delivery that was given up, for people to drive
 // again. Writer: notify.
 func DeadKey(target, problem string, episode int) string {
@@ -102,6 +113,10 @@ func VoteKey(alertname string) string { return prefixVote + alertname }
 
 // BeatKey is when a heartbeat was last seen. Writer: webhook.
 func BeatKey(name string) string { return prefixBeat + name }
+
+// OnceKey marks an event that was put and must not be put again, also once it
+// was applied; it expires. Writer: webhook.
+func OnceKey(id string) string { return prefixOnce + id }
 
 // SeenKey holds the sum of the body that was accepted last for a problem, a
 // moment ago. Writer: webhook.
@@ -122,10 +137,12 @@ func ChangesSince(at time.Time) string {
 // ChangeIDKey marks a change that is known, whatever its time. Writer: webhook.
 func ChangeIDKey(sum string) string { return prefixChangeID + sum }
 
-// Prefixes for scans; LedgerPrefix covers all receipts.
+// Prefixes for scans; PagesPrefix covers the pages of all problems, LedgerPrefix
+// all receipts.
 const (
 	ChangePrefix     = prefixChange
 	ProblemPrefix    = prefixProblem
+	PagesPrefix      = prefixPage
 	LedgerPrefix     = prefixReceipt
 	QuarantinePrefix = prefixQuarantine
 	DeadPrefix       = prefixDead

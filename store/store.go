@@ -93,6 +93,12 @@ type Lease struct {
 	Until time.Time
 }
 
+// Sure is for how long a lease is certain to be the caller's from the beginning of
+// an Apply that extended it, by a clock that nobody sets, if it was extended for as
+// long: whatever becomes of the process or its network meanwhile, nobody else is
+// given the item before. What a holder does outside of the store it begins by then.
+const Sure = 5 * time.Second
+
 // LaneStat counts a lane.
 type LaneStat struct {
 	Lane   string
@@ -158,5 +164,5 @@ func Done(l Lease) Op { return Op{Kind: OpDone, Lease: l} }
 // Retry puts a leased item back, due at t, in its old place among its order key.
 func Retry(l Lease, t time.Time) Op { return Op{Kind: OpRetry, Lease: l, At: t} }
 
-// Extend keeps a lease until t.
+// Extend keeps a lease until t, for Sure at the least.
 func Extend(l Lease, t time.Time) Op { return Op{Kind: OpExtend, Lease: l, At: t} }

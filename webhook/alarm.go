@@ -3,6 +3,7 @@ package webhook
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/tocsin/tocsin/page"
@@ -22,7 +23,7 @@ func Alarm(name, summary, description string, labels page.Labels, at time.Time) 
 	}
 	notes := page.Labels{"summary": summary, "description": description}
 	n := page.Notification{
-		Cluster: "tocsin", Receiver: labels["receiver"], Status: page.Firing,
+		Cluster: page.OwnCluster, Receiver: labels["receiver"], Status: page.Firing,
 		GroupKey:    "tocsin:{" + group.String() + "}",
 		GroupLabels: group, CommonLabels: all, CommonAnnotations: notes,
 		Alerts: []page.Alert{{ID: all.ID(), Status: page.Firing, Labels: all, Annotations: notes, StartsAt: at}},
@@ -32,4 +33,16 @@ func Alarm(name, summary, description string, labels page.Labels, at time.Time) 
 		Problem: problem, Kind: page.Alarmed, Actor: "tocsin", At: at, Notification: &n,
 		ID: fmt.Sprintf("alarm/%s/%d", problem, at.Unix()/60),
 	}
+}
+
+// AllClear ends what an Alarm raised.
+func AllClear(alarm page.Event, at time.Time) page.Event {
+	n := *alarm.Notification
+	n.Status, n.Alerts = page.Resolved, slices.Clone(n.Alerts)
+	for i := range n.Alerts {
+		n.Alerts[i].Status, n.Alerts[i].EndsAt = page.Resolved, at
+	}
+	alarm.Notification, alarm.At = &n, at
+	alarm.ID = fmt.Sprintf("clear/%s/%d", alarm.Problem, at.Unix()/60)
+	return alarm
 }

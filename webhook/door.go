@@ -31,6 +31,28 @@ func (d *Door) Put(ctx context.Context, e page.Event) error {
 	return nil
 }
 
+// onceFor is how long the ID of a person's act is known: PagerDuty sends again
+// for two days.
+const onceFor = 72 * time.Hour
+
+// Once is Put for an event that whoever sent it may send again long after it was
+// applied: what was put in the last days under its ID is not put again.
+func (d *Door) Once(ctx context.Context, e page.Event) error {
+	op, err := enqueue(e)
+	if err != nil {
+		return err
+	}
+	mark, err := store.Marshal(e.At)
+	if err != nil {
+		return fmt.Errorf("event: %w", err)
+	}
+	err = d.apply(ctx, op, store.Create(store.OnceKey(e.ID), mark).Until(e.At.Add(onceFor)))
+	if err != nil && !errors.Is(err, store.ErrConflict) {
+		return fmt.Errorf("store event: %w", err)
+	}
+	return nil
+}
+
 // apply does a batch that may be done twice. An error that leaves open whether it
 // was done is met by doing it again, once.
 func (d *Door) apply(ctx context.Context, ops ...store.Op) error {

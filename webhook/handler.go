@@ -41,9 +41,10 @@ const (
 // nothing that got a 4xx.
 type Handler struct {
 	Clusters      []Cluster
-	Users         []string        // whose passwords the listener checks (WebUsers); no other user name is believed
-	GitHubSecrets []config.Secret // whose signature lets changes in that GitHub sends
-	Anonymous     string          // cluster of requests without credentials; "": they are refused
+	Users         []string          // whose passwords the listener checks (WebUsers); no other user name is believed
+	GitHubSecrets []config.Secret   // whose signature lets changes in that GitHub sends
+	Anonymous     string            // cluster of requests without credentials; "": they are refused
+	Watchdogs     map[string]string // by cluster: the alertname of its heartbeat, which pages nobody
 	Limits        Limits
 	Door          *Door
 	Log           *slog.Logger
@@ -51,6 +52,7 @@ type Handler struct {
 	Tracer        trace.Tracer // nil: no traces
 	Vigil         *Vigil       // nil: the door never fails open
 	Teller        Teller       // tells past the store, when Vigil says so
+	Warmer        Warmer       // is told of alerts before they are pages; nil: nobody is
 	Metrics       *Metrics
 
 	inFlight atomic.Int64
@@ -155,10 +157,13 @@ func (h *Handler) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		return answer{code: http.StatusServiceUnavailable, Status: "torn", Error: "the body did not arrive whole: send it again"}
 	}
 	h.Metrics.read(len(body))
-	sum := sha256.Sum256(append(append(make([]byte, 0, len(cluster)+1+len(body)), cluster+"\x00"...), body...))
-	d := delivery{cluster: cluster, body: body, sum: hex.EncodeToString(sum[:]), at: h.Now()}
 	// Who hung up must not stop what was read from being stored.
-	return h.accept(context.WithoutCancel(ctx), d, r.Header.Get("Content-Encoding"))
+	return h.accept(context.WithoutCancel(ctx), h.deliveryOf(cluster, body), r.Header.Get("Content-Encoding"))
+}
+
+func (h *Handler) deliveryOf(cluster string, body []byte) delivery {
+	sum := sha256.Sum256(append(append(make([]byte, 0, len(cluster)+1+len(body)), cluster+"\x00"...), body...))
+	return delivery{cluster: cluster, body: body, sum: hex.EncodeToString(sum[:]), at: h.Now()}
 }
 
 // byBrowser reports whether some web site may be having a browser post here: one
@@ -257,6 +262,9 @@ func (h *Handler) store(ctx context.Context, d delivery, encoding string) (page.
 	e, err := h.event(ctx, d, encoding)
 	if err != nil {
 		return e, err
+	}
+	if h.isBeat(*e.Notification) {
+		return e, h.beat(ctx, d, *e.Notification)
 	}
 	op, err := enqueue(e)
 	if errors.Is(err, store.ErrTooLarge) {

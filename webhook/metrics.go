@@ -14,6 +14,7 @@ type Metrics struct {
 	seconds  *prometheus.HistogramVec
 	bytes    prometheus.Histogram
 	changes  *prometheus.CounterVec
+	ahead    *prometheus.CounterVec
 }
 
 // NewMetrics makes and registers them; reg may be nil.
@@ -42,6 +43,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "tocsin_webhook_changes_total",
 			Help: "Changes by what became of them: accepted, duplicate and ignored were answered 202; unreadable, refused and denied 4xx; overloaded, torn and failed 503.",
 		}, []string{"outcome"}),
+		ahead: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: "tocsin_webhook_prewarm_total",
+			Help: "Bodies of POST /api/v2/alerts and /webhook/events by what became of them: accepted, ignored, overloaded and torn were answered 200; unreadable, refused and denied 4xx.",
+		}, []string{"outcome"}),
 	}
 }
 
@@ -57,3 +62,5 @@ func (m *Metrics) quarantined(cluster, reason string) {
 func (m *Metrics) read(bytes int) { m.bytes.Observe(float64(bytes)) }
 
 func (m *Metrics) changed(outcome string) { m.changes.WithLabelValues(outcome).Inc() }
+
+func (m *Metrics) prewarmed(outcome string) { m.ahead.WithLabelValues(outcome).Inc() }

@@ -39,7 +39,7 @@ func (m *migration) receiver(r amconfig.Receiver) {
 		m.add(&out, t, id)
 	}
 	for _, kind := range otherKinds(r) {
-		m.stays("receiver %q: %s", r.Name, kind)
+		m.stays("receiver %q: %s: Tocsin tells it too, by a target of kind alertmanager with the same lines, secrets in files (docs/targets.md)", r.Name, kind)
 	}
 	if len(out.targets) > 0 {
 		m.receivers = append(m.receivers, out)
@@ -57,7 +57,9 @@ func (m *migration) lost(what string) {
 	}
 }
 
-// otherKinds names the *_configs of a receiver that Tocsin has no kind for.
+// otherKinds names the *_configs of a receiver that go on being sent by
+// Alertmanager: only their owner knows whether a machine leans on the repeats
+// of a webhook, which Tocsin does not send.
 func otherKinds(r amconfig.Receiver) []string {
 	var out []string
 	v := reflect.ValueOf(r)

@@ -34,10 +34,7 @@ func (c *configsCmd) Run(out *screen) error {
 		Fleet: "127.0.0.1:9094", Slack: "127.0.0.1:9097", PagerDuty: "127.0.0.1:9098",
 		Tocsin: "127.0.0.1:9095", Operators: "127.0.0.1:9096",
 		Prometheus: []string{"127.0.0.1:9090"}, Alertmanagers: []string{"127.0.0.1:9093"},
-		SecretFiles: world.Secrets{
-			Alertmanager: "secrets/alertmanager", Operator: "secrets/operator",
-			Slack: "secrets/slack", PagerDuty: "secrets/pagerduty",
-		},
+		SecretFiles: world.SecretsIn("secrets"),
 	}.Files()
 	if err != nil {
 		return err

@@ -38,7 +38,11 @@ func (c *demoCmd) Run(ctx context.Context, out *screen) error {
 		return err
 	}
 	o.Thanos = c.Thanos
-	w, err := begin(ctx, o, out, 0)
+	var warm time.Duration
+	if !c.Once {
+		warm = datable(o.Settings)
+	}
+	w, err := begin(ctx, o, out, warm)
 	if err != nil {
 		return err
 	}
@@ -87,6 +91,10 @@ func (c *demoCmd) strike(ctx context.Context, w *world.World, out *screen) (dril
 	out.line("  PagerDuty %s", out.verdict(got.PDRight, "right at first sight", "not in the trigger"))
 	return got, nil
 }
+
+// datable is how much of the past tells when something began: twice the rules'
+// shortest window.
+func datable(s ttn.Settings) time.Duration { return 2 * s.Errors[0].Range }
 
 // longest is the rules' longest window. Until it is full it weighs a fault
 // heavier than the formula does, and a page comes sooner than it will later.

@@ -113,7 +113,8 @@ func (s *screen) addresses(w *world.World) {
 	row("Slack", "http://"+w.Slack+"/")
 	row("PagerDuty", "http://"+w.PagerDuty+"/")
 	row("Tocsin", "http://"+w.Tocsin+"/metrics")
-	row("pages", fmt.Sprintf("curl -H \"Authorization: Bearer $(cat %s/%s)\" 'http://%s/api/v1/pages?state=all'", w.Dir, w.SecretFiles.Operator, w.Operators))
+	row("pages", fmt.Sprintf("http://%s/ (sign in with the token in %s/%s)", w.Operators, w.Dir, w.SecretFiles.Operator))
+	row("shell", fmt.Sprintf("bin/tocsin pages ls --config.file %s/tocsin.yml", w.Dir))
 	for i, addr := range w.Alertmanagers {
 		row(fmt.Sprintf("Alertmanager %d", i+1), "http://"+addr+"/")
 	}
@@ -126,5 +127,6 @@ func (s *screen) addresses(w *world.World) {
 	row("one target", "http://"+w.Plan.Fleet+"/t/0/metrics")
 	row("strike", "tocsin-lab fault bad-host --service cart --url http://"+w.Plan.Fleet)
 	row("logs", w.Dir+"/logs")
+	row("tour", fmt.Sprintf("docs/wishes.md, after:  . %s/env", w.Dir))
 	_ = t.Flush()
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // time_zone works where the machine has no zones, as in a container
 
 	"github.com/alecthomas/kong"
 
@@ -93,7 +94,8 @@ type cli struct {
 	Init    initCmd          `cmd:"" help:"Write a first config, from an alertmanager.yml or a minimal one."`
 	Check   checkCmd         `cmd:"" help:"Read a config and say what is wrong with it."`
 	Preview previewCmd       `cmd:"" help:"Show the page a webhook body would become; nothing is sent."`
-	Page    pageCmd          `cmd:"" help:"Act on pages."`
+	Page    pageCmd          `cmd:"" help:"Send test pages."`
+	Pages   pagesCmd         `cmd:"" help:"Look at the pages of the gateway that runs, and act on them."`
 	Shadow  shadowCmd        `cmd:"" help:"Look at what receivers in shadow would have sent."`
 	Traits  traitsCmd        `cmd:"" help:"Explain tables offline: what do the failing members share?"`
 	Backup  backupCmd        `cmd:"" help:"Copy the state of a running gateway to a file, and check the copy."`
@@ -185,7 +187,7 @@ func (previewCmd) Help() string {
 	return `The body takes the way of a real one: the same decoder, the same questions to the
 sources, the same rendering. Nothing is stored and nobody is told.
 
-  tocsin preview --payload testdata/alertmanager/v0.31.json
+  tocsin preview --payload testdata/alertmanager/0.31-firing.json
   curl -s http://…/last-webhook | tocsin preview --payload - -o json | jq .headline`
 }
 

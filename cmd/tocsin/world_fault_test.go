@@ -52,22 +52,25 @@ type gateway struct {
 }
 
 // gatewayConfig has a source that never answers in time: each page leaves at its
-// deadline, and leaves work for later behind.
+// deadline, and leaves work for later behind. Each problem is told by itself, and
+// each opening of it, so that they can be counted.
 const gatewayConfig = `listen: %[1]s:9095
 operators: {listen: %[1]s:9096}
 alertmanagers: [{name: lab, inbound_token_files: [am.token]}]
-store: {bolt: {path: tocsin.db%[5]s}}
+store: {bolt: {path: tocsin.db}%[5]s}
 deadline: {critical: 150ms, other: 150ms}
+storms: {problems: 0}
+flapping: {openings: 0}
 sources: [{kind: thanos, name: slow, with: {http: "%[4]s"}}]
-last_resort: {kind: pagerduty, name: ops, with: {routing_key_file: pagerduty.key, events_url: "%[3]s"}}
 receivers:
   - name: lab
     notify:
-      - {kind: slack, name: pages, with: {token_file: slack.token, channel: C0PAGES, api_url: "%[2]s/api/"}}
-      - {kind: pagerduty, name: oncall, with: {routing_key_file: pagerduty.key, events_url: "%[3]s"}}
+      - {kind: slack, name: pages, with: {token_file: slack.token, channel: C0PAGES, api_url: "%[2]s/api/", messages_per_second: 1000, edits_per_minute: 60000}}
+      - {kind: pagerduty, name: oncall, with: {routing_key_file: pagerduty.key, events_url: "%[3]s", events_per_minute: 60000}}
 `
 
-// newGateway writes the config of a gateway; more goes into its store.bolt.
+// newGateway writes the config of a gateway; more goes into its store. No
+// target has anybody who stands in for it: what is counted is how often each is told.
 func newGateway(t testing.TB, seed uint64, more string) *gateway {
 	t.Helper()
 	g := &gateway{

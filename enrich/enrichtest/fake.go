@@ -27,6 +27,14 @@ import (
 type Rule struct {
 	Name, Record, Expr string
 	Labels             map[string]string
+	For                time.Duration
+}
+
+// Pending is an alert that a rule of the fake holds back, or that fires.
+type Pending struct {
+	Labels   map[string]string
+	ActiveAt time.Time
+	Firing   bool
 }
 
 // Trouble is how the fake misbehaves.
@@ -48,6 +56,8 @@ type Fake struct {
 	mu     sync.Mutex
 	series []Series
 	rules  []Rule
+	alerts []Pending
+	config string // the server's own, YAML; "": it has none to tell
 	wrong  Trouble
 	asked  []string
 	params []map[string][]string
@@ -67,6 +77,8 @@ func New(t testing.TB, series ...Series) *Fake {
 	mux.HandleFunc("/api/v1/query_range", f.queryRange)
 	mux.HandleFunc("/api/v1/query_exemplars", f.queryExemplars)
 	mux.HandleFunc("/api/v1/rules", f.listRules)
+	mux.HandleFunc("/api/v1/alerts", f.listAlerts)
+	mux.HandleFunc("/api/v1/status/config", f.showConfig)
 	web := httptest.NewServer(mux)
 	f.URL = web.URL
 
@@ -80,7 +92,9 @@ func New(t testing.TB, series ...Series) *Fake {
 	t.Cleanup(func() {
 		close(f.stop) // lets hanging answers go
 		server.Stop()
-		require.NoError(t, <-served)
+		if err := <-served; !errors.Is(err, grpc.ErrServerStopped) { // it was stopped before it began
+			require.NoError(t, err)
+		}
 		web.CloseClientConnections()
 		web.Close()
 	})
@@ -99,6 +113,20 @@ func (f *Fake) Know(rules ...Rule) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.rules = rules
+}
+
+// Hold makes the alerts API list these alerts.
+func (f *Fake) Hold(alerts ...Pending) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.alerts = alerts
+}
+
+// Configure makes the server tell a config; without one it has no such page.
+func (f *Fake) Configure(yaml string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.config = yaml
 }
 
 // Misbehave makes all further answers go wrong; the zero Trouble ends that.

@@ -142,7 +142,7 @@ func (f *Fake) listRules(w http.ResponseWriter, r *http.Request) {
 		if want := r.FormValue("type"); want != "" && !strings.HasPrefix(kind, want) {
 			continue
 		}
-		list = append(list, map[string]any{"type": kind, "name": name, "query": rule.Expr, "duration": 0, "labels": rule.Labels})
+		list = append(list, map[string]any{"type": kind, "name": name, "query": rule.Expr, "duration": rule.For.Seconds(), "labels": rule.Labels})
 	}
 	_ = json.NewEncoder(w).Encode(map[string]any{"status": "success", "data": map[string]any{
 		"groups": []any{map[string]any{"name": "g", "file": "f.yml", "interval": 15, "rules": list}},
@@ -220,4 +220,38 @@ func timeSeries(ls labels.Labels, v float64) *prompb.TimeSeries {
 		i++
 	})
 	return s
+}
+
+// listAlerts answers /api/v1/alerts.
+func (f *Fake) listAlerts(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	alerts, how := f.alerts, f.wrong
+	f.mu.Unlock()
+	if !f.pause(r.Context(), how) || f.misbehaved(w, how) {
+		return
+	}
+	list := []map[string]any{}
+	for _, a := range alerts {
+		state := "pending"
+		if a.Firing {
+			state = "firing"
+		}
+		list = append(list, map[string]any{
+			"labels": a.Labels, "annotations": map[string]string{}, "state": state, "value": "1e+00",
+			"activeAt": a.ActiveAt.UTC().Format(time.RFC3339Nano),
+		})
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"status": "success", "data": map[string]any{"alerts": list}})
+}
+
+// showConfig answers /api/v1/status/config.
+func (f *Fake) showConfig(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	text := f.config
+	f.mu.Unlock()
+	if text == "" {
+		http.NotFound(w, r)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"status": "success", "data": map[string]string{"yaml": text}})
 }

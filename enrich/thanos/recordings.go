@@ -116,3 +116,6 @@ func (r *recordings) fetch(ctx context.Context) {
 		})
 	}
 }
+
+// Resolve implements enrich.Resolver.
+func (s *Source) Resolve(ctx context.Context, text string) string { return s.rules.resolve(ctx, text) }

@@ -142,6 +142,7 @@ type Source struct {
 	sizes sizes
 	plans plans
 	mute  silence      // of exemplars
+	held  held         // alerts
 	link  *url.URL     // nil where nothing is
 	close func() error // nil where nothing is held open
 }
@@ -152,6 +153,8 @@ var (
 	_ enrich.Linker  = (*Source)(nil)
 	_ enrich.Checker = (*Source)(nil)
 	_ enrich.Keyer   = (*Source)(nil)
+
+	_ enrich.Resolver = (*Source)(nil)
 )
 
 // transport evaluates queries, at one time and over a span of time.

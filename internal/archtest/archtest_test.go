@@ -30,6 +30,7 @@ const module = "github.com/tocsin/tocsin/"
 func policy() map[string]string {
 	return map[string]string{
 		"page":     "",
+		"chart":    "page",
 		"config":   "",
 		"expr":     "",
 		"remote":   "",
@@ -44,16 +45,17 @@ func policy() map[string]string {
 		"enrich/*":           "page config remote remote/* expr enrich",
 		"notify":             "page config remote store",
 		"notify/*":           "page config remote remote/* notify",
+		"web":                "page config remote store chart",
 		"notify/notifytest":  "page config remote notify lab/fault",
 		"app":                "*",
 		"app/*":              "config",
 		"deploy":             "",
-		"exporters":          "",
-		"exporters/netns":    "exporters exporters/netns/*",
-		"exporters/netns/*":  "exporters exporters/netns/*",
 		"lab/*":              "page config remote remote/* lab/*",
 		"cmd/tocsin":         "app config",
 		"cmd/tocsin-lab":     "app config lab lab/*",
+		"exporters":          "",
+		"exporters/netns":    "exporters exporters/netns/*",
+		"exporters/netns/*":  "exporters exporters/netns/*",
 		"cmd/netns_exporter": "exporters exporters/*",
 
 		"internal/archtest": "",
@@ -72,6 +74,7 @@ func testPolicy() map[string]string {
 		"enrich/*":       "enrich/*",
 		"notify":         "store/* notify/* lab/*",
 		"notify/*":       "store/* notify/* lab/*",
+		"web":            "store/*",
 		"deploy":         "app",
 		"cmd/tocsin":     "lab/* enrich/enrichtest store store/* page",
 		"cmd/tocsin-lab": "lab/* page",
@@ -143,7 +146,7 @@ func TestMenuListsEveryKind(t *testing.T) {
 			if !f.IsDir() || strings.HasSuffix(f.Name(), "test") || f.Name() == "testdata" || f.Name() == "traits" || f.Name() == "changes" {
 				continue
 			}
-			require.Contains(t, string(menu), f.Name()+".Kind()", "%s/%s is not on the menu", room, f.Name())
+			require.Contains(t, string(menu), f.Name()+".Kind(", "%s/%s is not on the menu", room, f.Name())
 		}
 	}
 }

@@ -27,6 +27,8 @@ type Sender struct {
 	// Lose is the share of webhooks whose 2xx is taken for lost: the same body
 	// comes again.
 	Lose float64
+	// Severities are those of the problems, in turn; nil: all are critical.
+	Severities []string
 
 	accepted atomic.Int64
 	mu       sync.Mutex
@@ -36,6 +38,7 @@ type Sender struct {
 // problem is one group as the sender knows it.
 type problem struct {
 	name     string
+	severity string
 	fired    bool // the firing webhook was answered 2xx
 	resolved bool // the resolved one too
 	refused  string
@@ -84,7 +87,7 @@ func (s *Sender) Live(ctx context.Context, n int, l Life) { s.live(ctx, s.proble
 // nobody. It returns the status, 0 where there was no answer.
 func (s *Sender) Once(ctx context.Context, n int) int {
 	now := time.Now()
-	status, err := s.try(ctx, body(Name(n), now.Add(-time.Minute), now, 1))
+	status, err := s.try(ctx, (&problem{name: Name(n), severity: "critical"}).body(now.Add(-time.Minute), now, 1))
 	if err != nil {
 		return 0
 	}
@@ -95,7 +98,10 @@ func (s *Sender) Once(ctx context.Context, n int) int {
 func Name(n int) string { return fmt.Sprintf("svc-%06d", n) }
 
 func (s *Sender) problem(n int) *problem {
-	p := &problem{name: Name(n)}
+	p := &problem{name: Name(n), severity: "critical"}
+	if len(s.Severities) > 0 {
+		p.severity = s.Severities[n%len(s.Severities)]
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all = append(s.all, p)
@@ -105,7 +111,7 @@ func (s *Sender) problem(n int) *problem {
 func (s *Sender) live(ctx context.Context, p *problem, l Life) {
 	began := time.Now()
 	post := func(alerts int, ended time.Time) bool {
-		b := body(p.name, began, ended, alerts)
+		b := p.body(began, ended, alerts)
 		again := l.Repeat > 0
 		l.Repeat--
 		return s.post(ctx, p, b) && (!again || s.post(ctx, p, b))
@@ -201,8 +207,8 @@ func (s *Sender) try(ctx context.Context, body []byte) (int, error) {
 }
 
 // body is the webhook of a group of so many alerts, version 4.
-func body(service string, began, ended time.Time, alerts int) []byte {
-	status := "firing"
+func (p *problem) body(began, ended time.Time, alerts int) []byte {
+	service, status := p.name, "firing"
 	if !ended.IsZero() {
 		status = "resolved"
 	}
@@ -213,14 +219,14 @@ func body(service string, began, ended time.Time, alerts int) []byte {
 		list = append(list, map[string]any{
 			"status": status, "annotations": notes, "startsAt": began, "endsAt": ended,
 			"labels": map[string]string{
-				"alertname": "CrashTest", "cluster": "lab", "service": service, "severity": "critical", "instance": fmt.Sprint(i),
+				"alertname": "CrashTest", "cluster": "lab", "service": service, "severity": p.severity, "instance": fmt.Sprint(i),
 			},
 			"generatorURL": "http://prometheus.example.org/graph?g0.tab=1&g0.expr=" + url.QueryEscape(`crash_test{service="`+service+`"} > 0`),
 			"fingerprint":  fmt.Sprintf("%016x", began.UnixNano()+int64(i)),
 		})
 	}
 	common := maps.Clone(group)
-	common["severity"] = "critical"
+	common["severity"] = p.severity
 	b, err := json.Marshal(map[string]any{
 		"version": "4", "status": status, "receiver": "lab",
 		"groupKey":    fmt.Sprintf(`{}:{alertname="CrashTest", cluster="lab", service=%q}`, service),

@@ -130,7 +130,7 @@ func about(f scenario.Fault, text string) bool {
 // the order of their arrival.
 func (r *Runner) roots(f scenario.Fault) []fakeslack.Message {
 	var out []fakeslack.Message
-	for _, m := range r.World.FakeSlack.Ledger().Messages {
+	for _, m := range r.World.FakeSlack.Ledger().Roots() {
 		if m.ThreadTS == "" && !m.Accepted.Before(f.At) && about(f, said(m.First)) {
 			out = append(out, m)
 		}

@@ -111,7 +111,7 @@ func (r *Runner) turn(ctx context.Context, s *Scene, kind scenario.Kind, service
 		return false, nil
 	}
 	r.World.Board.Heal(s.Fault.ID)
-	slack, pd := r.World.FakeSlack.Ledger().Messages, r.World.FakePD.Ledger().Incidents
+	slack, pd := r.World.FakeSlack.Ledger().Roots(), r.World.FakePD.Ledger().Incidents
 	for i := range cells {
 		cells[i].read(s.Fault, slack, pd)
 	}

@@ -18,6 +18,8 @@ const (
 	maxSummary = 1024
 	maxDedup   = 255
 	keyLength  = 32
+
+	eventsPerMinute = 120 // per integration key
 )
 
 // event is the body of /v2/enqueue.
@@ -32,7 +34,19 @@ type event struct {
 	ClientURL  string  `json:"client_url"`
 
 	at time.Time
-	by string
+	by actor
+}
+
+// incident is what the event opens.
+func (e *event) incident(id string, number int, service string) *Incident {
+	p := e.Payload
+	return &Incident{
+		ID: id, Number: number, Service: service, RoutingKey: e.RoutingKey, DedupKey: e.DedupKey, Status: "triggered",
+		Title: p.Summary, Summary: p.Summary, Source: p.Source, Severity: p.Severity,
+		Component: p.Component, Group: p.Group, Class: p.Class,
+		Details: p.Details, Links: e.Links, Images: e.Images, Client: e.Client, ClientURL: e.ClientURL,
+		Accepted: e.at, Notified: 1,
+	}
 }
 
 type payload struct {
@@ -60,7 +74,7 @@ type Image struct {
 }
 
 // readEvent decodes and checks an event; it returns what is wrong with it.
-func readEvent(w http.ResponseWriter, r *http.Request, e *event) []string {
+func readEvent(w http.ResponseWriter, r *http.Request, e interface{ problems() []string }) []string {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return []string{fmt.Sprintf("event is over %d bytes", maxBody)}
@@ -120,9 +134,14 @@ func (e *event) problems() []string {
 			bad("'images.src' must be https")
 		}
 	}
-	for _, l := range e.Links {
+	return append(out, linkProblems(e.Links)...)
+}
+
+func linkProblems(links []Link) []string {
+	var out []string
+	for _, l := range links {
 		if l.Href == "" {
-			bad("'links.href' is missing or blank")
+			out = append(out, "'links.href' is missing or blank")
 		}
 	}
 	return out

@@ -12,8 +12,10 @@ type Ledger struct {
 	Incidents []Incident     `json:"incidents"` // oldest first
 	Paged     map[string]int `json:"paged"`     // dedup key → notifications that would have paged a human
 	Dropped   []Dropped      `json:"dropped"`   // acknowledges and resolves that met no open alert
+	Changes   []Change       `json:"changes"`   // oldest first
+	Webhooks  []Webhook      `json:"webhooks"`  // one per subscription
 	Waiting   int            `json:"waiting"`   // accepted, not in effect yet
-	Requests  int            `json:"requests"`  // to /v2/enqueue that reached the service
+	Requests  int            `json:"requests"`  // to the Events API that reached the service
 	Refused   int            `json:"refused"`   // of them answered 400 or 429
 }
 
@@ -21,6 +23,7 @@ type Ledger struct {
 // first event, for repeats do not change them; Summary is the last one's.
 type Incident struct {
 	ID         string          `json:"id"`
+	Number     int             `json:"number"`
 	Service    string          `json:"service"`
 	RoutingKey string          `json:"routing_key"`
 	DedupKey   string          `json:"dedup_key"`
@@ -39,9 +42,14 @@ type Incident struct {
 	ClientURL  string          `json:"client_url,omitempty"`
 	Accepted   time.Time       `json:"accepted"` // when the 202 was given
 	Ended      time.Time       `json:"ended,omitzero"`
-	Notified   int             `json:"notified"`
+	Notified   int             `json:"notified"` // how often a human would have been paged
+	AckedBy    []string        `json:"acked_by,omitempty"`
+	Priority   string          `json:"priority,omitempty"`
+	Assigned   string          `json:"assigned,omitempty"`
 	Log        []Entry         `json:"log"`
 	Notes      []Note          `json:"notes,omitempty"`
+
+	acked time.Time
 }
 
 // Entry is one line of an incident's log.
@@ -61,6 +69,30 @@ type Note struct {
 	At      time.Time `json:"created_at"`
 }
 
+// Change is one change event as it was accepted.
+type Change struct {
+	At         time.Time       `json:"at"`
+	RoutingKey string          `json:"routing_key"`
+	Summary    string          `json:"summary"`
+	Source     string          `json:"source,omitempty"`
+	Timestamp  string          `json:"timestamp,omitempty"`
+	Details    json.RawMessage `json:"details,omitempty"`
+	Links      []Link          `json:"links,omitempty"`
+}
+
+// Webhook is what became of one subscription's webhooks.
+type Webhook struct {
+	ID        string    `json:"id"`
+	URL       string    `json:"url"`
+	Waiting   int       `json:"waiting"`
+	Attempts  int       `json:"attempts"`
+	Delivered int       `json:"delivered"`         // answered 2xx, repeats counted
+	Dropped   int       `json:"dropped"`           // refused with 4xx, given up after 48 h, or while disabled
+	Disables  int       `json:"disables"`          // how often three in a row were dropped
+	Until     time.Time `json:"disabled,omitzero"` // nothing is sent until then
+	Last      string    `json:"last,omitempty"`    // outcome of the last attempt
+}
+
 // Dropped is an event without effect.
 type Dropped struct {
 	At         time.Time `json:"at"`
@@ -77,6 +109,10 @@ func (f *Fake) Ledger() Ledger {
 	out := Ledger{
 		Incidents: []Incident{}, Paged: map[string]int{}, Dropped: append([]Dropped{}, f.dropped...),
 		Waiting: len(f.waiting), Requests: f.requests, Refused: f.refused,
+		Changes: append([]Change{}, f.changes...), Webhooks: []Webhook{},
+	}
+	for _, s := range f.hooks {
+		out.Webhooks = append(out.Webhooks, s.state())
 	}
 	for _, in := range f.incidents {
 		out.Incidents = append(out.Incidents, in.clone())
@@ -85,9 +121,13 @@ func (f *Fake) Ledger() Ledger {
 	return out
 }
 
+func (in *Incident) log(by actor, action, says string) {
+	in.Log = append(in.Log, Entry{At: by.At, By: by.Name, Action: action, Says: says})
+}
+
 func (in *Incident) clone() Incident {
 	c := *in
-	c.Log, c.Notes = slices.Clone(in.Log), slices.Clone(in.Notes)
+	c.Log, c.Notes, c.AckedBy = slices.Clone(in.Log), slices.Clone(in.Notes), slices.Clone(in.AckedBy)
 	return c
 }
 

@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -55,7 +56,12 @@ func rows(details json.RawMessage) []row {
 			break
 		}
 		var s string
-		if json.Unmarshal(raw, &s) != nil {
+		var list []string
+		switch {
+		case json.Unmarshal(raw, &s) == nil:
+		case json.Unmarshal(raw, &list) == nil:
+			s = strings.Join(list, "\n")
+		default:
 			var b bytes.Buffer
 			_ = json.Indent(&b, raw, "", "  ")
 			s = b.String()
@@ -74,7 +80,7 @@ func (f *Fake) servePage(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_ = t.Execute(w, f.view())

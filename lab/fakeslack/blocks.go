@@ -1,6 +1,7 @@
 package fakeslack
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -19,8 +20,6 @@ const (
 	maxHeader      = 150
 	maxBlockID     = 255
 	maxContext     = 10
-	maxActions     = 25
-	maxButton      = 75
 	maxURL         = 3000
 	maxAlt         = 2000
 	maxMetadata    = 8 << 10
@@ -45,6 +44,7 @@ type block struct {
 	Elements []element    `json:"elements,omitempty"`
 	ImageURL string       `json:"image_url,omitempty"`
 	AltText  string       `json:"alt_text,omitempty"`
+	File     *slackFile   `json:"slack_file,omitempty"`
 }
 
 // element is a child of a context, actions or rich_text block. Text is a text
@@ -63,6 +63,7 @@ type element struct {
 	Group    string          `json:"usergroup_id,omitempty"`
 	Range    string          `json:"range,omitempty"`
 	Name     string          `json:"name,omitempty"`
+	Confirm  *confirm        `json:"confirm,omitempty"`
 	Style    json.RawMessage `json:"style,omitempty"`
 	Indent   int             `json:"indent,omitempty"`
 	Elements []element       `json:"elements,omitempty"`
@@ -91,6 +92,7 @@ type attachment struct {
 type checker struct {
 	problems []string
 	chars    int
+	ready    func(fileID string) bool // it is processed and can be shown
 }
 
 func (c *checker) bad(pointer, format string, a ...any) {
@@ -98,8 +100,8 @@ func (c *checker) bad(pointer, format string, a ...any) {
 }
 
 // checkContent returns Slack's error word and messages, "" if all is well.
-func checkContent(v version) (string, []string) {
-	var c checker
+func checkContent(v version, ready func(string) bool) (string, []string) {
+	c := checker{ready: ready}
 	c.blocks("/blocks", v.blocks)
 	size := jsonSize(v.blocks)
 	for i, a := range v.attachments {
@@ -116,8 +118,11 @@ func checkContent(v version) (string, []string) {
 }
 
 func jsonSize(v any) int {
-	b, _ := json.Marshal(v)
-	return len(b)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v)
+	return b.Len() - 1
 }
 
 func (c *checker) blocks(at string, blocks []block) {
@@ -162,11 +167,14 @@ func (c *checker) block(p string, b block) {
 			c.text(fmt.Sprintf("%s/elements/%d", p, i), &o, maxSection, "plain_text", "mrkdwn", "image")
 		}
 	case "actions":
-		c.count(p, len(b.Elements), maxActions)
-		for i, e := range b.Elements {
-			c.button(fmt.Sprintf("%s/elements/%d", p, i), e)
-		}
+		c.actions(p, b)
 	case "image":
+		if b.File != nil {
+			if !c.ready(b.File.ID) || b.AltText == "" {
+				c.bad(p+"/slack_file", "invalid slack file")
+			}
+			return
+		}
 		if !strings.HasPrefix(b.ImageURL, "http") || len(b.ImageURL) > maxURL || b.AltText == "" || len(b.AltText) > maxAlt {
 			c.bad(p, "invalid image")
 		}
@@ -205,23 +213,6 @@ func (c *checker) text(p string, o *textObject, most int, types ...string) {
 		c.bad(p+"/text", "must be more than 0 characters")
 	case n > most:
 		c.bad(p+"/text", "must be less than %d characters", most+1)
-	}
-}
-
-func (c *checker) button(p string, e element) {
-	if e.Type != "button" {
-		c.bad(p+"/type", "unsupported type: %s", e.Type)
-	}
-	n := utf8.RuneCountInString(e.text())
-	c.chars += n
-	if n == 0 || n > maxButton {
-		c.bad(p+"/text/text", "must be less than %d characters", maxButton+1)
-	}
-	if len(e.URL) > maxURL || (e.URL != "" && !strings.HasPrefix(e.URL, "http")) {
-		c.bad(p+"/url", "invalid url")
-	}
-	if len(e.Value) > 2000 || len(e.ActionID) > 255 {
-		c.bad(p+"/value", "too long")
 	}
 }
 

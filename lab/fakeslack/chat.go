@@ -48,7 +48,7 @@ func (f *Fake) content(a args, parse string) (version, reply) {
 	if len(v.attachments) > maxAttachments {
 		return v, fail("too_many_attachments")
 	}
-	if word, messages := checkContent(v); word != "" {
+	if word, messages := checkContent(v, f.fileReady); word != "" {
 		return v, fail(word, messages...)
 	}
 	if v.text == "" && len(v.blocks) == 0 && len(v.attachments) == 0 {
@@ -86,15 +86,9 @@ func (f *Fake) post(a args) reply {
 	if bad := checkMetadata(a["metadata"]); bad != nil {
 		return bad
 	}
-	var thread int64
-	if t := a["thread_ts"]; t != "" {
-		// A parent that is gone leaves the message un-threaded; a reply's ts means its root.
-		if parent := f.find(c.ID, t); parent != nil {
-			thread = parent.ts
-			if parent.thread != 0 {
-				thread = parent.thread
-			}
-		}
+	root, bad := f.root(c, a["thread_ts"])
+	if bad != nil {
+		return bad
 	}
 	out := reply{"ok": true, "channel": c.ID}
 	if utf8.RuneCountInString(v.text) > maxText {
@@ -103,7 +97,8 @@ func (f *Fake) post(a args) reply {
 	}
 	var first *message
 	for _, part := range splitText(v) {
-		m := &message{ts: c.nextTS(v.at), thread: thread, broadcast: a.flag("reply_broadcast"), bot: botID, versions: []version{part}}
+		m := &message{ts: c.nextTS(v.at), bot: botID, user: botUser, versions: []version{part}}
+		m.replyTo(root, a.flag("reply_broadcast"))
 		if a["metadata"] != "" && first == nil {
 			m.metadata = json.RawMessage(a["metadata"])
 		}
@@ -115,6 +110,48 @@ func (f *Fake) post(a args) reply {
 	out["ts"] = formatTS(first.ts)
 	out["message"] = first.wire(false)
 	return out
+}
+
+// root returns the message that a reply to a ts belongs under. A parent that is
+// gone leaves the message un-threaded; a reply's ts means its root.
+func (f *Fake) root(c *channel, ts string) (*message, reply) {
+	switch {
+	case ts == "" && c.ThreadsOnly:
+		return nil, fail("restricted_action_thread_only_channel")
+	case ts == "":
+		return nil, nil
+	case c.NoThreads:
+		return nil, fail("restricted_action_non_threadable_channel")
+	case c.ThreadsLocked:
+		return nil, fail("restricted_action_thread_locked")
+	case parseTS(ts) == 0:
+		return nil, fail("invalid_thread_ts")
+	}
+	parent := f.find(c.ID, ts)
+	if parent != nil && parent.thread != 0 {
+		parent = f.find(c.ID, formatTS(parent.thread))
+	}
+	return parent, nil
+}
+
+func (m *message) replyTo(root *message, broadcast bool) {
+	if root == nil {
+		return
+	}
+	m.thread, m.broadcast = root.ts, broadcast
+	root.replies++
+}
+
+// Say posts a message of a person, in the thread of a ts or in the channel if
+// that is "". It returns the message's own ts.
+func (f *Fake) Say(channelID, user, text, threadTS string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := f.channels[channelID]
+	m := &message{ts: c.nextTS(f.opts.Now()), user: user, versions: []version{{at: f.opts.Now(), text: text}}}
+	m.replyTo(f.find(channelID, threadTS), false)
+	c.messages = append(c.messages, m)
+	return formatTS(m.ts)
 }
 
 // splitText does what Slack does to a long text without blocks: several messages.
@@ -146,6 +183,12 @@ func (f *Fake) update(a args) reply {
 	if m == nil {
 		return fail("message_not_found")
 	}
+	switch window := f.opts.EditWindow; {
+	case m.bot != botID:
+		return fail("cant_update_message")
+	case window > 0 && f.opts.Now().Sub(m.versions[0].at) > window:
+		return fail("edit_window_closed")
+	}
 	v, bad := f.content(a, "client") // chat.update's own default
 	if bad != nil {
 		return bad
@@ -172,6 +215,9 @@ func (f *Fake) remove(a args) reply {
 	if m == nil {
 		return fail("message_not_found")
 	}
+	if m.bot != botID {
+		return fail("cant_delete_message")
+	}
 	m.deleted = true
 	return reply{"ok": true, "channel": c.ID, "ts": formatTS(m.ts)}
 }
@@ -181,18 +227,34 @@ func (m *message) current() version { return m.versions[len(m.versions)-1] }
 // wire is the message as Slack's methods return it.
 func (m *message) wire(metadata bool) reply {
 	v := m.current()
-	out := reply{"type": "message", "bot_id": m.bot, "user": "U0TOCSIN", "ts": formatTS(m.ts), "text": v.text}
+	out := reply{"type": "message", "user": m.user, "ts": formatTS(m.ts), "text": v.text}
+	if m.bot != "" {
+		out["bot_id"] = m.bot
+	}
 	if len(v.blocks) > 0 {
 		out["blocks"] = v.blocks
 	}
 	if len(v.attachments) > 0 {
 		out["attachments"] = v.attachments
 	}
-	if m.thread != 0 {
+	switch {
+	case m.thread != 0:
 		out["thread_ts"] = formatTS(m.thread)
+	case m.replies > 0:
+		out["thread_ts"], out["reply_count"] = formatTS(m.ts), m.replies
+	}
+	if m.broadcast {
+		out["subtype"] = "thread_broadcast"
+	}
+	if len(m.files) > 0 {
+		files := make([]reply, 0, len(m.files))
+		for _, file := range m.files {
+			files = append(files, file.wire())
+		}
+		out["files"], out["upload"] = files, false
 	}
 	if len(m.versions) > 1 {
-		out["edited"] = reply{"user": m.bot, "ts": formatTS(v.at.UnixMicro())}
+		out["edited"] = reply{"user": m.user, "ts": formatTS(v.at.UnixMicro())}
 	}
 	if metadata && m.metadata != nil {
 		out["metadata"] = m.metadata

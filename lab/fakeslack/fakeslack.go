@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -27,14 +26,31 @@ type Options struct {
 	// ReadLag is how long a new message stays out of conversations.history and
 	// conversations.replies.
 	ReadLag time.Duration
+	// FileLag is how much longer a file that was shared in a channel stays out of both.
+	FileLag time.Duration
+	// UploadFor is how long an upload address is good for; a minute if 0.
+	UploadFor time.Duration
+	// EditWindow is how long a message may be edited; for ever if 0.
+	EditWindow time.Duration
+
+	AppToken      string  // opens connections in Socket Mode; DefaultAppToken if ""
+	SigningSecret string  // signs interactions over HTTP; DefaultSigningSecret if ""
+	Interactivity string  // the app's request URL for interactions; may be set by POST /_app
+	People        []User  // who can press buttons; Ann, Bob and Mallory if nil
+	Groups        []Group // user groups; S0ONCALL with Ann if nil
+
 	// NoRateLimits lets the app post as fast as it likes. Else:
 	// chat.postMessage 1/s per channel with a burst of 5, other methods 50/min.
 	NoRateLimits bool
 	Seed         uint64 // of probabilities in faults
 }
 
-// DefaultToken is accepted when Options name none.
-const DefaultToken = "xoxb-fake-0000000000-abcdefghij"
+// The secrets of a workspace whose Options name none.
+const (
+	DefaultToken         = "xoxb-fake-0000000000-abcdefghij"
+	DefaultAppToken      = "xapp-fake-0000000000-abcdefghij"
+	DefaultSigningSecret = "8f742231b10e8888abcd99yyyzzz85a5"
+)
 
 // Channel of the workspace. The app is a member unless NotMember is set.
 type Channel struct {
@@ -43,15 +59,27 @@ type Channel struct {
 	Archived  bool   `json:"archived,omitempty"`
 	NotMember bool   `json:"not_member,omitempty"`
 	ReadOnly  bool   `json:"read_only,omitempty"` // posting is restricted to admins
+
+	NoThreads     bool `json:"no_threads,omitempty"`     // messages cannot be replied to
+	ThreadsOnly   bool `json:"threads_only,omitempty"`   // the app may only reply
+	ThreadsLocked bool `json:"threads_locked,omitempty"` // every thread is locked
 }
 
 // Fake is the workspace. It serves:
 //
-//	POST /api/<method>   chat.postMessage chat.update chat.delete conversations.history conversations.replies auth.test
-//	GET  /               the channels as people see them
-//	GET  /_ledger        Ledger as JSON
-//	*    /_fault         faults, see fault.Injector
-//	POST /_reset         Reset
+//	POST /api/<method>       chat.postMessage chat.update chat.delete conversations.history conversations.replies
+//	                         files.getUploadURLExternal files.completeUploadExternal files.info auth.test users.info
+//	                         usergroups.list usergroups.users.list apps.connections.open
+//	POST /upload/v1/<id>     the bytes of a file
+//	GET  /link/              Socket Mode
+//	POST /actions/<id>       response_url of an interaction
+//	GET  /                   the channels as people see them, with buttons to press
+//	POST /_press             presses a button, see Press
+//	POST /_app               {"interactivity": URL, "signing_secret": …} of the app
+//	POST /_refresh           asks the connections of Socket Mode to come back
+//	GET  /_ledger            Ledger as JSON
+//	*    /_fault             faults, see fault.Injector
+//	POST /_reset             Reset
 type Fake struct {
 	Faults *fault.Injector
 
@@ -65,6 +93,15 @@ type Fake struct {
 	channels map[string]*channel
 	requests map[string]int
 	spent    map[string][]time.Time // rate limits: accepted calls by bucket
+	base     string                 // how callers reach the fake, as they last did
+	app      app
+	files    map[string]*file
+	hooks    map[string]*hook // response_urls by id
+	whispers []Whisper
+	pressed  []Pressed
+	sockets  map[*socket]bool
+	tickets  map[string]bool
+	serial   int // of files, hooks, tickets and envelopes
 }
 
 type channel struct {
@@ -76,8 +113,11 @@ type channel struct {
 type message struct {
 	ts, thread int64 // microseconds; thread is 0 for a root
 	broadcast  bool
-	bot        string
+	bot        string // "" for a person's
+	user       string
+	replies    int
 	deleted    bool
+	files      []*file
 	metadata   json.RawMessage
 	versions   []version
 }
@@ -89,15 +129,31 @@ func New(o Options) *Fake {
 		o.Now = time.Now
 	}
 	if o.Scopes == nil {
-		o.Scopes = []string{"chat:write", "channels:history", "groups:history"}
+		o.Scopes = []string{"chat:write", "channels:history", "groups:history", "files:write", "files:read", "users:read", "usergroups:read"}
 	}
 	if o.Channels == nil {
 		o.Channels = []Channel{{ID: "C0PAGES", Name: "pages"}}
+	}
+	o.AppToken = cmp.Or(o.AppToken, DefaultAppToken)
+	o.SigningSecret = cmp.Or(o.SigningSecret, DefaultSigningSecret)
+	o.UploadFor = cmp.Or(o.UploadFor, time.Minute)
+	if o.People == nil {
+		o.People = []User{{ID: "U0ANN", Name: "ann"}, {ID: "U0BOB", Name: "bob"}, {ID: "U0MALLORY", Name: "mallory"}}
+	}
+	if o.Groups == nil {
+		o.Groups = []Group{{ID: "S0ONCALL", Handle: "oncall", Users: []string{"U0ANN"}}}
 	}
 	f := &Fake{Faults: fault.New(o.Seed), opts: o, mux: http.NewServeMux(), started: o.Now()}
 	f.Faults.Throttled = `{"ok":false,"error":"ratelimited"}`
 	f.Reset()
 	f.mux.Handle("/api/", f.Faults.Wrap(http.HandlerFunc(f.serveAPI)))
+	f.mux.Handle("POST /upload/v1/{id}", f.Faults.Wrap(http.HandlerFunc(f.serveUpload)))
+	f.mux.Handle("POST /actions/{id}", f.Faults.Wrap(http.HandlerFunc(f.serveHook)))
+	f.mux.HandleFunc("GET /files/{id}", f.serveFile)
+	f.mux.HandleFunc("GET /link/", f.serveSocket)
+	f.mux.HandleFunc("POST /_press", f.servePress)
+	f.mux.HandleFunc("POST /_app", f.serveApp)
+	f.mux.HandleFunc("POST /_refresh", func(http.ResponseWriter, *http.Request) { f.Refresh() })
 	f.mux.Handle("/_fault", f.Faults)
 	f.mux.HandleFunc("GET /_ledger", f.serveLedger)
 	f.mux.HandleFunc("POST /_reset", func(http.ResponseWriter, *http.Request) { f.Reset() })
@@ -109,8 +165,9 @@ func New(o Options) *Fake {
 // ServeHTTP serves what Fake lists.
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.mux.ServeHTTP(w, r) }
 
-// Reset forgets messages, faults and spent rate limits, and restores the
-// token, its scopes and the channels as Options had them.
+// Reset forgets messages, files, faults and spent rate limits, and restores the
+// token, its scopes, the app and the channels as Options had them. Connections
+// of Socket Mode are cut.
 func (f *Fake) Reset() {
 	f.Faults.Clear()
 	f.mu.Lock()
@@ -123,6 +180,13 @@ func (f *Fake) Reset() {
 	}
 	f.requests = map[string]int{}
 	f.spent = map[string][]time.Time{}
+	f.app = app{Interactivity: f.opts.Interactivity, SigningSecret: f.opts.SigningSecret}
+	f.files, f.hooks, f.tickets = map[string]*file{}, map[string]*hook{}, map[string]bool{}
+	f.whispers, f.pressed = nil, nil
+	for s := range f.sockets {
+		_ = s.conn.Close()
+	}
+	f.sockets = map[*socket]bool{}
 }
 
 // Revoke makes the token answer token_revoked.
@@ -174,105 +238,4 @@ func (f *Fake) find(channelID, ts string) *message {
 		}
 	}
 	return nil
-}
-
-// reply is what a method answers; a nil error word means ok.
-type reply map[string]any
-
-func fail(word string, messages ...string) reply {
-	r := reply{"ok": false, "error": word}
-	if len(messages) > 0 {
-		r["response_metadata"] = reply{"messages": messages}
-	}
-	return r
-}
-
-func (f *Fake) serveAPI(w http.ResponseWriter, r *http.Request) {
-	method := strings.TrimPrefix(r.URL.Path, "/api/")
-	a, bad := readArgs(w, r)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.requests[method]++
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	if bad == nil {
-		bad = f.authorize(method, a)
-	}
-	if bad == nil {
-		if wait := f.limit(method, a["channel"]); wait > 0 {
-			w.Header().Set("Retry-After", seconds(wait))
-			w.WriteHeader(http.StatusTooManyRequests)
-			bad = fail("ratelimited")
-		}
-	}
-	out := bad
-	if out == nil {
-		out = f.dispatch(method, a)
-	}
-	_ = json.NewEncoder(w).Encode(out)
-}
-
-func (f *Fake) dispatch(method string, a args) reply {
-	switch method {
-	case "auth.test":
-		return reply{
-			"ok": true, "url": "https://fake.slack.example/", "team": "Fake", "user": "tocsin",
-			"team_id": "T0FAKE", "user_id": "U0TOCSIN", "bot_id": botID,
-		}
-	case "chat.postMessage":
-		return f.post(a)
-	case "chat.update":
-		return f.update(a)
-	case "chat.delete":
-		return f.remove(a)
-	case "conversations.history":
-		return f.history(a)
-	case "conversations.replies":
-		return f.replies(a)
-	}
-	return fail("unknown_method")
-}
-
-const botID = "B0TOCSIN"
-
-func (f *Fake) authorize(method string, a args) reply {
-	switch {
-	case a["token"] == "":
-		return fail("not_authed")
-	case a["token"] != f.opts.Token:
-		return fail("invalid_auth")
-	case f.revoked:
-		return fail("token_revoked")
-	}
-	needed := ""
-	switch {
-	case strings.HasPrefix(method, "chat."):
-		needed = "chat:write"
-	case strings.HasPrefix(method, "conversations."):
-		needed = "channels:history"
-	}
-	if needed != "" && !slices.Contains(f.scopes, needed) {
-		r := fail("missing_scope")
-		r["needed"], r["provided"] = needed, strings.Join(f.scopes, ",")
-		return r
-	}
-	return nil
-}
-
-// limit returns how long the caller has to wait, 0 if it may go on.
-func (f *Fake) limit(method, channelID string) time.Duration {
-	if f.opts.NoRateLimits || method == "auth.test" {
-		return 0
-	}
-	bucket, burst, window := method, 50, time.Minute
-	if method == "chat.postMessage" {
-		bucket, burst, window = method+" "+channelID, 5, 5*time.Second
-	}
-	now := f.opts.Now()
-	spent := slices.DeleteFunc(f.spent[bucket], func(t time.Time) bool { return now.Sub(t) >= window })
-	if len(spent) >= burst {
-		f.spent[bucket] = spent
-		return window - now.Sub(spent[0])
-	}
-	f.spent[bucket] = append(spent, now)
-	return 0
 }

@@ -146,8 +146,10 @@ func unescape(s string) string {
 
 // Part is one piece of a message: what Kind says, with its spans.
 type Part struct {
-	Kind  string // text, header, section, field, context, button, image, divider, rich, item, pre, quote
-	Spans []Span
+	Kind    string // text, header, section, field, context, actions, image, divider, rich, item, pre, quote
+	Spans   []Span
+	Buttons []Button // of actions
+	Press   *Press   // who would press them, and where; nil where nobody can
 }
 
 // parts lays a version out as people see it: its blocks, or its text when it
@@ -191,9 +193,12 @@ func partsOf(blocks []block) []Part {
 			}
 			out = append(out, p)
 		case "actions":
+			p := Part{Kind: "actions"}
 			for _, e := range b.Elements {
-				out = append(out, Part{Kind: "button", Spans: []Span{{Text: e.text(), URL: e.URL}}})
+				p.Buttons = append(p.Buttons, e.asButton(b.BlockID))
+				p.Spans = append(p.Spans, Span{Text: "[" + e.text() + "] ", URL: e.URL})
 			}
+			out = append(out, p)
 		case "image":
 			out = append(out, Part{Kind: "image", Spans: []Span{{Text: b.AltText, URL: b.ImageURL}}})
 		case "rich_text":

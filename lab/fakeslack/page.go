@@ -10,13 +10,15 @@ import (
 	"time"
 )
 
-//go:embed page.html style.css
+//go:embed page.html confirm.html style.css
 var assets embed.FS
 
 // The page as its template reads it.
 type (
 	pageView struct {
 		Now      time.Time
+		User     string
+		People   []User
 		Channels []channelView
 	}
 	channelView struct {
@@ -24,13 +26,18 @@ type (
 		Messages []messageView
 	}
 	messageView struct {
-		TS       string
-		At       time.Time
-		Edits    int
-		Deleted  bool
-		Content  contentView
-		Versions []contentView // earlier ones, newest first
-		Replies  []messageView
+		TS        string
+		At        time.Time
+		Who       string
+		App       bool
+		Edits     int
+		Deleted   bool
+		Broadcast bool
+		Content   contentView
+		Versions  []contentView // earlier ones, newest first
+		Files     []File
+		Whispers  []Whisper
+		Replies   []messageView
 	}
 	contentView struct {
 		At    time.Time
@@ -44,22 +51,27 @@ type (
 	}
 )
 
-func (f *Fake) view() pageView {
+func (f *Fake) view(user string) pageView {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	out := pageView{Now: f.opts.Now()}
+	out := pageView{Now: f.opts.Now(), User: user, People: f.opts.People}
+	if _, ok := f.user(user); !ok && len(f.opts.People) > 0 {
+		out.User = f.opts.People[0].ID
+	}
 	for _, id := range slices.Sorted(maps.Keys(f.channels)) {
 		c := f.channels[id]
 		view := channelView{Channel: c.Channel}
 		at := map[int64]int{}
 		for _, m := range c.messages {
-			i, isReply := at[m.thread]
-			if m.thread != 0 && isReply {
-				view.Messages[i].Replies = append(view.Messages[i].Replies, m.view())
-				continue
+			seen := f.messageView(m, Press{Channel: id, TS: formatTS(m.ts), User: out.User})
+			if i, isReply := at[m.thread]; m.thread != 0 && isReply {
+				view.Messages[i].Replies = append(view.Messages[i].Replies, seen)
+				if !m.broadcast {
+					continue
+				}
 			}
 			at[m.ts] = len(view.Messages)
-			view.Messages = append(view.Messages, m.view())
+			view.Messages = append(view.Messages, seen)
 		}
 		slices.Reverse(view.Messages) // newest on top: the page refreshes itself and does not scroll
 		out.Channels = append(out.Channels, view)
@@ -67,13 +79,47 @@ func (f *Fake) view() pageView {
 	return out
 }
 
-func (m *message) view() messageView {
+func (f *Fake) messageView(m *message, p Press) messageView {
 	out := messageView{
-		TS: formatTS(m.ts), At: m.versions[0].at, Edits: len(m.versions) - 1,
-		Deleted: m.deleted, Content: m.current().view(),
+		TS: p.TS, At: m.versions[0].at, Who: "Tocsin", App: m.bot != "", Edits: len(m.versions) - 1,
+		Deleted: m.deleted, Broadcast: m.broadcast, Content: m.current().view(),
+	}
+	if u, ok := f.user(m.user); ok {
+		out.Who = u.Name
+	}
+	if !m.deleted {
+		out.Content.pressable(p)
 	}
 	for _, v := range slices.Backward(m.versions[:len(m.versions)-1]) {
 		out.Versions = append(out.Versions, v.view())
+	}
+	for _, x := range m.files {
+		out.Files = append(out.Files, x.ledger())
+	}
+	for _, w := range f.whispers {
+		if w.Channel == p.Channel && w.TS == p.TS && (w.User == "" || w.User == p.User) {
+			if u, ok := f.user(w.User); ok {
+				w.User = u.Name
+			}
+			out.Whispers = append(out.Whispers, w)
+		}
+	}
+	return out
+}
+
+// pressable lets the buttons of what a message says now be pressed.
+func (c *contentView) pressable(p Press) {
+	for _, parts := range append([][]Part{c.Parts}, bars(c.Bars)...) {
+		for i := range parts {
+			parts[i].Press = &p
+		}
+	}
+}
+
+func bars(in []barView) [][]Part {
+	var out [][]Part
+	for _, b := range in {
+		out = append(out, b.Parts)
 	}
 	return out
 }
@@ -90,18 +136,32 @@ func (v version) view() contentView {
 	return out
 }
 
-func (f *Fake) servePage(w http.ResponseWriter, _ *http.Request) {
-	t, err := template.New("page.html").Funcs(template.FuncMap{
+func (f *Fake) servePage(w http.ResponseWriter, r *http.Request) {
+	show(w, "page.html", f.view(r.URL.Query().Get("user")))
+}
+
+// serveConfirm shows the dialogue of a button.
+func (f *Fake) serveConfirm(w http.ResponseWriter, p Press, b Button) {
+	show(w, "confirm.html", struct {
+		Press
+		Button Button
+	}{p, b})
+}
+
+func show(w http.ResponseWriter, name string, data any) {
+	t, err := template.New(name).Funcs(template.FuncMap{
 		"clock": func(t time.Time) string { return t.UTC().Format("15:04:05") },
-	}).ParseFS(assets, "page.html")
+		"text":  func(s string) []Span { return mrkdwn(s, false, false) },
+	}).ParseFS(assets, "*.html")
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	w.Header().Set("Content-Security-Policy",
+		"default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_ = t.Execute(w, f.view())
+	_ = t.Execute(w, data)
 }
 
 func serveStyle(w http.ResponseWriter, r *http.Request) {

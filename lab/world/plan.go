@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/tocsin/tocsin/lab/expressions"
+	"github.com/tocsin/tocsin/lab/fakepagerduty"
 	"github.com/tocsin/tocsin/lab/scenario"
 	"github.com/tocsin/tocsin/lab/ttn"
 )
@@ -40,7 +41,27 @@ type Plan struct {
 type Thanos struct{ GRPC, HTTP string }
 
 // Secrets are the files that hold them, relative to the run folder.
-type Secrets struct{ Alertmanager, Operator, Slack, PagerDuty string }
+type Secrets struct {
+	Alertmanager, Operator           string
+	Slack, SlackApp                  string // tokens of the bot and of Socket Mode
+	PagerDuty, PagerDutySpare        string // integration keys of the service and of the one that stands in
+	PagerDutyToken, PagerDutyWebhook string // of the REST API and of the subscription
+}
+
+// SecretsIn names the files in a folder.
+func SecretsIn(dir string) Secrets {
+	return Secrets{
+		Alertmanager: dir + "/alertmanager", Operator: dir + "/operator",
+		Slack: dir + "/slack", SlackApp: dir + "/slack-app",
+		PagerDuty: dir + "/pagerduty", PagerDutySpare: dir + "/pagerduty-spare",
+		PagerDutyToken: dir + "/pagerduty-token", PagerDutyWebhook: dir + "/pagerduty-webhook",
+	}
+}
+
+// Manned reports whether people may look at the world: buttons work, services
+// call back, somebody stands in for Slack, and the watchdog is awake. A world
+// that only counts pages has none of it.
+func (p Plan) Manned() bool { return len(p.Alertmanagers) > 0 && p.Expressions == nil }
 
 // Replica names a Prometheus replica: a, b.
 func Replica(i int) string { return string(rune('a' + i)) }
@@ -54,6 +75,7 @@ func (p Plan) Files() (map[string][]byte, error) {
 		"dur":     func(d time.Duration) string { return model.Duration(d).String() },
 		"percent": func(f float64) string { return fmt.Sprintf("%g %%", 100*f) },
 		"join":    strings.Join,
+		"userID":  fakepagerduty.UserID,
 	}).ParseFS(templates, "templates/*.tmpl")
 	if err != nil {
 		return nil, err

@@ -18,7 +18,7 @@ import (
 )
 
 func plans() map[string]world.Plan {
-	secrets := world.Secrets{Alertmanager: "secrets/am", Operator: "secrets/op", Slack: "secrets/slack", PagerDuty: "secrets/pd"}
+	secrets := world.SecretsIn("secrets")
 	return map[string]world.Plan{
 		"fast": {
 			Settings: ttn.Fast(), Slack: "slack:1", PagerDuty: "pd:1", Tocsin: "tocsin:1", Operators: "tocsin:2", Channel: "C0PAGES",
@@ -77,7 +77,7 @@ func TestRulesAreRules(t *testing.T) {
 		groups, errs := rulefmt.Parse(files["rules.yml"], false, model.UTF8Validation, parser.NewParser(parser.Options{}), slog.New(slog.DiscardHandler))
 		require.Empty(t, errs, name)
 		require.Len(t, groups.Groups, 1)
-		require.Len(t, groups.Groups[0].Rules, 3)
+		require.Len(t, groups.Groups[0].Rules, 4)
 		require.Equal(t, model.Duration(plan.Settings.For), groups.Groups[0].Rules[0].For, name)
 		require.Equal(t, model.Duration(plan.Settings.ForState), groups.Groups[0].Rules[2].For, name)
 	}

@@ -3,6 +3,7 @@ package world
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,7 +13,10 @@ import (
 	"github.com/tocsin/tocsin/lab/fakeslack"
 )
 
-const channelID = "C0PAGES"
+const (
+	channelID = "C0PAGES"
+	spareKey  = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a" // integration key of the service that stands in
+)
 
 // plan gives everything an address.
 func (w *World) plan(ctx context.Context, o Options) error {
@@ -31,10 +35,7 @@ func (w *World) plan(ctx context.Context, o Options) error {
 	}
 	w.Settings, w.Channel = o.Settings, channelID
 	w.Tocsin, w.Operators = next(), next()
-	w.SecretFiles = Secrets{
-		Alertmanager: "secrets/alertmanager", Operator: "secrets/operator",
-		Slack: "secrets/slack", PagerDuty: "secrets/pagerduty",
-	}
+	w.SecretFiles = SecretsIn("secrets")
 	if o.Replicas == 0 {
 		return nil
 	}
@@ -65,14 +66,19 @@ func (w *World) write() error {
 	if files["targets.json"], err = w.Fleet.Discovery(w.Plan.Fleet); err != nil {
 		return err
 	}
+	files["env"] = fmt.Appendf(nil, "export SLACK=http://%s PAGERDUTY=http://%s FLEET=http://%s TOCSIN=http://%s PAGES=http://%s\n",
+		w.Slack, w.PagerDuty, w.Plan.Fleet, w.Tocsin, w.Operators)
 	for name, body := range files {
 		if err := os.WriteFile(filepath.Join(w.Dir, name), body, 0o644); err != nil {
 			return err
 		}
 	}
+	s := w.SecretFiles
 	for file, secret := range map[string]string{
-		w.SecretFiles.Alertmanager: rand.Text(), w.SecretFiles.Operator: rand.Text(),
-		w.SecretFiles.Slack: fakeslack.DefaultToken, w.SecretFiles.PagerDuty: fakepagerduty.DefaultKey,
+		s.Alertmanager: rand.Text(), s.Operator: rand.Text(),
+		s.Slack: fakeslack.DefaultToken, s.SlackApp: fakeslack.DefaultAppToken,
+		s.PagerDuty: fakepagerduty.DefaultKey, s.PagerDutySpare: spareKey,
+		s.PagerDutyToken: fakepagerduty.DefaultAPIToken, s.PagerDutyWebhook: w.hookSecret,
 	} {
 		if err := os.WriteFile(filepath.Join(w.Dir, file), []byte(secret+"\n"), 0o600); err != nil {
 			return err

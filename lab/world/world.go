@@ -6,6 +6,7 @@ package world
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -54,12 +55,13 @@ type World struct {
 	FakePD    *fakepagerduty.Fake
 	Gateway   *Process // tocsin
 
-	out     io.Writer
-	servers []*http.Server
-	procs   []*Process // in the order in which they were started
-	failed  chan error
-	stop    sync.Once
-	ending  chan struct{}
+	hookSecret string // signs what the fake PagerDuty calls back with
+	out        io.Writer
+	servers    []*http.Server
+	procs      []*Process // in the order in which they were started
+	failed     chan error
+	stop       sync.Once
+	ending     chan struct{}
 }
 
 // startTries is how often a world is started anew because somebody took one of
@@ -119,8 +121,11 @@ func start(ctx context.Context, o Options, paths map[string]string) (*World, err
 			Channels:     []fakeslack.Channel{{ID: channelID, Name: "pages"}},
 			NoRateLimits: o.Unlimited, Seed: o.Seed,
 		}),
-		FakePD: fakepagerduty.New(fakepagerduty.Options{NoRateLimits: o.Unlimited, Seed: o.Seed}),
-		out:    o.Out, failed: make(chan error, 1), ending: make(chan struct{}),
+		FakePD: fakepagerduty.New(fakepagerduty.Options{
+			RoutingKeys:  map[string]string{fakepagerduty.DefaultKey: "pages", spareKey: "spare"},
+			NoRateLimits: o.Unlimited, Seed: o.Seed,
+		}),
+		hookSecret: rand.Text(), out: o.Out, failed: make(chan error, 1), ending: make(chan struct{}),
 	}
 	if err := w.raise(ctx, o, paths); err != nil {
 		w.Stop()
@@ -142,6 +147,9 @@ func (w *World) raise(ctx context.Context, o Options, paths map[string]string) e
 	if err := w.write(); err != nil {
 		return err
 	}
+	if w.Manned() {
+		w.callBack(ctx)
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, 90*time.Second, errors.New("the world had 90 s"))
 	defer cancel()
 	for _, wave := range w.waves(paths) {
@@ -150,6 +158,20 @@ func (w *World) raise(ctx context.Context, o Options, paths map[string]string) e
 		}
 	}
 	return nil
+}
+
+// callBack has the fake PagerDuty tell Tocsin what people do there, until the
+// world ends.
+func (w *World) callBack(ctx context.Context) {
+	w.FakePD.Subscribe(fakepagerduty.Subscription{
+		URL: "http://" + w.Tocsin + "/callback/pagerduty/lab", Secrets: []string{w.hookSecret},
+	})
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	go w.FakePD.Run(ctx)
+	go func() {
+		<-w.ending
+		cancel()
+	}()
 }
 
 // launch starts a wave of programs together and waits for all of them.

@@ -50,7 +50,7 @@ func TestWorld(t *testing.T) {
 		require.Equal(t, http.StatusOK, status(t, "http://"+url), url)
 	}
 	require.Equal(t, "http://"+w.Query.HTTP, w.Querier())
-	for _, f := range []string{"prometheus-a.yml", "prometheus-b.yml", "rules.yml", "alertmanager.yml", "tocsin.yml", "targets.json", "logs/tocsin.log", "logs/thanos-query.log"} {
+	for _, f := range []string{"prometheus-a.yml", "prometheus-b.yml", "rules.yml", "alertmanager.yml", "tocsin.yml", "targets.json", "env", "logs/tocsin.log", "logs/thanos-query.log"} {
 		require.FileExists(t, filepath.Join(o.Dir, f))
 	}
 	secret, err := w.Secret(w.SecretFiles.Alertmanager)

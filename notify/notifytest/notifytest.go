@@ -38,8 +38,10 @@ type Shown struct {
 	Text     string // all of it
 	Resolved bool
 	Pages    int      // how often it rang somebody
-	Mentions []string // of people or channels
-	Links    []string
+	Mentions []string // of people or channels, in what was said beside it too
+	Links    []string // likewise
+	Beside   []string // what was said beside it: replies, notes; for a Follower
+	Charts   int      // pictures beside it; for a Charter
 }
 
 // Suite is one kind under test.
@@ -64,6 +66,13 @@ func Run(t *testing.T, s Suite) {
 	t.Run("marks", s.marks)
 	t.Run("sizes", s.sizes)
 	t.Run("hostile text", s.hostile)
+	t.Run("follow", s.follow)
+	t.Run("follow: lost answers", s.followLost)
+	t.Run("follow: statuses", s.followStatuses)
+	t.Run("follow: sizes", s.followSizes)
+	t.Run("follow: hostile text", s.followHostile)
+	t.Run("chart", s.chart)
+	t.Run("limits", s.limits)
 }
 
 // bench is one notifier at one fake.

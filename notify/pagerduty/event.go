@@ -2,8 +2,12 @@ package pagerduty
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/PagerDuty/go-pagerduty"
@@ -19,11 +23,13 @@ const (
 	maxEvent   = 500 << 10 // documented: 512 KB for the whole event
 	maxAlerts  = 50        // in custom_details
 	maxValue   = 1024      // of a label in custom_details
+	maxRules   = 20        // of a storm
 )
 
 // details is custom_details: what a responder or a machine reads off the
 // incident. PagerDuty keeps those of the first event for good.
 type details struct {
+	Why      []string      `json:"got worse,omitempty"` // of a further incident
 	Headline string        `json:"what they share"`
 	Title    string        `json:"title"`
 	Status   string        `json:"status"`
@@ -39,6 +45,9 @@ type details struct {
 	More     int           `json:"alerts left out,omitempty"`
 	Notes    []string      `json:"notes,omitempty"`
 	Clock    string        `json:"clock,omitempty"`
+	Ack      string        `json:"acknowledged by,omitempty"`
+	Storm    string        `json:"storm,omitempty"`
+	Came     string        `json:"flapping,omitempty"`
 	Problem  string        `json:"problem"`
 	Episode  int           `json:"episode"`
 	Cluster  string        `json:"cluster,omitempty"`
@@ -57,41 +66,66 @@ type link struct {
 	Text string `json:"text"`
 }
 
-// body is the event as JSON, within PagerDuty's limits.
-func (t *target) body(m notify.Message, action, key string) ([]byte, error) {
-	e := pagerduty.V2Event{RoutingKey: key, Action: action, DedupKey: m.Receipt.Delivery}
-	if action != "trigger" {
-		return encode(e)
-	}
+// plain is an event that says nothing but what to do with an incident.
+func (t *target) plain(action, dedup string) pagerduty.V2Event {
+	return pagerduty.V2Event{RoutingKey: t.events.key.Reveal(), Action: action, DedupKey: dedup}
+}
+
+// trigger is the first event of an episode.
+func (t *target) trigger(m notify.Message) ([]byte, error) {
+	return t.fold(m, m.Receipt.Delivery, summary(m), nil)
+}
+
+// fold is a trigger as JSON, with as many alerts as fit into PagerDuty's limits.
+func (t *target) fold(m notify.Message, dedup, summary string, worse []string) ([]byte, error) {
+	e := t.plain("trigger", dedup)
 	e.Client = "tocsin"
 	if u, ok := page.WebURL(m.PageURL); ok {
 		e.ClientURL = u
 	}
 	p := m.Page
 	e.Payload = &pagerduty.V2Payload{
-		Summary:   summary(m),
-		Source:    orWord(notify.Clean(p.Cluster, maxSource), "tocsin"),
-		Severity:  severity(p.Severity),
-		Timestamp: p.Clock.Started.UTC().Format(time.RFC3339),
+		Summary:   summary,
+		Source:    cmp.Or(notify.Clean(p.Cluster, maxSource), "tocsin"),
+		Severity:  t.severityOf(p.Severity),
+		Component: component(p),
 		Class:     notify.Clean(alertName(p), maxSource),
 		Group:     notify.Clean(p.Receiver, maxSource),
 	}
-	if p.Clock.Started.IsZero() {
-		e.Payload.Timestamp = ""
+	if !p.Clock.Started.IsZero() {
+		e.Payload.Timestamp = p.Clock.Started.UTC().Format(time.RFC3339)
 	}
 	if m.Plain {
 		return encode(e)
 	}
-	for _, l := range m.Text.Links {
-		e.Links = append(e.Links, link{Href: l.URL, Text: l.Text})
-	}
+	e.Links = linksOf(m, len(worse) > 0)
 	for alerts := maxAlerts; ; alerts /= 2 {
-		e.Payload.Details = detailsOf(m, alerts)
+		d := detailsOf(m, alerts)
+		d.Why = worse
+		e.Payload.Details = d
 		b, err := encode(e)
 		if err != nil || len(b) <= maxEvent || alerts == 0 {
 			return b, err
 		}
 	}
+}
+
+// linksOf puts first what a further incident follows, then the page's own page.
+func linksOf(m notify.Message, further bool) []any {
+	var out []any
+	add := func(raw, text string) {
+		if u, ok := page.WebURL(raw); ok {
+			out = append(out, link{Href: u, Text: text})
+		}
+	}
+	if further {
+		add(m.Receipt.Link, "first incident")
+	}
+	add(m.PageURL, "page in Tocsin")
+	for _, l := range m.Text.Links {
+		add(l.URL, l.Text)
+	}
+	return out
 }
 
 // summary is what a phone reads out: the answer, then what fired.
@@ -100,12 +134,29 @@ func summary(m notify.Message) string {
 	return notify.Clean(t.Headline+" · "+t.Title, maxSummary)
 }
 
-func severity(s page.Severity) string {
-	switch s {
-	case page.Critical, page.Error, page.Warning, page.Info:
-		return string(s)
+func (t *target) severityOf(s page.Severity) string {
+	if !slices.Contains(severities(), string(s)) {
+		s = page.Warning
 	}
-	return string(page.Warning)
+	return cmp.Or(t.severity[string(s)], string(s))
+}
+
+// component is what is broken, if all alerts say the same of it.
+func component(p page.Page) string {
+	for _, name := range []string{"service", "app", "job", "instance"} {
+		v := ""
+		for i, a := range p.Alerts {
+			if i > 0 && a.Labels[name] != v {
+				v = ""
+				break
+			}
+			v = a.Labels[name]
+		}
+		if v != "" {
+			return notify.Clean(v, maxSource)
+		}
+	}
+	return ""
 }
 
 func alertName(p page.Page) string {
@@ -113,13 +164,6 @@ func alertName(p page.Page) string {
 		return ""
 	}
 	return p.Alerts[0].Name()
-}
-
-func orWord(s, word string) string {
-	if s == "" {
-		return word
-	}
-	return s
 }
 
 func detailsOf(m notify.Message, alerts int) details {
@@ -130,6 +174,10 @@ func detailsOf(m notify.Message, alerts int) details {
 		Summary: t.Summary, Details: t.Details, Notes: t.Notes, Clock: t.Clock,
 		Problem: p.Problem, Episode: p.Episode,
 		Cluster: notify.Clean(p.Cluster, maxSource), Receiver: notify.Clean(p.Receiver, maxSource),
+		Ack: acked(p.Ack), Storm: stormy(p.Storm),
+	}
+	if p.Flapping > 0 {
+		d.Came = fmt.Sprintf("came back %d times", p.Flapping)
 	}
 	for _, trait := range p.Traits[:min(len(p.Traits), 5)] {
 		d.Traits = append(d.Traits, traitDetail{
@@ -145,6 +193,37 @@ func detailsOf(m notify.Message, alerts int) details {
 		d.Alerts = append(d.Alerts, cleaned(a.Labels))
 	}
 	return d
+}
+
+func acked(a *page.Ack) string {
+	if a == nil {
+		return ""
+	}
+	s := notify.Clean(a.By, maxSource)
+	if a.Via != "" {
+		s += " in " + notify.Clean(a.Via, maxSource)
+	}
+	return s + " at " + a.At.UTC().Format("15:04:05 UTC")
+}
+
+// stormy names the rules of a storm, the worst and largest first.
+func stormy(s *page.Storm) string {
+	if s == nil {
+		return ""
+	}
+	names := slices.SortedFunc(maps.Keys(s.Rules), func(a, b string) int {
+		x, y := s.Rules[a], s.Rules[b]
+		return cmp.Or(cmp.Compare(x.Severity.Rank(), y.Severity.Rank()), cmp.Compare(y.Total, x.Total), cmp.Compare(a, b))
+	})
+	parts := []string{fmt.Sprintf("%d problems, %d open", s.Total, s.Open)}
+	for i, name := range names {
+		if i == maxRules {
+			parts = append(parts, fmt.Sprintf("and %d more rules", len(names)-i))
+			break
+		}
+		parts = append(parts, fmt.Sprintf("%s %d (%s)", cmp.Or(notify.Clean(name, maxSource), "other rules"), s.Rules[name].Total, s.Rules[name].Severity))
+	}
+	return strings.Join(parts, " · ")
 }
 
 func cleaned(l page.Labels) page.Labels {

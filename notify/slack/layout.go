@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/slack-go/slack"
@@ -18,6 +19,7 @@ const (
 	maxHeader = 150   // characters of a header block
 	maxText   = 3000  // of the notification text, after escaping; Slack splits text over 4,000
 	maxBytes  = 14000 // of all blocks and attachments as JSON
+	maxChars  = 9000  // of text in them
 )
 
 // content is a message as Slack takes it.
@@ -27,12 +29,12 @@ type content struct {
 	attachments []slack.Attachment
 }
 
-// layout lays the message out: the answer alone on top, where it is never
-// folded away, and all else beside a bar whose colour is the severity. Phones
-// notify with text, which says the same first line. All that comes from outside
-// goes into plain_text objects and rich_text elements, which interpret nothing;
-// only text is markup, and escaped.
-func layout(m notify.Message) content {
+// layout lays the message out: on top, where it is never folded away, the
+// answer, which alert it is, how it stands and what can be done; all else beside
+// a bar whose colour is the state. Phones notify with text, which says the same
+// first line. All that comes from outside goes into plain_text objects and
+// rich_text elements, which interpret nothing; only text is markup, and escaped.
+func layout(m notify.Message, now time.Time, o offer) content {
 	t := m.Text
 	c := content{
 		text:   plainText(t, m.PageURL, m.Plain),
@@ -41,19 +43,28 @@ func layout(m notify.Message) content {
 	if m.Plain {
 		return c
 	}
+	buttons := o.buttons(m, now)
 	for level := range levels {
 		short := shorten(t, level)
-		c.blocks = []slack.Block{headline(short.Headline)}
-		c.attachments = []slack.Attachment{{
-			Color:    colour(m.Page), //nolint:misspell // Slack's word
-			Fallback: escape(short.Headline, maxText),
-			Blocks:   slack.Blocks{BlockSet: append(body(short, m.PageURL), owner(short, m.Owner.Slack)...)},
-		}}
+		c.blocks = append([]slack.Block{headline(short.Headline), which(short)}, buttons...)
+		c.attachments = []slack.Attachment{}
+		if b := append(body(short, m, len(buttons) == 0), owner(short, m.Owner.Slack)...); len(b) > 0 {
+			c.attachments = append(c.attachments, slack.Attachment{
+				Color:    colour(m.Page, now), //nolint:misspell // Slack's word
+				Fallback: escape(short.Headline),
+				Blocks:   slack.Blocks{BlockSet: b},
+			})
+		}
 		if fits(c) {
 			break
 		}
 	}
 	return c
+}
+
+// which says which alert it is and how it stands.
+func which(t notify.Text) slack.Block {
+	return section(bold(t.Title), text("\n"+t.Status+" · "+t.Since))
 }
 
 // plainText is the notification, and the whole message in plain form.
@@ -65,7 +76,7 @@ func plainText(t notify.Text, pageURL string, whole bool) string {
 		lines = append(lines, t.Clock, pageURL)
 	}
 	lines = nonEmpty(lines)
-	return escape(strings.Join(lines, "\n"), maxText)
+	return escape(strings.Join(lines, "\n"))
 }
 
 func nonEmpty(in []string) []string {
@@ -78,12 +89,16 @@ func nonEmpty(in []string) []string {
 	return out
 }
 
-func colour(p page.Page) string {
+// colour is the state: over, in somebody's hands, or how bad it is.
+func colour(p page.Page, now time.Time) string {
+	_, quiet := silenced(p, now)
 	switch {
 	case p.State == page.Closed:
 		return "#2eb67d"
 	case p.Test:
 		return "#7c3aed"
+	case p.Ack != nil || quiet:
+		return "#4a6fa5"
 	}
 	switch p.Severity {
 	case page.Critical:
@@ -105,10 +120,9 @@ func headline(s string) slack.Block {
 	return slack.NewRichTextBlock("", slack.NewRichTextSection(bold(s)))
 }
 
-// body is everything under the headline, in the order of notify.Text.
-func body(t notify.Text, pageURL string) []slack.Block {
+// body is the evidence, in the order of notify.Text.
+func body(t notify.Text, m notify.Message, link bool) []slack.Block {
 	var b []slack.Block
-	b = append(b, section(bold(t.Title), text("\n"+t.Status+" · "+t.Since)))
 	if facts := nonEmpty([]string{t.Alone, t.Events, t.Impact}); len(facts) > 0 {
 		b = append(b, section(text(strings.Join(facts, "\n"))))
 	}
@@ -121,11 +135,10 @@ func body(t notify.Text, pageURL string) []slack.Block {
 	if len(t.Traits) > 0 {
 		b = append(b, list(also(t.Traits), false))
 	}
-	if members := t.Members; len(members) > 0 {
-		b = append(b, list(members, true))
-	}
-	if more := strings.Join(nonEmpty([]string{plus(t.More), t.Ceased}), " · "); more != "" {
-		b = append(b, small(more))
+	b = append(b, members(t, m.PageURL)...)
+	pageURL := ""
+	if link {
+		pageURL = m.PageURL
 	}
 	if links := linkLine(t.Links, pageURL); len(links) > 0 {
 		b = append(b, section(links...))
@@ -137,6 +150,24 @@ func body(t notify.Text, pageURL string) []slack.Block {
 		b = append(b, small(t.Clock))
 	}
 	return b
+}
+
+// members lists the alerts, or the rules of a storm; the rest stands on the
+// page's own page.
+func members(t notify.Text, pageURL string) []slack.Block {
+	var b []slack.Block
+	if len(t.Members) > 0 {
+		b = append(b, list(t.Members, true))
+	}
+	rest := strings.Join(nonEmpty([]string{plus(t.More), t.Ceased}), " · ")
+	if rest == "" {
+		return b
+	}
+	parts := []slack.RichTextSectionElement{text(rest)}
+	if u, ok := page.WebURL(pageURL); ok && t.More > 0 {
+		parts = append(parts, text(" · "), slack.NewRichTextSectionLinkElement(u, "all of them", nil))
+	}
+	return append(b, section(parts...))
 }
 
 // also sets further traits off from the headline's.
@@ -185,11 +216,37 @@ func shorten(t notify.Text, level int) notify.Text {
 	return t
 }
 
-// fits keeps the budget. That the characters stay below Slack's other, hidden
-// one follows from notify's own budgets, which add up to less than 7,000.
+// fits keeps Slack's budgets over all blocks.
 func fits(c content) bool {
 	b, err := encode([]any{c.blocks, c.attachments})
-	return err == nil && len(b) <= maxBytes
+	if err != nil || len(b) > maxBytes {
+		return false
+	}
+	if utf8.RuneCount(b) <= maxChars {
+		return true
+	}
+	var v any
+	return json.Unmarshal(b, &v) == nil && chars(v) <= maxChars
+}
+
+// chars counts the characters of all texts in decoded blocks.
+func chars(v any) int {
+	n := 0
+	switch v := v.(type) {
+	case []any:
+		for _, x := range v {
+			n += chars(x)
+		}
+	case map[string]any:
+		for name, x := range v {
+			if s, ok := x.(string); ok && name == "text" {
+				n += utf8.RuneCountInString(s)
+			} else {
+				n += chars(x)
+			}
+		}
+	}
+	return n
 }
 
 // encode is JSON without the escapes for HTML, which would count against the budget.
@@ -203,14 +260,14 @@ func encode(v any) ([]byte, error) {
 	return bytes.TrimRight(b.Bytes(), "\n"), nil
 }
 
-// escape cuts s until its escaped form has at most n characters, and escapes
-// Slack's three control characters (docs.slack.dev, formatting): without them
+// escape cuts s until its escaped form fits a text, and escapes Slack's three
+// control characters (docs.slack.dev, formatting): without them
 // there is no mention, no link, no command.
-func escape(s string, n int) string {
+func escape(s string) string {
 	r := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
-	for at := n; ; at -= max(1, at/8) {
+	for at := maxText; ; at -= max(1, at/8) {
 		out := r.Replace(notify.Cut(s, at))
-		if utf8.RuneCountInString(out) <= n {
+		if utf8.RuneCountInString(out) <= maxText {
 			return out
 		}
 	}

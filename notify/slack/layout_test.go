@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/lab/fakeslack"
 	"github.com/tocsin/tocsin/notify"
 	"github.com/tocsin/tocsin/notify/notifytest"
@@ -24,7 +25,7 @@ func open(t testing.TB, apiURL string, cfg *slack.Config) notify.Notifier {
 	if apiURL != "" {
 		cfg.APIURL = apiURL + "/api/"
 	}
-	n, err := slack.Kind().New(cfg, notify.Deps{Name: "test", Transport: &http.Transport{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	n, err := slack.Kind(nil).New(cfg, notify.Deps{Name: "test", Transport: &http.Transport{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	require.NoError(t, err)
 	return n
 }
@@ -66,6 +67,11 @@ func TestValidate(t *testing.T) {
 		{func(c *slack.Config) { c.Channel = "" }, "channel"},
 		{func(c *slack.Config) { c.TokenFile = "" }, "token_file"},
 		{func(c *slack.Config) { c.APIURL = "slack" }, "api_url"},
+		{func(c *slack.Config) { c.Morning = "8 am" }, "morning"},
+		{func(c *slack.Config) { c.Morning = "24:00" }, "morning"},
+		{func(c *slack.Config) { c.TimeZone = "Berlin" }, "time_zone"},
+		{func(c *slack.Config) { c.TimeZone = "Local" }, "time_zone"},
+		{func(c *slack.Config) { c.SigningSecretFiles = make([]config.SecretFile, 3) }, "signing_secret_files"},
 	} {
 		c := section(t, "http://127.0.0.1:1", "x")
 		tc.change(c)
@@ -73,12 +79,24 @@ func TestValidate(t *testing.T) {
 	}
 	c := section(t, "http://127.0.0.1:1", "x")
 	c.TokenFile = "/nowhere"
-	_, err := slack.Kind().New(c, notify.Deps{Now: time.Now})
+	_, err := slack.Kind(nil).New(c, notify.Deps{Now: time.Now})
 	require.ErrorContains(t, err, "token_file")
+	for want, change := range map[string]func(*slack.Config){
+		"signing_secret_files": func(c *slack.Config) { c.SigningSecretFiles = []config.SecretFile{"/nowhere"} },
+		"app_token_file":       func(c *slack.Config) { c.AppTokenFile = "/nowhere" },
+		"begins with xapp-":    func(c *slack.Config) { c.AppTokenFile = c.TokenFile },
+	} {
+		c := section(t, "http://127.0.0.1:1", "xoxb-secret")
+		change(c)
+		_, err := slack.Kind(nil).New(c, notify.Deps{Now: time.Now})
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "xoxb-secret")
+	}
 }
 
 // The history is paged through, and a message that is not there yet is waited for.
 func TestFindPagesThroughTheHistoryAfterItsLag(t *testing.T) {
+	t.Parallel()
 	fake := fakeslack.New(fakeslack.Options{NoRateLimits: true, ReadLag: time.Second})
 	srv := httptest.NewServer(fake)
 	defer srv.Close()
@@ -112,6 +130,7 @@ func TestFindPagesThroughTheHistoryAfterItsLag(t *testing.T) {
 // A program that starts anew with its clock set ahead takes the message of a
 // moment ago for an old one; it waits for the history all the same.
 func TestFindWaitsAlthoughTheClockWasSetAhead(t *testing.T) {
+	t.Parallel()
 	fake := fakeslack.New(fakeslack.Options{NoRateLimits: true, ReadLag: time.Second})
 	srv := httptest.NewServer(fake)
 	defer srv.Close()
@@ -135,7 +154,7 @@ func FuzzSlackRendering(f *testing.F) {
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, s string) {
 		fake.Reset()
-		cfg := slack.Kind().Config().(*slack.Config)
+		cfg := slack.Kind(nil).Config().(*slack.Config)
 		cfg.Channel, cfg.TokenFile = "C0PAGES", tokenIn(t, dir)
 		n := open(t, srv.URL, cfg)
 		for _, plain := range []bool{false, true} {

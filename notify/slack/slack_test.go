@@ -24,7 +24,7 @@ func secretFile(t testing.TB, secret string) config.SecretFile {
 }
 
 func section(t testing.TB, url, token string) *slack.Config {
-	c := slack.Kind().Config().(*slack.Config)
+	c := slack.Kind(nil).Config().(*slack.Config)
 	c.APIURL, c.Channel, c.TokenFile = url+"/api/", "C0PAGES", secretFile(t, token)
 	require.NoError(t, c.Validate())
 	return c
@@ -32,7 +32,7 @@ func section(t testing.TB, url, token string) *slack.Config {
 
 func TestConformance(t *testing.T) {
 	notifytest.Run(t, notifytest.Suite{
-		Kind: slack.Kind(),
+		Kind: slack.Kind(dot),
 		Start: func(t *testing.T) notifytest.Service {
 			fake := fakeslack.New(fakeslack.Options{NoRateLimits: true})
 			srv := httptest.NewServer(fake)
@@ -62,11 +62,20 @@ func TestConformance(t *testing.T) {
 }
 
 func shown(fake *fakeslack.Fake) []notifytest.Shown {
+	l := fake.Ledger()
 	var out []notifytest.Shown
-	for _, m := range fake.Ledger().Messages {
+	for _, m := range l.Roots() {
 		s := notifytest.Shown{
 			Delivery: m.Delivery, Text: m.Current.Visible, Pages: 1,
 			Resolved: strings.Contains(m.Current.Visible, "resolved"),
+		}
+		for _, r := range l.Replies(m.TS) {
+			s.Beside = append(s.Beside, r.Current.Visible)
+			s.Charts += len(r.Files)
+			s.Mentions, s.Links = append(s.Mentions, r.Current.Mentions...), append(s.Links, r.Current.Links...)
+			if r.Broadcast {
+				s.Pages++
+			}
 		}
 		for _, v := range m.Versions {
 			s.Mentions = append(s.Mentions, v.Mentions...)

@@ -53,12 +53,33 @@ func (c *Client) Alerts(ctx context.Context, with page.Labels) ([]Alert, error) 
 	return out, c.get(ctx, "list alerts", "/api/v2/alerts?"+q.Encode(), &out)
 }
 
-// Status asks whether the cluster answers.
-func (c *Client) Status(ctx context.Context) error {
+// Held returns the IDs of all alerts that have not resolved, silenced and
+// inhibited ones too.
+func (c *Client) Held(ctx context.Context) (map[string]bool, error) {
+	var out []Alert
+	if err := c.get(ctx, "list alerts", "/api/v2/alerts", &out); err != nil {
+		return nil, err
+	}
+	held := make(map[string]bool, len(out))
+	for _, a := range out {
+		held[a.Labels.ID()] = true
+	}
+	return held, nil
+}
+
+// Up returns since when the peer that answers is up.
+func (c *Client) Up(ctx context.Context) (since time.Time, err error) {
 	var answer struct {
 		Uptime time.Time `json:"uptime"`
 	}
-	return c.get(ctx, "read status", "/api/v2/status", &answer)
+	err = c.get(ctx, "read status", "/api/v2/status", &answer)
+	return answer.Uptime, err
+}
+
+// Status asks whether the cluster answers.
+func (c *Client) Status(ctx context.Context) error {
+	_, err := c.Up(ctx)
+	return err
 }
 
 func (c *Client) get(ctx context.Context, op, path string, into any) error {

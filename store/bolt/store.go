@@ -23,37 +23,25 @@ import (
 
 // Config is the store's section.
 type Config struct {
-	Path      string          `yaml:"path" doc:"File that holds the state. Its folder is made if it is missing; only this user can read either. Not on NFS, and not on tmpfs."`
-	Retention config.Duration `yaml:"retention" doc:"How long problems that are over are kept, with their pages and receipts, and work for targets that are no longer configured. 0s: for ever."`
-	MaxBytes  int64           `yaml:"max_bytes" doc:"How large the state may grow: beyond it problems that are over go before their time, the oldest first. What is open is never dropped, nor a webhook refused for it. 0: any size."`
-	History   string          `yaml:"history" doc:"File to which problems are appended as JSON lines before they go; at 64 MiB it is renamed to FILE.TIME and begun anew. Empty: they are not kept."`
+	Path     string `yaml:"path" doc:"File that holds the state. Its folder is made if it is missing; only this user can read either. Not on NFS, and not on tmpfs."`
+	MaxBytes int64  `yaml:"max_bytes" doc:"How large the state may grow: beyond it problems that are over go before their time, the oldest first. What is open is never dropped, nor a webhook refused for it. 0: any size."`
 }
 
 // DefaultConfig is what a key that is not written means.
 func DefaultConfig() Config {
-	return Config{Path: "data/tocsin.db", Retention: config.Duration(30 * 24 * time.Hour), MaxBytes: 1 << 30}
+	return Config{Path: "data/tocsin.db", MaxBytes: 1 << 30}
 }
 
-// The least that can be meant: what has just closed may still be shown, and an
-// empty file has some size.
-const (
-	minRetention = time.Hour
-	minMaxBytes  = 16 << 20
-)
+// minMaxBytes is the least that can be meant: an empty file has some size.
+const minMaxBytes = 16 << 20
 
 // Validate is config.Validator's.
 func (c Config) Validate() error {
 	if c.Path == "" {
 		return config.Bad("path", "is empty: write the path of the state's file, e.g. data/tocsin.db")
 	}
-	if c.Retention != 0 && c.Retention.D() < minRetention {
-		return config.Bad("retention", "%s is too short: write at least %s", c.Retention, config.Duration(minRetention))
-	}
 	if c.MaxBytes != 0 && c.MaxBytes < minMaxBytes {
 		return config.Bad("max_bytes", "%d is too small: write at least %d (16 MiB)", c.MaxBytes, minMaxBytes)
-	}
-	if c.History != "" && c.History == c.Path {
-		return config.Bad("history", "is the file of the state itself: write another")
 	}
 	return nil
 }

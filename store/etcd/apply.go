@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -41,6 +42,11 @@ func (s *Store) Apply(ctx context.Context, ops ...store.Op) error {
 	defer done()
 	if len(ops) == 0 {
 		return nil
+	}
+	if slices.ContainsFunc(ops, func(op store.Op) bool { return op.Kind == store.OpExtend }) {
+		if err := s.session.sure(ctx); err != nil {
+			return err
+		}
 	}
 	b := &batch{ops: ops, bodies: make([]body, len(ops)), held: make([]stored, len(ops)), stale: map[string]int64{}}
 	err = s.prepare(ctx, b)

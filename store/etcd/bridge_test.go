@@ -126,6 +126,14 @@ func (b *bridge) grant(_ context.Context, seconds int64) (id clientv3.LeaseID, l
 	return id, make(chan struct{}), err
 }
 
+func (b *bridge) renew(_ context.Context, id clientv3.LeaseID) (err error) {
+	b.outside(func(ctx context.Context) int64 {
+		err = b.members.renew(ctx, id)
+		return 0
+	})
+	return err
+}
+
 func (b *bridge) revoke(_ context.Context, id clientv3.LeaseID) (err error) {
 	b.outside(func(ctx context.Context) int64 {
 		err = b.members.revoke(ctx, id)

@@ -34,6 +34,8 @@ type cluster interface {
 	// grant makes an etcd lease and keeps it alive until it is revoked; lost is
 	// closed when it could not be kept.
 	grant(ctx context.Context, seconds int64) (id clientv3.LeaseID, lost <-chan struct{}, err error)
+	// renew lets an etcd lease begin anew, at some time after the call.
+	renew(ctx context.Context, id clientv3.LeaseID) error
 	// revoke ends an etcd lease and deletes the keys on it.
 	revoke(ctx context.Context, id clientv3.LeaseID) error
 	close() error
@@ -129,6 +131,11 @@ func (m *members) grant(ctx context.Context, seconds int64) (clientv3.LeaseID, <
 		close(lost)
 	}()
 	return g.ID, lost, nil
+}
+
+func (m *members) renew(ctx context.Context, id clientv3.LeaseID) error {
+	_, err := m.client.KeepAliveOnce(ctx, id)
+	return err
 }
 
 func (m *members) revoke(ctx context.Context, id clientv3.LeaseID) error {

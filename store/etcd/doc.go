@@ -45,6 +45,11 @@
 // seconds, which the holder keeps alive. A replica that was stopped for a minute
 // and wakes finds its leases gone, and its batches are refused.
 //
+// What is done outside of etcd cannot be refused. Therefore an Extend also renews
+// the etcd lease, unless half of it is left for sure: counted from before the
+// request that renewed it, for nobody else is given the item sooner. That is
+// [store.Sure], within which a holder begins what it does elsewhere.
+//
 // Due times and expiries of records are wall clock times, judged by the replica
 // that looks: of several clocks the one most ahead decides. A skew moves them by
 // as much as the clocks differ, and never makes two replicas own one item.

@@ -2,10 +2,15 @@ package etcd
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/tocsin/tocsin/store"
 )
 
 // sessionTTL is how long, in seconds, etcd keeps the leases of a replica that
@@ -26,6 +31,26 @@ type session struct {
 
 type granted struct {
 	id clientv3.LeaseID
+
+	mu    sync.Mutex
+	since time.Time // it lives for sessionTTL from here at the least; with its monotonic reading
+}
+
+// left is for how long it surely lives, by the clock that went on further: a machine
+// that was asleep may have stopped the monotonic one.
+func (g *granted) left() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	return sessionTTL*time.Second - max(now.Sub(g.since), now.Round(0).Sub(g.since))
+}
+
+func (g *granted) renewed(since time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if since.After(g.since) {
+		g.since = since
+	}
 }
 
 // get returns the session's etcd lease.
@@ -35,11 +60,12 @@ func (s *session) get(ctx context.Context) (*granted, error) {
 	if s.now != nil {
 		return s.now, nil
 	}
+	since := time.Now()
 	id, lost, err := s.cluster.grant(ctx, sessionTTL)
 	if err != nil {
 		return nil, err
 	}
-	g := &granted{id: id}
+	g := &granted{id: id, since: since}
 	s.now = g
 	s.running.Go(func() {
 		select {
@@ -51,18 +77,43 @@ func (s *session) get(ctx context.Context) (*granted, error) {
 	return g, nil
 }
 
+// sure makes the session live for store.Sure from now at the least. That it is kept
+// alive in the background does not say so: when a replica is stopped, or cut off, no
+// more than a moment may be left of it. A session that is lost is dropped.
+func (s *session) sure(ctx context.Context) error {
+	s.mu.Lock()
+	g := s.now
+	s.mu.Unlock()
+	if g == nil || g.left() >= store.Sure {
+		return nil
+	}
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, store.Sure) // later it is of no use
+	defer cancel()
+	err := s.cluster.renew(ctx, g.id)
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		s.drop(g)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("renew session: %w", err)
+	}
+	g.renewed(began)
+	return nil
+}
+
 // drop ends a session that is lost: what hung on it is another's by now, or will be.
 func (s *session) drop(g *granted) {
 	s.mu.Lock()
 	current := s.now == g
 	if current {
 		s.now = nil
+		s.onLost() // before there is another: its life says nothing of these leases
 	}
 	s.mu.Unlock()
 	if !current {
 		return
 	}
-	s.onLost()
 	// If etcd still has it, because it was we who were cut off, nobody need wait.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

@@ -263,3 +263,55 @@ func TestUnknown(t *testing.T) {
 		require.NoError(t, taker.Apply(t.Context(), store.Done(l)))
 	}
 }
+
+// renewals counts them, and refuses them when it is told to.
+type renewals struct {
+	cluster
+	n      atomic.Int64
+	refuse atomic.Bool
+}
+
+func (r *renewals) renew(ctx context.Context, id clientv3.LeaseID) error {
+	r.n.Add(1)
+	if r.refuse.Load() {
+		return errUnknown
+	}
+	return r.cluster.renew(ctx, id)
+}
+
+// TestExtendIsSure: an extended lease lives for store.Sure at the least, even if
+// the session is not kept alive from then on. One that cannot be renewed so far
+// extends nothing.
+func TestExtendIsSure(t *testing.T) {
+	c := run(t, etcdcluster.Options{})
+	m, err := dial(Config{Endpoints: c.Endpoints(), Prefix: DefaultPrefix})
+	require.NoError(t, err)
+	r := &renewals{cluster: m}
+	s := openAt(t, r, "/x")
+	defer func() { require.NoError(t, s.Close()) }()
+	require.NoError(t, s.Apply(t.Context(), store.Enqueue(store.Item{Lane: "l", ID: "i"})))
+	l, err := s.Take(t.Context(), "l", time.Hour)
+	require.NoError(t, err)
+	extend := func() error { return s.Apply(t.Context(), store.Extend(l, time.Now().Add(time.Hour))) }
+	age := func(d time.Duration) {
+		s.session.now.mu.Lock()
+		defer s.session.now.mu.Unlock()
+		s.session.now.since = time.Now().Add(-d)
+	}
+	require.NoError(t, extend())
+	require.Zero(t, r.n.Load(), "it is new")
+
+	age(sessionTTL*time.Second - store.Sure + time.Millisecond)
+	r.refuse.Store(true)
+	require.ErrorIs(t, extend(), errUnknown)
+	r.refuse.Store(false)
+	require.NoError(t, extend())
+	require.EqualValues(t, 2, r.n.Load())
+	require.Greater(t, s.session.now.left(), store.Sure)
+
+	g := s.session.now
+	age(time.Minute)
+	_, err = raw(t, c).Revoke(t.Context(), g.id)
+	require.NoError(t, err)
+	require.ErrorIs(t, extend(), store.ErrFenced)
+}

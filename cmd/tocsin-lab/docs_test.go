@@ -1,0 +1,43 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tocsin/tocsin/lab/fault"
+	"github.com/tocsin/tocsin/lab/scenario"
+)
+
+// What docs/wishes.md tells people to type in the demo is there.
+func TestCommandsOfTheTour(t *testing.T) {
+	raw, err := os.ReadFile("../../docs/wishes.md")
+	require.NoError(t, err)
+	commands := regexp.MustCompile("`bin/tocsin-lab ([^`]+)`").FindAllStringSubmatch(string(raw), -1)
+	require.Greater(t, len(commands), 5)
+	for _, m := range commands {
+		var c cli
+		parser, err := kong.New(&c)
+		require.NoError(t, err)
+		_, err = parser.Parse(strings.Fields(m[1]))
+		require.NoError(t, err, m[0])
+		if kind := c.Fault.Kind; kind != "" && kind != "heal" && kind != "KIND" {
+			require.Contains(t, scenario.Kinds(), scenario.Kind(kind), m[0])
+		}
+	}
+	addresses, err := os.ReadFile("../../lab/world/processes.go")
+	require.NoError(t, err)
+	for _, m := range regexp.MustCompile(`\$([A-Z]+)`).FindAllStringSubmatch(string(raw), -1) {
+		require.Contains(t, string(addresses), m[1]+"=http://", "no address of this name is written")
+	}
+	for _, m := range regexp.MustCompile(`-d '([^']+)'`).FindAllStringSubmatch(string(raw), -1) {
+		var body struct{ Faults []fault.Fault }
+		require.NoError(t, json.Unmarshal([]byte(m[1]), &body), m[1])
+		require.NoError(t, fault.New(1).Set(1, body.Faults...), m[1])
+	}
+}
