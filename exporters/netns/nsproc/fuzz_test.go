@@ -81,10 +81,29 @@ func FuzzMIB6(f *testing.F) {
 		samples := m.parse(first, nil, e.grow)
 		clear(samples)
 		samples = m.parse(second, samples, e.grow)
-		for key := range e.values(samples) {
-			require.True(t, bytes.Contains(second, []byte(strings.Replace(key, "_", "", 1))), key)
+		if bytes.Count(first, []byte{'\n'})+bytes.Count(second, []byte{'\n'}) < maxColumns-2 {
+			require.Equal(t, naive6(string(second)), e.values(samples))
 		}
 	})
+}
+
+// naive6 reads names and values the plain way.
+func naive6(file string) map[string]uint64 {
+	out := map[string]uint64{}
+	for line := range strings.SplitSeq(file, "\n") {
+		words := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' })
+		if len(words) == 0 {
+			continue
+		}
+		proto, field := cutProto6(words[0])
+		delete(out, proto+"_"+field)
+		if len(words) > 1 {
+			if v, err := strconv.ParseUint(words[1], 10, 64); err == nil {
+				out[proto+"_"+field] = v
+			}
+		}
+	}
+	return out
 }
 
 func FuzzDevices(f *testing.F) {

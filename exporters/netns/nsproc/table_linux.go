@@ -70,11 +70,6 @@ type used struct {
 	generation int
 }
 
-type witness struct {
-	pid   int32
-	start uint64
-}
-
 // entry is a namespace between two looks.
 type entry struct {
 	identity
@@ -230,7 +225,12 @@ func (t *Table) scanProcesses(ctx context.Context, s *Snapshot, host identity) e
 func (t *Table) see(s *Snapshot, pid int32, host identity) {
 	r := t.reader.at(t.options.ProcFS, pid)
 	r.path = append(r.path, "/ns/net\x00"...)
-	id, err := r.identify(r.path, t.handles)
+	id, err := r.inode(r.path)
+	if e := t.entries[id.inode]; err == nil && t.handles && (e == nil || e.look != t.look) {
+		id, err = handle(r.path) // once for each namespace: it costs twice as much
+	} else if err == nil && e != nil {
+		id = e.identity // where it is wrong by now, visit finds out
+	}
 	switch {
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
 		s.Denied++
@@ -287,36 +287,6 @@ func (t *Table) baptise(e *entry) {
 	}
 }
 
-// survives says whether something the last look saw in a namespace is still there.
-func (t *Table) survives(e *entry) bool {
-	if e.look < t.whole {
-		return false
-	}
-	for _, w := range e.witnesses {
-		if w.pid == 0 {
-			continue
-		}
-		r := t.names.at(t.options.ProcFS, w.pid)
-		r.path = append(r.path, "/ns/net\x00"...)
-		id, err := r.identify(r.path, false)
-		if err != nil || id.inode != e.inode {
-			continue
-		}
-		if start, ok := t.start(w.pid); ok && start == w.start {
-			return true
-		}
-	}
-	return e.mount.point != "" && slices.Contains(t.mounts.read(), e.mount)
-}
-
-func (t *Table) start(pid int32) (uint64, bool) {
-	b, err := t.names.at(t.options.ProcFS, pid).read("/stat")
-	if err != nil {
-		return 0, false
-	}
-	return parseStart(b)
-}
-
 // scanMounts adds the namespaces that only a bind mount keeps, and notes the
 // names that bind mounts give to others.
 func (t *Table) scanMounts() {
@@ -344,24 +314,6 @@ func (t *Table) scanMounts() {
 	}
 	for _, e := range t.entries {
 		t.remember(e)
-	}
-}
-
-// remember notes the processes that will tell whether a namespace is still this one.
-func (t *Table) remember(e *entry) {
-	kept := e.witnesses
-	e.witnesses = [members]witness{}
-	for i, pid := range e.pids {
-		if pid == 0 {
-			return
-		}
-		if j := slices.IndexFunc(kept[:], func(w witness) bool { return w.pid == pid }); j >= 0 {
-			e.witnesses[i] = kept[j]
-			continue
-		}
-		if start, ok := t.start(pid); ok {
-			e.witnesses[i] = witness{pid, start}
-		}
 	}
 }
 
