@@ -10,16 +10,20 @@ import (
 )
 
 // Families are what the exporter may expose, in order of their names, for a
-// reference. An Exposer that has a method Families, and a Collector that
-// describes itself, are in it; of the latter the type is not known.
+// reference. An Exposer or Collector that has a method Families is in it, and so
+// is a Collector that describes itself, whose types are not known.
 func (e *Exporter) Families() []*Family {
-	all := []*Family{e.self.success, e.self.duration, e.self.cpu}
+	all := []*Family{e.self.available, e.self.success, e.self.duration, e.self.cpu}
 	for _, name := range e.names {
-		switch x := e.sources[name].exposer.(type) {
+		var of any = e.sources[name].exposer
+		if g, ok := of.(gathered); ok {
+			of = g.Collector
+		}
+		switch x := of.(type) {
 		case interface{ Families() []*Family }:
 			all = append(all, x.Families()...)
-		case gathered:
-			all = append(all, described(x.Collector)...)
+		case Collector:
+			all = append(all, described(x)...)
 		}
 	}
 	slices.SortFunc(all, func(a, b *Family) int { return cmp.Compare(a.Name, b.Name) })

@@ -60,17 +60,21 @@ func (e *Exporter) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body) // a scraper that went away has nothing to be told
 }
 
-// chosen are the collectors that collect[] names, or all.
+// chosen are the collectors that collect[] names and the machine has, or all.
 func (e *Exporter) chosen(collect []string) ([]string, error) {
 	if len(collect) == 0 {
 		return e.names, nil
 	}
+	var names []string
 	for _, name := range collect {
-		if e.sources[name] == nil {
+		switch {
+		case e.sources[name] != nil:
+			names = append(names, name)
+		case !slices.Contains(e.options.Absent, name):
 			return nil, fmt.Errorf("collect[]=%s: no such collector, or it is switched off: there are %s", name, strings.Join(e.names, ", "))
 		}
 	}
-	names := slices.Sorted(slices.Values(collect))
+	slices.Sort(names)
 	return slices.Compact(names), nil
 }
 

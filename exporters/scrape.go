@@ -36,6 +36,9 @@ type Options struct {
 	Name, Description, Version string
 	// Exposers in use. Their names differ.
 	Exposers []Exposer
+	// Absent names collectors that were asked for and have nothing to read on this
+	// machine. <prefix>_collector_available says so; asking for one is no mistake.
+	Absent []string
 	// Timeout of a scrape that brings no X-Prometheus-Scrape-Timeout-Seconds.
 	Timeout time.Duration
 	// TimeoutOffset is how long before the scraper's timeout the collectors are
@@ -69,11 +72,15 @@ func New(o Options) (*Exporter, error) {
 	return e, nil
 }
 
-type selfFamilies struct{ success, duration, cpu *Family }
+type selfFamilies struct{ available, success, duration, cpu *Family }
 
 func newSelfFamilies(prefix string) selfFamilies {
 	by := []string{"collector"}
 	return selfFamilies{
+		available: &Family{
+			Name: prefix + "_collector_available", Type: Gauge, Labels: by,
+			Help: "1 where the machine has what the collector reads. With 0 the collector is off; the log says why.",
+		},
 		success: &Family{
 			Name: prefix + "_scrape_collector_success", Type: Gauge, Labels: by,
 			Help: "1 where the collector brought all it has before the deadline. With 0 there may be partial results.",
@@ -191,6 +198,7 @@ func (e *Exporter) render(f *flight) []byte {
 	success, duration, cpu := own.Family(e.self.success), own.Family(e.self.duration), own.Family(e.self.cpu)
 	texts := []*Text{own}
 	var label []byte
+	e.availability(own)
 	for i, p := range f.parts {
 		label = AppendLabel(label[:0], "collector", f.names[i])
 		ok, _ := outcome(p)
@@ -211,6 +219,17 @@ func (e *Exporter) render(f *flight) []byte {
 	size := e.size
 	e.mu.Unlock()
 	return render(make([]byte, 0, size+size/8), texts...)
+}
+
+// availability says of all collectors, whichever were asked for.
+func (e *Exporter) availability(own *Text) {
+	l := own.Family(e.self.available)
+	for _, name := range e.names {
+		l.Uint(AppendLabel(nil, "collector", name), 1)
+	}
+	for _, name := range e.options.Absent {
+		l.Uint(AppendLabel(nil, "collector", name), 0)
+	}
 }
 
 func outcome(p *part) (ok bool, err error) {

@@ -13,10 +13,11 @@ import (
 // Type is the type of a metric family, in the words of the text format.
 type Type string
 
-// The types a Family may have. Histograms come from a Collector.
+// The types a Family may have. Only a Collector brings histograms.
 const (
-	Counter Type = "counter"
-	Gauge   Type = "gauge"
+	Counter   Type = "counter"
+	Gauge     Type = "gauge"
+	Histogram Type = "histogram"
 )
 
 // Family is what all samples of one name share.

@@ -11,67 +11,18 @@ import (
 	"io"
 	"log/slog"
 	"os/signal"
-	"regexp"
+	"path/filepath"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/tocsin/tocsin/exporters"
+	"github.com/tocsin/tocsin/exporters/netns/cgroup"
+	"github.com/tocsin/tocsin/exporters/netns/names"
 	"github.com/tocsin/tocsin/exporters/netns/nsproc"
+	"github.com/tocsin/tocsin/exporters/netns/throttle"
 )
-
-// Flags are the command line. Their help is the operator's documentation.
-type Flags struct {
-	exporters.WebFlags
-	exporters.LogFlags
-
-	ProcFS string `name:"path.procfs" default:"/proc" placeholder:"DIR" help:"The proc file system of the machine."`
-	SysFS  string `name:"path.sysfs" default:"/sys" placeholder:"DIR" help:"The sys file system of the machine."`
-
-	InlineLabels bool `name:"labels.inline" help:"Put namespace, pod, container and app on every series, not only on netns_info."`
-
-	Namespaces bool `name:"collector.namespaces" default:"true" negatable:"" help:"What network namespaces there are, and who lives in them."`
-	Interfaces bool `name:"collector.interfaces" default:"true" negatable:"" help:"Bytes, packets, errors and drops of each network device of each namespace."`
-	Counters   bool `name:"collector.counters" default:"true" negatable:"" help:"What the kernel counts of IP, TCP and UDP in each namespace."`
-	Sockets    bool `name:"collector.sockets" default:"true" negatable:"" help:"Sockets in use in each namespace, and the machine's memory for them."`
-	Conntrack  bool `name:"collector.conntrack" default:"true" negatable:"" help:"Tracked connections of each namespace, and what came of a full table."`
-	Listen     bool `name:"collector.listen" default:"true" negatable:"" help:"Queues of listening TCP sockets. Takes CAP_SYS_ADMIN."`
-	Self       bool `name:"collector.self" default:"true" negatable:"" help:"The exporter's own process and Go runtime."`
-
-	CounterFields string `name:"collector.counters.fields" placeholder:"REGEXP" help:"Fields to expose, as Proto_Field: Tcp_RetransSegs, TcpExt_ListenDrops, Ip6_InDiscards. .* is all of them (default: about 45 that people look at)."`
-
-	DeviceExclude     string `name:"collector.interfaces.exclude" default:"${exclude}" placeholder:"REGEXP" help:"Devices to leave out in every namespace (default: lo and those the kernel makes by itself)."`
-	DeviceHostExclude string `name:"collector.interfaces.host-exclude" default:"${hostexclude}" placeholder:"REGEXP" help:"Devices to leave out in the host's namespace (default: the outer ends of containers' devices)."`
-	DeviceColumns     string `name:"collector.interfaces.columns" default:"${columns}" placeholder:"REGEXP" help:"Columns to expose: receive_bytes, transmit_fifo_errors … .* is all of them (default ${columns})."`
-
-	ListenBudget time.Duration `name:"collector.listen.budget" default:"1s" help:"Time for the listening sockets of all namespaces; what is left comes first at the next scrape."`
-	ListenPorts  int           `name:"collector.listen.max-ports" default:"64" help:"Ports to expose per namespace, the fullest ones first."`
-
-	Version kong.VersionFlag `help:"Print the version."`
-}
-
-// Help stands under the flags.
-func (Flags) Help() string {
-	return `Examples:
-
-  netns_exporter --web.listen-address 127.0.0.1:9417
-  netns_exporter --no-collector.listen                          without CAP_SYS_ADMIN
-  netns_exporter --collector.counters.fields '.*'               all 400 counters
-  netns_exporter --path.procfs /host/proc --path.sysfs /host/sys   in a container
-
-  curl -s localhost:9417/metrics?collect[]=counters             one collector alone`
-}
-
-func vars(version string) kong.Vars {
-	return kong.Vars{
-		"version": version, "listen": ":9417",
-		"exclude":     `lo|tunl0|gre0|gretap0|erspan0|ip_vti0|ip6_vti0|sit0|ip6tnl0|ip6gre0|ifb\d+|dummy0|teql0`,
-		"hostexclude": `veth.*|cali.*|lxc.*|lxd.*|tap.*|eni[0-9a-f]{11}|gke[0-9a-f]{11}|azv.*|br-[0-9a-f]{12}`,
-		"columns":     `(receive|transmit)_(bytes|packets|errors|dropped)`,
-	}
-}
 
 // exited carries the status kong wants to leave with, through its own call stack.
 type exited int
@@ -165,14 +116,14 @@ func (h *House) Close() error {
 // New furnishes the exporter. An error is one of the flags'.
 func New(flags Flags, version string, log *slog.Logger) (*House, error) {
 	h := &House{}
-	exposers, err := h.collectors(flags, version)
+	exposers, absent, err := h.collectors(flags, version, log)
 	if err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
 	h.Exporter, err = exporters.New(exporters.Options{
 		Prefix: "netns", Name: "netns_exporter", Version: version,
 		Description: "What every network namespace and cgroup of this machine suffers.",
-		Exposers:    exposers, Timeout: flags.Timeout, TimeoutOffset: flags.TimeoutOffset, Log: log,
+		Exposers:    exposers, Absent: absent, Timeout: flags.Timeout, TimeoutOffset: flags.TimeoutOffset, Log: log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, h.Close())
@@ -181,50 +132,89 @@ func New(flags Flags, version string, log *slog.Logger) (*House, error) {
 }
 
 // collectors is the menu: each is a line.
-func (h *House) collectors(flags Flags, version string) (on []exporters.Exposer, err error) {
+func (h *House) collectors(flags Flags, version string, log *slog.Logger) (on []exporters.Exposer, absent []string, err error) {
 	re := expressions{}
 	fields := re.optional("collector.counters.fields", flags.CounterFields)
 	exclude := re.whole("collector.interfaces.exclude", flags.DeviceExclude)
 	hostExclude := re.whole("collector.interfaces.host-exclude", flags.DeviceHostExclude)
 	columns := re.whole("collector.interfaces.columns", flags.DeviceColumns)
-	if re.err != nil {
-		return nil, re.err
+	people, named := h.names(flags, log)
+	if err := errors.Join(re.err, named, flags.check()); err != nil {
+		return nil, nil, err
 	}
-	table := nsproc.NewTable(nsproc.Options{ProcFS: flags.ProcFS, Inline: flags.InlineLabels, Namer: nil})
+	table := nsproc.NewTable(nsproc.Options{ProcFS: flags.ProcFS, Inline: flags.InlineLabels, Namer: people})
 	h.close = append(h.close, table.Close)
+	cgroups := filepath.Join(flags.SysFS, "fs/cgroup")
 	for _, c := range []struct {
-		on      bool
-		exposer exporters.Exposer
+		name string
+		on   bool
+		open func() (exporters.Exposer, error)
 	}{
-		{flags.Namespaces, nsproc.NewNamespaces(table)},
-		{flags.Interfaces, nsproc.NewInterfaces(table, exclude, hostExclude, columns)},
-		{flags.Counters, nsproc.NewCounters(table, fields)},
-		{flags.Sockets, nsproc.NewSockets(table)},
-		{flags.Conntrack, nsproc.NewConntrack(table)},
-		{flags.Listen, nsproc.NewListen(table, flags.ListenBudget, flags.ListenPorts)},
-		{flags.Self, exporters.Gather(exporters.Self("netns_exporter", version))},
+		{"namespaces", flags.Namespaces, there(nsproc.NewNamespaces(table))},
+		{"interfaces", flags.Interfaces, there(nsproc.NewInterfaces(table, exclude, hostExclude, columns))},
+		{"counters", flags.Counters, there(nsproc.NewCounters(table, fields))},
+		{"sockets", flags.Sockets, there(nsproc.NewSockets(table))},
+		{"conntrack", flags.Conntrack, there(nsproc.NewConntrack(table))},
+		{"listen", flags.Listen, there(nsproc.NewListen(table, flags.ListenBudget, flags.ListenPorts))},
+		{"cgroup", flags.Cgroup, func() (exporters.Exposer, error) {
+			return cgroup.NewCollector(cgroup.Options{Root: cgroups, Names: people, Inline: flags.InlineLabels})
+		}},
+		{"throttle", flags.Throttle, func() (exporters.Exposer, error) {
+			s, err := throttle.New(throttle.Options{
+				Root: cgroups, Names: people, Inline: flags.InlineLabels, Log: log,
+				Interval: flags.ThrottleInterval, Window: flags.ThrottleWindow, Budget: flags.ThrottleBudget,
+			})
+			if err != nil {
+				return nil, err
+			}
+			h.background = append(h.background, s.Run)
+			return exporters.Gather(s), nil
+		}},
+		{"self", flags.Self, there(exporters.Gather(exporters.Self("netns_exporter", version)))},
 	} {
-		if c.on {
-			on = append(on, c.exposer)
+		if !c.on {
+			continue
+		}
+		exposer, err := c.open()
+		if err != nil { // the machine lacks it: the others are no worse for that
+			log.Warn("collector is off", "collector", c.name, "err", err)
+			absent = append(absent, c.name)
+			continue
+		}
+		on = append(on, exposer)
+	}
+	return on, absent, nil
+}
+
+// there is a collector that every machine has something for.
+func there(e exporters.Exposer) func() (exporters.Exposer, error) {
+	return func() (exporters.Exposer, error) { return e, nil }
+}
+
+// names opens the sources of names. They are asked while the exporter serves.
+func (h *House) names(flags Flags, log *slog.Logger) (*names.Resolver, error) {
+	o := names.Options{Log: log}
+	var errs []error
+	if flags.NamesMapping != "" {
+		mapping, err := names.LoadMapping(flags.NamesMapping)
+		o.Mapping, errs = mapping, append(errs, err)
+	}
+	if flags.NamesCRI != "" {
+		cri, err := names.NewCRI(flags.NamesCRI)
+		if errs = append(errs, err); err == nil {
+			o.Sources = append(o.Sources, cri)
+			h.close = append(h.close, cri.Close)
 		}
 	}
-	return on, nil
-}
-
-// expressions compiles flags that are regular expressions of whole words.
-type expressions struct{ err error }
-
-func (e *expressions) whole(flag, text string) *regexp.Regexp {
-	re, err := regexp.Compile("^(?:" + text + ")$")
-	if err != nil {
-		e.err = errors.Join(e.err, fmt.Errorf("--%s: %w", flag, err))
+	if flags.NamesDocker != "" {
+		docker := names.NewDocker(flags.NamesDocker)
+		o.Sources = append(o.Sources, docker)
+		h.close = append(h.close, docker.Close)
 	}
-	return re
-}
-
-func (e *expressions) optional(flag, text string) *regexp.Regexp {
-	if text == "" {
-		return nil
+	if flags.NamesLogs != "" {
+		o.Sources = append(o.Sources, names.NewLogs(flags.NamesLogs))
 	}
-	return e.whole(flag, text)
+	resolver := names.New(o)
+	h.background = append(h.background, resolver.Run)
+	return resolver, errors.Join(errs...)
 }

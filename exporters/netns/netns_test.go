@@ -4,6 +4,7 @@ package netns_test
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,9 +22,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"github.com/rogpeppe/go-internal/txtar"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/tocsin/tocsin/exporters"
 	"github.com/tocsin/tocsin/exporters/netns"
 	"github.com/tocsin/tocsin/exporters/netns/nstest"
 )
@@ -48,15 +51,36 @@ func golden(t testing.TB, path, got string) {
 	require.Equal(t, string(want), got, "%s is not what the code says: run make golden", path)
 }
 
-// A scrape of two namespaces, of a kernel that is newer than the code. Times and
-// the exporter's own process are left out, numbers of namespaces are their names.
+// sysfs lays a recorded tree of cgroups out in a folder.
+func sysfs(t testing.TB, tree string) string {
+	t.Helper()
+	dir := t.TempDir()
+	ar, err := txtar.ParseFile(filepath.Join("cgroup/testdata/trees", tree+".txtar"))
+	require.NoError(t, err)
+	for _, f := range ar.Files {
+		path := filepath.Join(dir, "fs/cgroup", f.Name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, f.Data, 0o644))
+	}
+	return dir
+}
+
+// A scrape of two namespaces and the cgroups of a pod, of a kernel that is newer
+// than the code. Times and the exporter's own process are left out, numbers of
+// namespaces are their names and those of cgroups their paths.
 func TestGoldenScrape(t *testing.T) {
 	tree := nstest.NewTree(t)
-	tree.Process(100, "pod", "/kubepods/pod1/abc", 100)
-	tree.Process(101, "pod", "/kubepods/pod1/def", 100)
-	text := scrape(t, handler(t, "--path.procfs", tree.Dir, "--no-collector.self", "--no-collector.listen"))
+	tree.Process(100, "pod", "/kubepods.slice/kubepods-pod01234567_89ab_cdef_0123_456789abcdef.slice/cri-containerd-"+strings.Repeat("c0ffee00", 8)+".scope", 100)
+	tree.Process(101, "pod", "/kubepods.slice/kubepods-pod01234567_89ab_cdef_0123_456789abcdef.slice/cri-containerd-"+strings.Repeat("c0ffee01", 8)+".scope", 100)
+	mapping := filepath.Join(t.TempDir(), "names.yml")
+	require.NoError(t, os.WriteFile(mapping, []byte("- regex: .*-pod([0-9a-f_]{8}).*\n  labels: {namespace: shop, pod: checkout-$1, app: checkout}\n"), 0o600))
+	text := scrape(t, handler(t, "--path.procfs", tree.Dir, "--path.sysfs", sysfs(t, "v2-systemd-6.8-containerd"), "--names.mapping", mapping,
+		"--names.logs=", "--no-collector.self", "--no-collector.listen", "--no-collector.throttle"))
 	for _, name := range []string{"host", "pod"} {
 		text = strings.ReplaceAll(text, `netns="`+tree.Inode(name)+`"`, `netns="`+name+`"`)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^cgroup_info\{cgroup="(\w+)",path="([^"]*)"`).FindAllStringSubmatch(text, -1) {
+		text = strings.ReplaceAll(text, `cgroup="`+m[1]+`"`, `cgroup="`+m[2]+`"`)
 	}
 	text = regexp.MustCompile(`(?m)^(netns_scrape_collector_(duration|cpu)_.*) \S+$`).ReplaceAllString(text, "$1 TIME")
 	golden(t, "testdata/scrape.golden", ordered(text))
@@ -74,6 +98,32 @@ func ordered(text string) string {
 		i = j
 	}
 	return strings.Join(lines, "")
+}
+
+// On a machine without cgroups, or without the CPU controller, the others work;
+// what is off is said once, and is no failure.
+func TestWhatTheMachineLacksIsOff(t *testing.T) {
+	v2 := sysfs(t, "v2-systemd-6.8-containerd")
+	require.NoError(t, os.WriteFile(filepath.Join(v2, "fs/cgroup/cgroup.controllers"), []byte("memory pids\n"), 0o600))
+	for dir, want := range map[string][2]int{t.TempDir(): {0, 0}, v2: {1, 0}, sysfs(t, "hybrid-6.6"): {1, 1}} {
+		var log bytes.Buffer
+		house, err := netns.New(flags(t, "--path.procfs", nstest.NewTree(t).Dir, "--path.sysfs", dir, "--no-collector.listen"), "test", slog.New(slog.NewTextHandler(&log, nil)))
+		require.NoError(t, err)
+		h, err := house.Exporter.Handler()
+		require.NoError(t, err)
+		for range 2 {
+			text := scrape(t, h)
+			require.Contains(t, text, fmt.Sprintf("netns_collector_available{collector=\"cgroup\"} %d\n", want[0]))
+			require.Contains(t, text, fmt.Sprintf("netns_collector_available{collector=\"throttle\"} %d\n", want[1]))
+			require.Contains(t, text, `netns_scrape_collector_success{collector="counters"} 1`)
+			require.Equal(t, want[0] == 1, strings.Contains(text, `netns_scrape_collector_success{collector="cgroup"} 1`))
+		}
+		require.Equal(t, 2-want[0]-want[1], strings.Count(log.String(), "collector is off"), log.String())
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics?collect[]=throttle", nil))
+		require.Equal(t, http.StatusOK, w.Code, "who asks all machines for it is answered by all")
+		require.NoError(t, house.Close())
+	}
 }
 
 // Names keep the rules that promtool check metrics has, with every field and column.
@@ -143,7 +193,7 @@ func TestSteadyStateAllocatesNothingPerNamespace(t *testing.T) {
 func TestHelpAndMistakes(t *testing.T) {
 	var out, errs bytes.Buffer
 	require.Zero(t, netns.Run([]string{"--help"}, "v1", &out, &errs))
-	for _, want := range []string{"--[no-]collector.listen", "--path.procfs", "--web.config.file", "collect[]=counters", ":9417"} {
+	for _, want := range []string{"--[no-]collector.listen", "--[no-]collector.throttle", "--names.cri", "--path.procfs", "--web.config.file", "collect[]=counters", ":9417"} {
 		require.Contains(t, out.String(), want)
 	}
 	out.Reset()
@@ -155,6 +205,10 @@ func TestHelpAndMistakes(t *testing.T) {
 		"--collector.interfaces.exclude=(": "--collector.interfaces.exclude",
 		"--web.timeout=0s":                 "timeout",
 		"--log.format=xml":                 "--log.format",
+		"--names.mapping=none.yml":         "open mapping: open none.yml",
+		"--collector.throttle.interval=0s": "want 1ms to 1s",
+		"--collector.throttle.window=1ms":  "want at least 1s",
+		"--collector.throttle.budget=NaN":  "more than 0 and at most 1",
 	} {
 		errs.Reset()
 		require.Equal(t, 2, netns.Run([]string{args}, "v1", io.Discard, &errs), args)
@@ -178,17 +232,22 @@ func TestReference(t *testing.T) {
 // reference lists every metric of the default flags.
 func reference(t testing.TB) string {
 	t.Helper()
-	tree := nstest.NewTree(t)
-	house, err := netns.New(flags(t, "--path.procfs", tree.Dir), "test", slog.New(slog.DiscardHandler))
+	house, err := netns.New(flags(t, "--path.procfs", nstest.NewTree(t).Dir, "--path.sysfs", sysfs(t, "v2-systemd-6.8-containerd")), "test", slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, house.Close()) }()
+	h, err := house.Exporter.Handler()
+	require.NoError(t, err)
+	types := map[string]exporters.Type{} // what client_golang's metrics do not say of themselves
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\S+) (\S+)$`).FindAllStringSubmatch(scrape(t, h), -1) {
+		types[m[1]] = exporters.Type(m[2])
+	}
 	var b strings.Builder
 	b.WriteString("| metric | type | labels | what it says |\n| --- | --- | --- | --- |\n")
 	for _, f := range house.Exporter.Families() {
 		if strings.HasPrefix(f.Name, "go_") || strings.HasPrefix(f.Name, "process_") {
 			continue
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.Name, f.Type, strings.Join(f.Labels, ", "), strings.ReplaceAll(f.Help, "|", `\|`))
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.Name, cmp.Or(f.Type, types[f.Name]), strings.Join(f.Labels, ", "), strings.ReplaceAll(f.Help, "|", `\|`))
 	}
 	return b.String()
 }

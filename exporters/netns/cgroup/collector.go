@@ -64,6 +64,17 @@ func NewCollector(o Options) (*Collector, error) {
 	return c, nil
 }
 
+// Families are all it may expose.
+func (c *Collector) Families() []*exporters.Family {
+	var all []*exporters.Family
+	for i := range c.families {
+		if i == 0 || c.families[i].Name != c.families[i-1].Name {
+			all = append(all, &c.families[i])
+		}
+	}
+	return append(all, &c.info)
+}
+
 // Name is "cgroup".
 func (*Collector) Name() string { return "cgroup" }
 

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 )
 
 // hierarchy is one tree of cgroups and what is read of each of them.
@@ -66,6 +68,12 @@ func layout(root string) ([]*hierarchy, error) {
 func isV2(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, "cgroup.controllers"))
 	return err == nil
+}
+
+// has says whether a controller is there: v2 lists those that v1 has not taken.
+func (h *hierarchy) has(controller string) bool {
+	raw, err := os.ReadFile(filepath.Join(h.dir, "cgroup.controllers"))
+	return errors.Is(err, fs.ErrNotExist) || slices.Contains(strings.Fields(string(raw)), controller)
 }
 
 const procsFile file = "cgroup.procs\x00"

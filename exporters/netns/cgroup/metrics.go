@@ -2,7 +2,10 @@
 
 package cgroup
 
-import "github.com/tocsin/tocsin/exporters"
+import (
+	"github.com/tocsin/tocsin/exporters"
+	"github.com/tocsin/tocsin/exporters/netns/names"
+)
 
 // Label is the label that carries Group.ID.
 const Label = "cgroup"
@@ -64,10 +67,17 @@ func (m *metric) family() exporters.Family {
 	if m.counter {
 		typ = exporters.Counter
 	}
-	return exporters.Family{Name: m.name, Help: m.help, Type: typ}
+	labels := []string{Label}
+	if m.label != "" {
+		labels = append(labels, m.label)
+	}
+	return exporters.Family{Name: m.name, Help: m.help, Type: typ, Labels: labels}
 }
 
 // info is the series that says whose a cgroup is.
 func info() exporters.Family {
-	return exporters.Family{Name: "cgroup_info", Help: "1, with whose the cgroup is and where. Join on cgroup.", Type: exporters.Gauge}
+	return exporters.Family{
+		Name: "cgroup_info", Type: exporters.Gauge, Labels: append([]string{Label, "path"}, names.Labels()...),
+		Help: "1 for each cgroup, with where it is and whose. Join the other series with: * on (instance, cgroup) group_left (namespace, pod, container, app) cgroup_info.",
+	}
 }

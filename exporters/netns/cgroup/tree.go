@@ -42,7 +42,7 @@ func OpenCPU(root string) (*Tree, error) {
 	h.controls = slices.DeleteFunc(h.controls, func(c control) bool {
 		return c.name != "cpu.max\x00" && c.name != "cpu.cfs_quota_us\x00" && c.name != "cpu.cfs_period_us\x00"
 	})
-	if len(h.controls) == 0 {
+	if len(h.controls) == 0 || !h.has("cpu") {
 		return nil, fmt.Errorf("find cgroup hierarchies: no CPU controller is at %s", root)
 	}
 	return newTree(hs[:1]), nil

@@ -1,7 +1,6 @@
 package nsproc
 
 import (
-	"bytes"
 	"cmp"
 	"slices"
 	"strconv"
@@ -41,14 +40,14 @@ func (t *Table) who(e *entry) Labels {
 		if pid == 0 {
 			break
 		}
-		if pid != e.namedBy || e.cgroup == nil {
+		if pid != e.namedBy {
 			b, err := t.names.at(t.options.ProcFS, pid).read("/cgroup")
 			if err != nil {
 				continue
 			}
-			e.namedBy, e.cgroup = pid, bytes.Clone(parseCgroup(b))
+			e.namedBy, e.cgroup = pid, string(parseCgroup(b))
 		}
-		if who := t.options.Namer.Name(int(pid), string(e.cgroup)); who != (Labels{}) {
+		if who := t.options.Namer.Name(int(pid), e.cgroup); who != (Labels{}) {
 			return who.ofNetwork()
 		}
 	}

@@ -78,7 +78,7 @@ type entry struct {
 	pids      [members]int32
 	witnesses [members]witness // of the last look; only where the kernel tells no id
 	mount     mount
-	cgroup    []byte // of the process it is named by
+	cgroup    string // of the process it is named by
 	namedBy   int32
 	who       Labels
 	labels    []byte

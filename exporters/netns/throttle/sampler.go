@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
 	"github.com/tocsin/tocsin/exporters/netns/cgroup"
@@ -56,7 +57,7 @@ type Sampler struct {
 
 	scans int
 	free  map[string]bool // by Group.ID: cgroups without a quota, when last looked
-	descs descs
+	descs []*prometheus.Desc
 }
 
 // watch is one cgroup under watch.
@@ -95,7 +96,7 @@ func New(o Options) (*Sampler, error) {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil {
 		o.MaxFiles = int(min(uint64(o.MaxFiles), limit.Cur/2))
 	}
-	return &Sampler{o: o, tree: tree, watched: map[string]*watch{}, free: map[string]bool{}, stride: 1, descs: describe(o.Inline)}, nil
+	return &Sampler{o: o, tree: tree, watched: map[string]*watch{}, free: map[string]bool{}, stride: 1, descs: descs(families(o.Inline))}, nil
 }
 
 // Run samples until ctx ends, then closes what it holds. It keeps a thread for
