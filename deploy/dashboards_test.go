@@ -79,6 +79,9 @@ func checkPanels(t *testing.T, file string, panels []panel) {
 				if v, ok := n.(*parser.VectorSelector); ok {
 					require.Contains(t, known, v.Name, p.Title)
 					require.Contains(t, v.String(), `job="$job"`, p.Title)
+					for _, m := range v.LabelMatchers {
+						require.Contains(t, append(known[v.Name], "__name__", "job", "instance", "le"), m.Name, "%s: %s", p.Title, v.Name)
+					}
 				}
 				return nil
 			})

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,13 +47,13 @@ func TestNetnsExporterUnit(t *testing.T) {
 		"DynamicUser": "yes", "CapabilityBoundingSet": "CAP_SYS_PTRACE", "AmbientCapabilities": "CAP_SYS_PTRACE", "NoNewPrivileges": "yes",
 		"ProtectProc": "default", "ProcSubset": "all", "PrivateUsers": "no", "ProtectSystem": "strict", "PrivateDevices": "yes",
 		"RestrictNamespaces": "yes", "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX", "MemoryDenyWriteExecute": "yes",
-		"ExecStart": "/usr/local/bin/netns_exporter --no-collector.listen", "StartLimitIntervalSec": "0", "Restart": "on-failure",
+		"ExecStart": "/usr/local/bin/netns_exporter --no-collector.listen $ARGS", "EnvironmentFile": "-/etc/default/netns_exporter", "LimitNOFILE": "16384", "StartLimitIntervalSec": "0", "Restart": "on-failure",
 	} {
 		require.Equal(t, []string{want}, u[key], key)
 	}
 	require.NotContains(t, u, "PrivateNetwork", "the host's namespace is its own")
 	require.Equal(t, map[string][]string{
-		"ExecStart":             {"", "/usr/local/bin/netns_exporter"},
+		"ExecStart":             {"", "/usr/local/bin/netns_exporter $ARGS"},
 		"CapabilityBoundingSet": {"CAP_SYS_ADMIN"}, "AmbientCapabilities": {"CAP_SYS_ADMIN"},
 		"RestrictNamespaces": {"", "net"}, "RestrictAddressFamilies": {"AF_NETLINK"},
 	}, drop)
@@ -135,28 +136,61 @@ func TestNetnsExporterDaemonSet(t *testing.T) {
 	}
 }
 
-func TestNetnsListenComponent(t *testing.T) {
-	const dir = "kubernetes/components/netns-listen"
-	k := kustom(t, dir)
-	require.Equal(t, "Component", k.Kind)
-	require.Equal(t, "DaemonSet", k.Patches[0].Target.Kind)
-	var ops []struct {
-		Op, Path string
-		Value    any
-	}
-	strictly(t, filepath.Join(dir, k.Patches[0].Path), &ops)
-	var raw any
-	for _, o := range netnsObjects(t) {
-		if o.(map[string]any)["kind"] == "DaemonSet" {
-			raw = o
+// Each component adds its flag, its privilege or its folder, and both go together
+// in either order.
+func TestNetnsComponents(t *testing.T) {
+	for _, order := range [][]string{{"listen"}, {"cri"}, {"listen", "cri"}, {"cri", "listen"}} {
+		var raw any
+		for _, o := range netnsObjects(t) {
+			if o.(map[string]any)["kind"] == "DaemonSet" {
+				raw = o
+			}
+		}
+		for _, name := range order {
+			dir := "kubernetes/components/netns-" + name
+			k := kustom(t, dir)
+			require.Equal(t, "Component", k.Kind)
+			require.Equal(t, "DaemonSet", k.Patches[0].Target.Kind)
+			var ops []struct {
+				Op, Path string
+				Value    any
+			}
+			strictly(t, filepath.Join(dir, k.Patches[0].Path), &ops)
+			for _, op := range ops {
+				raw = patched(t, raw, strings.Split(op.Path, "/")[1:], op.Op, op.Value)
+			}
+		}
+		pod := daemonSet(t, raw).Spec.Template.Spec
+		c := pod.Containers[0]
+		want, capabilities, folders := []string{"--path.sysfs=/host/sys"}, []corev1.Capability{"SYS_PTRACE"}, 3
+		if slices.Contains(order, "listen") {
+			capabilities = append(capabilities, "SYS_ADMIN")
+		} else {
+			want = append(want, "--no-collector.listen")
+		}
+		if slices.Contains(order, "cri") {
+			want, folders = append(want, "--names.cri=/run/containerd/containerd.sock"), 4
+			require.Equal(t, "/run/containerd", c.VolumeMounts[3].MountPath)
+			require.Equal(t, "/run/containerd", pod.Volumes[3].HostPath.Path)
+		}
+		require.Equal(t, want, c.Args)
+		require.Equal(t, capabilities, c.SecurityContext.Capabilities.Add)
+		require.Len(t, pod.Volumes, folders)
+		for i, m := range c.VolumeMounts {
+			require.True(t, m.ReadOnly, m.Name)
+			require.Equal(t, pod.Volumes[i].Name, m.Name)
 		}
 	}
-	for _, op := range ops {
-		raw = patched(t, raw, strings.Split(op.Path, "/")[1:], op.Op, op.Value)
+}
+
+// The flags that are shipped are ones the program has.
+func TestNetnsExporterFlags(t *testing.T) {
+	known := read(t, "../exporters/netns/flags.go") + read(t, "../exporters/serve.go")
+	for _, file := range []string{netnsUnit, netnsListen, netnsDir + "/daemonset.yaml", "kubernetes/components/netns-cri/cri.yaml"} {
+		for _, m := range regexp.MustCompile(`--(no-)?([a-z]+\.[a-z.-]+)`).FindAllStringSubmatch(read(t, file), -1) {
+			require.Contains(t, known, `name:"`+m[2]+`"`, file)
+		}
 	}
-	c := daemonSet(t, raw).Spec.Template.Spec.Containers[0]
-	require.Equal(t, []string{"--path.sysfs=/host/sys"}, c.Args)
-	require.Equal(t, []corev1.Capability{"SYS_PTRACE", "SYS_ADMIN"}, c.SecurityContext.Capabilities.Add)
 }
 
 func TestNetnsExporterContainerfile(t *testing.T) {

@@ -65,7 +65,7 @@ func (Flags) Help() string {
   netns_exporter --collector.counters.fields '.*'                 all 400 counters
   netns_exporter --path.procfs /host/proc --path.sysfs /host/sys  in a container
 
-  curl -s localhost:9417/metrics?collect[]=counters             one collector alone`
+  curl -s localhost:9417/metrics?collect[]=counters               one collector alone`
 }
 
 func vars(version string) kong.Vars {
