@@ -45,7 +45,6 @@ faults: build ## death at every point, lost writes, sick disks, moved clocks, a 
 	tools/with-strace go test -count=1 -timeout $(if $(FULL),8h,30m) -parallel 6 -tags faults -run Fault -v $(FAULTS) ./cmd/tocsin
 	FLIPS=$(if $(FULL),50000,$(FLIPS)) go test -count=1 -timeout 60m -run 'Flipped|Damaged|Stale|Truncated' -v ./store/bolt
 	$(BIN)/tocsin-lab kill $(ARGS)
-	go test -count=1 -tags faults -run ComingAndGoing -v ./exporters/netns/nsproc
 
 bench: ## benchmarks, each beside a peer or the naive way
 	go test -run '^$$' -bench . -benchmem $(ARGS) ./...

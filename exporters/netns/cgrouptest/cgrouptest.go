@@ -1,11 +1,13 @@
 //go:build linux
 
 // Package cgrouptest makes real cgroups for tests, with processes in them that
-// burn CPU time, on machines with cgroup v1, v2 or both. It needs root.
+// burn CPU time, on machines with cgroup v1, v2 or both. A test asks Possible
+// first: it takes root, and cgroups that may be made.
 package cgrouptest
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -75,24 +77,48 @@ type Group struct {
 	v2   bool
 }
 
-// Make makes a cgroup. It skips the test if not run as root; a root that cannot
-// make one fails, so that a build machine notices.
-func Make(t testing.TB) Group {
+// Possible says whether this process can make cgroups with a CPU quota, and tells
+// the test's log what is in the way if not: it is not root, /sys/fs/cgroup is not
+// there or read-only, or the CPU controller is not handed down to it. Where it is
+// possible, a test that cannot do its work fails.
+func Possible(t testing.TB) bool {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("making cgroups takes root")
+	g, err := create()
+	if err != nil {
+		t.Log("NO CGROUPS, this was not tested:", err)
+		return false
 	}
-	g := Group{v2: true}
-	root := Root
+	require.NoError(t, unix.Rmdir(g.Dir))
+	return true
+}
+
+func create() (Group, error) {
+	if os.Geteuid() != 0 {
+		return Group{}, errors.New("not root")
+	}
+	g, root, quota := Group{v2: true}, Root, "cpu.max"
 	if _, err := os.Stat(filepath.Join(Root, "cgroup.controllers")); err != nil {
-		g.v2, root = false, filepath.Join(Root, "cpu")
-	} else {
-		require.NoError(t, os.WriteFile(filepath.Join(Root, "cgroup.subtree_control"), []byte("+cpu"), 0o644), "the CPU controller cannot be enabled for children of the root cgroup")
+		g.v2, root, quota = false, filepath.Join(Root, "cpu"), "cpu.cfs_quota_us"
+	} else if err := os.WriteFile(filepath.Join(Root, "cgroup.subtree_control"), []byte("+cpu"), 0o644); err != nil {
+		return Group{}, fmt.Errorf("the CPU controller is not handed down: %w", err)
 	}
 	dir, err := os.MkdirTemp(root, "tocsin-test-") //nolint:usetesting // a cgroup is made where cgroups are
-	require.NoError(t, err, "no CPU controller is at "+root)
+	if err != nil {
+		return Group{}, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, quota)); err != nil {
+		return Group{}, errors.Join(fmt.Errorf("no CPU controller: %w", err), os.Remove(dir))
+	}
 	g.Dir, g.Path = dir, "/"+filepath.Base(dir)
-	remove(t, dir)
+	return g, nil
+}
+
+// Make makes a cgroup.
+func Make(t testing.TB) Group {
+	t.Helper()
+	g, err := create()
+	require.NoError(t, err)
+	remove(t, g.Dir)
 	return g
 }
 
