@@ -2,6 +2,7 @@ package nodes
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -40,6 +41,12 @@ func Inside(args []string) error {
 		return fmt.Errorf("%s is for the lab's own use", Argument)
 	}
 	switch args[0] {
+	case "try":
+		_, err := openWire()
+		if err = errors.Join(ownMounts(), err); err == nil {
+			os.Exit(0)
+		}
+		return err
 	case "node":
 		return node(args[1])
 	case "join", "pod":
@@ -66,12 +73,8 @@ func node(spec string) error {
 	if err := json.Unmarshal([]byte(spec), &w); err != nil {
 		return err
 	}
-	// what is mounted from here on is the node's own
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("keep mounts to ourselves: %w", err)
-	}
-	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
-		return fmt.Errorf("mount /proc: %w", err)
+	if err := ownMounts(); err != nil {
+		return err
 	}
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
@@ -106,6 +109,18 @@ func node(spec string) error {
 		return err
 	}
 	return fmt.Errorf("the exporter ended: %w", exporter.Wait())
+}
+
+// ownMounts makes what is mounted from here on the node's own, and shows its
+// processes alone.
+func ownMounts() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("keep mounts to ourselves: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return fmt.Errorf("mount /proc: %w", err)
+	}
+	return nil
 }
 
 // join enters the container's cgroups, then a network of its own, and becomes the
