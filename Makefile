@@ -52,8 +52,9 @@ bench: ## benchmarks, each beside a peer or the naive way
 bench-traits: ## explain 100,000 and 1,000,000 series x 12 labels on one core, beside the naive way
 	GOMAXPROCS=1 go test -run '^$$' -bench . -benchmem $(ARGS) ./enrich/traits
 
-bench-netns: $(CACHE)/cadvisor ## as root: CPU time of a scrape of 200 real namespaces, beside reading the files only, prometheus/procfs and cAdvisor's library
+bench-netns: $(CACHE)/cadvisor ## as root: CPU time of a scrape of 200 real namespaces and cgroups, beside reading the files only, prometheus/procfs and cAdvisor's library; of 1,000 cgroups at 20 Hz
 	CADVISOR='$(abspath $(CACHE)/cadvisor)' go test -run '^$$' -bench Scrape -benchtime 40x $(ARGS) ./exporters/netns
+	go test -run '^$$' -bench Sampler -benchtime 200x $(ARGS) ./exporters/netns/throttle
 
 ifdef DATA
 accuracy: ## with DATA=folder of labelled cases: F1 per set, beside the peers' figures

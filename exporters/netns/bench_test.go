@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tocsin/tocsin/exporters/netns"
+	"github.com/tocsin/tocsin/exporters/netns/cgrouptest"
 	"github.com/tocsin/tocsin/exporters/netns/nstest"
 )
 
@@ -121,8 +122,10 @@ func median(d []time.Duration) time.Duration {
 // the median counts, and of it only the ratios: the machine is not alone.
 //
 // `listen` has no floor among files: it is the scrape with the collector listen.
+// `all` is the whole program, with a cgroup for each namespace, beside a floor of
+// both's files.
 func BenchmarkScrape(b *testing.B) {
-	if !nstest.Root(b) {
+	if !nstest.Root(b) || !cgrouptest.Possible(b) {
 		return
 	}
 	const namespaces = 200
@@ -146,7 +149,7 @@ func BenchmarkScrape(b *testing.B) {
 			}
 			runtime.ReadMemStats(&after)
 			cost := median(costs)
-			if name == "floor" {
+			if strings.HasPrefix(name, "floor") {
 				floorCost = cost
 			}
 			b.ReportMetric(float64(cost.Microseconds())/namespaces, "cpu-µs/netns")
@@ -154,7 +157,6 @@ func BenchmarkScrape(b *testing.B) {
 			b.ReportMetric(float64(cost)/float64(floorCost), "x-floor")
 		})
 	}
-	row("floor", func(b *testing.B) { f.read(b) })
 	scraped := func(h http.Handler) func(b *testing.B) {
 		return func(b *testing.B) {
 			r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
@@ -164,11 +166,15 @@ func BenchmarkScrape(b *testing.B) {
 			require.Greater(b, w.bytes, 1000)
 		}
 	}
-	row("ours", scraped(handler(b, "--no-collector.listen")))
-	row("listen", scraped(handler(b)))
+	row("floor", func(b *testing.B) { f.read(b) })
+	row("ours", scraped(handler(b, "--no-collector.listen", "--no-collector.cgroup", "--no-collector.throttle")))
+	row("listen", scraped(handler(b, "--no-collector.cgroup", "--no-collector.throttle")))
 	row("procfs", func(b *testing.B) { procfsReads(b, pids) })
-	row("floor-again", func(b *testing.B) { f.read(b) })
 	b.Run("cadvisor", func(b *testing.B) { cadvisor(b, pids, floorCost) })
+	f.paths = append(f.paths, cgrouptest.Populate(b, pids)...)
+	row("floor-with-cgroups", func(b *testing.B) { f.read(b) })
+	row("all-but-listen", scraped(handler(b, "--no-collector.listen")))
+	row("all", scraped(handler(b)))
 }
 
 // cadvisor is cAdvisor's library with tcp, udp and advtcp, in a process of its

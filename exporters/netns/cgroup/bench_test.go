@@ -28,56 +28,26 @@ import (
 
 const benched = 200
 
-// controls are the files that a scrape reads of a cgroup, by hierarchy.
-func controls() map[string][]string {
-	if _, err := os.Stat(cgrouptest.Root + "/cgroup.controllers"); err == nil {
-		return map[string][]string{"": {
-			"cgroup.procs", "cpu.stat", "cpu.stat.local", "cpu.max", "cpu.max.burst", "memory.current", "memory.max", "memory.high",
-			"memory.events", "pids.current", "pids.max", "pids.events", "cpu.pressure", "memory.pressure", "io.pressure",
-		}}
-	}
-	return map[string][]string{
-		"cpu":     {"cgroup.procs", "cpu.stat", "cpu.stat.local", "cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.cfs_burst_us"},
-		"cpuacct": {"cpuacct.usage"},
-		"memory":  {"memory.usage_in_bytes", "memory.limit_in_bytes", "memory.failcnt", "memory.oom_control"},
-		"pids":    {"pids.current", "pids.max", "pids.events"},
-		"unified": {"cpu.pressure", "memory.pressure", "io.pressure"},
-	}
-}
-
-// populate makes cgroups, in all hierarchies, with a sleeping process each, and
-// returns the control files of all.
+// populate makes cgroups with a sleeping process each, and returns their files.
 func populate(b *testing.B) (files []string) {
 	b.Helper()
-	parent := cgrouptest.Make(b)
-	parent.Child(b, "first") // so that v2 enables its controllers below
-	for i := range benched {
+	var pids []int
+	for range benched {
 		sleep := exec.CommandContext(b.Context(), "sleep", "3600")
 		require.NoError(b, sleep.Start())
-		for h, names := range controls() {
-			base := filepath.Join(cgrouptest.Root, h, parent.Path)
-			dir := filepath.Join(base, "c"+strconv.Itoa(i))
-			require.NoError(b, os.MkdirAll(dir, 0o755))
-			require.NoError(b, os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(sleep.Process.Pid)), 0o644))
-			b.Cleanup(func() {
-				require.Eventually(b, func() bool { return unix.Rmdir(dir) == nil }, 10*time.Second, 10*time.Millisecond)
-				_ = unix.Rmdir(base) // the last one's succeeds
-			})
-			for _, name := range names {
-				if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
-					files = append(files, filepath.Join(dir, name))
-				}
-			}
-		}
 		b.Cleanup(func() { _ = sleep.Process.Kill(); _ = sleep.Wait() })
+		pids = append(pids, sleep.Process.Pid)
 	}
-	return files
+	return cgrouptest.Populate(b, pids)
 }
 
 // BenchmarkScrape is one scrape of 200 cgroups in CPU time, exposition
 // included, beside the floor, which opens, reads and closes the same files and does
 // nothing else, and the usual way, with strings, maps and metric objects.
 func BenchmarkScrape(b *testing.B) {
+	if !cgrouptest.Possible(b) {
+		return
+	}
 	files := populate(b)
 	floor := 0.0
 	measure := func(name string, f func()) {
