@@ -102,7 +102,7 @@ func create() (Group, error) {
 	} else if err := os.WriteFile(filepath.Join(Root, "cgroup.subtree_control"), []byte("+cpu"), 0o644); err != nil {
 		return Group{}, fmt.Errorf("the CPU controller is not handed down: %w", err)
 	}
-	dir, err := os.MkdirTemp(root, "tocsin-test-") //nolint:usetesting // a cgroup is made where cgroups are
+	dir, err := os.MkdirTemp(root, "tocsin-test-")
 	if err != nil {
 		return Group{}, err
 	}
