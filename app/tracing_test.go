@@ -91,11 +91,11 @@ store: {bolt: {path: %s/state/tocsin.db}}
 sources: [{kind: thanos, name: main, with: {http: %q}}]
 receivers:
   - name: team
-    notify: [{kind: slack, name: team, with: {token_file: slack.token, channel: C0PAGES, api_url: %[5]s/api/}}]
+    notify: [{kind: slack, name: team, with: {token_file: slack.token, channel: C0PAGES, messages_per_second: 1000, edits_per_minute: 60000, api_url: %[5]s/api/}}]
   - name: duty
     notify:
-      - {kind: slack, name: team, with: {token_file: slack.token, channel: C0PAGES, api_url: %[5]s/api/}}
-      - {kind: pagerduty, name: duty, with: {routing_key_file: pd.key, events_url: %q}}
+      - {kind: slack, name: team, with: {token_file: slack.token, channel: C0PAGES, messages_per_second: 1000, edits_per_minute: 60000, api_url: %[5]s/api/}}
+      - {kind: pagerduty, name: duty, with: {routing_key_file: pd.key, events_per_minute: 60000, events_url: %q}}
 %s`, h.listen, h.operators, dir, h.metrics.URL, slackAt.URL, pagerduty.URL, more)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "pd.key"), []byte(fakepagerduty.DefaultKey), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "eve.token"), []byte("eve-secret"), 0o600))
