@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -27,6 +25,7 @@ import (
 	"github.com/tocsin/tocsin/enrich/enrichtest"
 	"github.com/tocsin/tocsin/lab/fakepagerduty"
 	"github.com/tocsin/tocsin/lab/fakeslack"
+	"github.com/tocsin/tocsin/lab/world"
 )
 
 // otlp is a collector: it keeps the names of the spans it is sent, by trace.
@@ -129,15 +128,9 @@ func (h *house) start(t *testing.T, options ...func(*app.Options)) {
 // system hands out, so that no connection takes it meanwhile.
 func free(t *testing.T) string {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000)))
-		if err == nil {
-			defer l.Close()
-			return l.Addr().String()
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
+	ports, err := world.Ports(t.Context(), 1)
+	require.NoError(t, err)
+	return ports[0]
 }
 
 type answer struct {
