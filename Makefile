@@ -26,7 +26,7 @@ test: ## run all unit tests and stories, with the race detector
 	@echo "testing (about 10 minutes on 2 cores; the first run compiles everything with the race detector before)"
 	go vet ./...
 	go test -race -count=1 -timeout 20m ./...
-	go test -count=1 -run EveryExpression ./lab/expressions
+	go test -count=1 -run 'EveryExpression|Whole' ./lab/expressions ./enrich ./enrich/traits
 
 demo: build ## a bad deploy strikes in a world in a box; ARGS=--once, ARGS=--thanos
 	$(BIN)/tocsin-lab demo $(ARGS)
