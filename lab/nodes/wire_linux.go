@@ -21,11 +21,11 @@ const (
 	here, there, mask = "10.9.0.1", "10.9.0.2", "255.255.255.0"
 
 	port    = "9000"
-	talkers = 20
-	pause   = 50 * time.Millisecond
+	talkers = 8
+	pause   = 200 * time.Millisecond
 )
 
-// talk opens the wire and has talkers ask and answer over it, 400 times a second.
+// talk opens the wire and has talkers ask and answer over it, 40 times a second.
 func talk(loss float64) error {
 	wire, err := openWire()
 	if err != nil {
