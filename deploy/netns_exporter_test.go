@@ -201,3 +201,41 @@ func TestNetnsExporterContainerfile(t *testing.T) {
 	require.Contains(t, text, "CGO_ENABLED=0 go build")
 	require.Equal(t, read(t, "container/Containerfile.dockerignore"), read(t, "container/netns_exporter.Containerfile.dockerignore"))
 }
+
+// Under the Prometheus Operator the series are of the job that the alerts look
+// for, named by the node, and pod and namespace on them are those that were seen.
+func TestNetnsServiceMonitor(t *testing.T) {
+	const dir = "kubernetes/components/netns-monitoring"
+	require.Equal(t, []string{"servicemonitor.yaml"}, kustom(t, dir).Resources)
+	var monitor struct {
+		APIVersion string `yaml:"apiVersion"`
+		Kind       string
+		Metadata   struct{ Name string }
+		Spec       struct {
+			Selector  map[string]map[string]string
+			Endpoints []struct {
+				Port, Path, Interval string
+				HonorLabels          bool `yaml:"honorLabels"`
+				Relabelings          []struct {
+					Action, Regex, Replacement string
+					TargetLabel                string   `yaml:"targetLabel"`
+					SourceLabels               []string `yaml:"sourceLabels"`
+				}
+			}
+		}
+	}
+	strictly(t, dir+"/servicemonitor.yaml", &monitor)
+	require.Equal(t, map[string]string{"app.kubernetes.io/name": "netns-exporter"}, monitor.Spec.Selector["matchLabels"])
+	e := monitor.Spec.Endpoints[0]
+	require.True(t, e.Port == "http" && e.HonorLabels)
+	require.Contains(t, read(t, "alerts/netns.rules.yml"), `up{job="`+e.Relabelings[0].Replacement+`"}`)
+	require.Equal(t, "job", e.Relabelings[0].TargetLabel)
+	require.Equal(t, "instance", e.Relabelings[1].TargetLabel)
+	drop := regexp.MustCompile("^(?:" + e.Relabelings[2].Regex + ")$")
+	for _, own := range []string{"namespace", "pod", "container"} {
+		require.True(t, drop.MatchString(own), own)
+	}
+	for _, kept := range []string{"job", "instance", "__address__", "__metrics_path__"} {
+		require.False(t, drop.MatchString(kept), kept)
+	}
+}
