@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,9 +16,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/rogpeppe/go-internal/txtar"
@@ -259,31 +256,4 @@ func reference(t testing.TB) string {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.Name, cmp.Or(f.Type, types[f.Name]), strings.Join(f.Labels, ", "), strings.ReplaceAll(f.Help, "|", `\|`))
 	}
 	return b.String()
-}
-
-// The program ends with 0 when it is told to.
-func TestRunEndsWhenItIsTold(t *testing.T) {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := free.Addr().String()
-	require.NoError(t, free.Close())
-	code := make(chan int, 1)
-	go func() {
-		code <- netns.Run([]string{"--web.listen-address", addr, "--path.procfs", nstest.NewTree(t).Dir}, "v1", io.Discard, io.Discard)
-	}()
-	get := func(path string) string {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+path, nil)
-		require.NoError(t, err)
-		resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(r)
-		if err != nil {
-			return ""
-		}
-		defer resp.Body.Close()
-		raw, _ := io.ReadAll(resp.Body)
-		return string(raw)
-	}
-	require.Eventually(t, func() bool { return get("/-/healthy") == "healthy\n" }, 30*time.Second, 10*time.Millisecond)
-	require.Contains(t, get("/metrics?collect[]=counters"), "netns_tcp_active_opens_total{")
-	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
-	require.Zero(t, <-code)
 }
