@@ -22,7 +22,7 @@ import (
 	"github.com/tocsin/tocsin/exporters/netns/nstest"
 )
 
-// of the recorded pod
+// The recorded pod and one of its containers.
 const (
 	slice     = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod8d3cf0f2_1c0b_4a5e_9a37_2a3b1c7f4d11.slice"
 	container = "aaa0f3c9d6b7e841255555555555555555555555555555555555555555555555"
