@@ -36,6 +36,7 @@ type Flags struct {
 	Listen     bool `name:"collector.listen" default:"true" negatable:"" help:"Queues of listening TCP sockets. Takes CAP_SYS_ADMIN."`
 	Cgroup     bool `name:"collector.cgroup" default:"true" negatable:"" help:"CPU, throttling, pressure, memory and tasks of each cgroup, and its limits."`
 	Throttle   bool `name:"collector.throttle" default:"true" negatable:"" help:"CPU throttling between scrapes: how long each throttled period is and how many come in a row."`
+	Names      bool `name:"collector.names" default:"true" negatable:"" help:"How the sources of names do."`
 	Self       bool `name:"collector.self" default:"true" negatable:"" help:"The exporter's own process and Go runtime."`
 
 	CounterFields string `name:"collector.counters.fields" placeholder:"REGEXP" help:"Fields to expose, as Proto_Field: Tcp_RetransSegs, TcpExt_ListenDrops, Ip6_InDiscards. .* is all of them (default: about 45 that people look at)."`

@@ -170,6 +170,7 @@ func (h *House) collectors(flags Flags, version string, log *slog.Logger) (on []
 			h.background = append(h.background, s.Run)
 			return exporters.Gather(s), nil
 		}},
+		{"names", flags.Names, there(names.NewSources(people))},
 		{"self", flags.Self, there(exporters.Gather(exporters.Self("netns_exporter", version)))},
 	} {
 		if !c.on {

@@ -84,6 +84,7 @@ func TestTheProgram(t *testing.T) {
 		text = get("/metrics")
 		return strings.Contains(text, `netns_info{netns="`+tree.Inode("pod")+`",host="false",namespace="shop",pod="checkout-0",app="checkout"} 1`) &&
 			strings.Contains(text, `,app="checkout",container="web",container_id="`+container+`",namespace="shop",pod="checkout-0",`) &&
+			strings.Contains(text, `netns_names_source_success{source="cri"} 0`) && strings.Contains(text, `netns_names_source_entries{source="docker"} 1`) &&
 			strings.Count(text, "cgroup_cpu_throttle_max_seconds{") == 2
 	}, time.Minute, 50*time.Millisecond)
 	problems, err := promlint.New(strings.NewReader(text)).Lint()

@@ -49,10 +49,11 @@ type Resolver struct {
 	wanted  chan struct{} // an unknown container was seen
 	sources []*known
 
-	mu    sync.Mutex
-	index index
-	cache map[string]Name // by path
-	asked map[string]int  // how often a container or pod was wanted in vain
+	mu      sync.Mutex
+	answers []answer // of the sources, in their order
+	index   index
+	cache   map[string]Name // by path
+	asked   map[string]int  // how often a container or pod was wanted in vain
 }
 
 // known is a source and its last answer.
@@ -174,13 +175,15 @@ func (r *Resolver) Refresh(ctx context.Context) {
 	}
 	wait.Wait()
 	x := index{containers: map[string]Name{}, pods: map[string]Name{}}
+	var answers []answer
 	for _, s := range r.sources {
+		answers = append(answers, answer{s.Name(), !s.failing, len(s.entries)})
 		for _, e := range s.entries {
 			x.add(e)
 		}
 	}
 	r.mu.Lock()
-	r.index = x
+	r.index, r.answers = x, answers
 	clear(r.cache)
 	select { // what was wanted has been asked for
 	case <-r.wanted:
