@@ -16,7 +16,7 @@ func previewText(t notify.Text, v page.Page) string {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("%s", t.Headline)
 	line("%s", t.Title)
-	for _, s := range []string{t.Status, t.Since, t.Alone, t.Events, t.Impact, t.Owner, t.Summary, t.Details, t.Ceased} {
+	for _, s := range []string{t.Status, t.Since, t.Same, t.Alone, t.Events, t.Impact, t.Owner, t.Summary, t.Details, t.Ceased} {
 		if s != "" {
 			line("  %s", strings.ReplaceAll(s, "\n", "\n  "))
 		}

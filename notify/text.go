@@ -18,6 +18,7 @@ type Text struct {
 	Title    string      // which alert, where, how many
 	Status   string      // "firing · critical · 12 alerts · got worse once · acknowledged by Jane Doe"
 	Since    string      // "since 2026-03-01 12:03:10 UTC (35 s ago)"
+	Same     string      // how else the first trait can be said: "the same as pod=cart-1", "" where it cannot
 	Alone    string      // "only the new version: v42 41 %, v41 0.2 %", "" where that is not so
 	Events   string      // "exemplars: 9 of 10 failing carry user=u5 (1 of 12 healthy)", "" where nothing sets them apart
 	Impact   string      // how much is hit: "12 % of events fail · 1 of 3 datacentres (dc1)"
@@ -43,10 +44,26 @@ const (
 	maxValue    = 80
 	maxMembers  = 10
 	maxTraits   = 3
+	maxSame     = 3
 	maxNotes    = 6
 	maxLinks    = 8
 	maxLinkURL  = 2000 // bytes; a longer address is left out, for half an address leads elsewhere
 )
+
+// same names the labels that the failing share exactly where they share the first
+// trait: a host's pod, say, which the sentence does not name.
+func same(traits []page.Trait) string {
+	if len(traits) == 0 || len(traits[0].Also) == 0 {
+		return ""
+	}
+	var words []string
+	for _, l := range traits[0].Also {
+		words = append(words, fmt.Sprintf("%s=%s", Clean(l.Name, maxValue), Clean(l.Value, maxValue)))
+	}
+	// shortest first: a pod is called by its name, not by its cgroup's path
+	slices.SortStableFunc(words, func(a, b string) int { return cmp.Compare(len(a), len(b)) })
+	return Cut("the same as "+strings.Join(words[:min(len(words), maxSame)], ", "), maxLine)
+}
 
 // Compose says m.Page in words, as of now. It depends on nothing else.
 func Compose(m Message, now time.Time) Text {
@@ -57,6 +74,7 @@ func Compose(m Message, now time.Time) Text {
 		Title:    Clean(p.Title, maxTitle),
 		Status:   Cut(strings.Join(append([]string{status(p)}, standing(m, now)...), " · "), maxStatus),
 		Since:    since(p, began, ended, now),
+		Same:     same(p.Traits),
 		Alone:    Clean(page.Context{Traits: p.Traits, Onset: p.Onset}.Alone(), maxLine),
 		Events:   Clean(p.Exemplars.Words(), maxLine),
 		Impact:   Clean(p.Impact.Words(), maxLine),

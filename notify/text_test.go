@@ -2,6 +2,7 @@ package notify_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,20 @@ func TestComposeFiring(t *testing.T) {
 		Members:  []string{"instance=web-1:8080", "instance=web-2:8080", "instance=web-3:8080"},
 		Clock:    "rule fired → page in 12 s (webhook +0.4 s, on disk +0.4 s, context +1.9 s)",
 	}, compose(notifytest.Page(), nil))
+}
+
+// What cannot be told apart from the first trait is named, three labels of it, the
+// shortest first.
+func TestComposeAliases(t *testing.T) {
+	p := notifytest.Page()
+	require.Empty(t, compose(p, nil).Same)
+	p.Traits = slices.Clone(p.Traits)
+	p.Traits[0].Also = []page.Label{{Name: "pod", Value: "cart-1\u202e"}, {Name: "b", Value: "2"}, {Name: "c", Value: "3"}, {Name: "d", Value: "4"}}
+	require.Equal(t, "the same as b=2, c=3, d=4", compose(p, nil).Same)
+	p.Traits[0].Also = p.Traits[0].Also[:1]
+	require.Equal(t, "the same as pod=cart-1", compose(p, nil).Same)
+	p.Traits = nil
+	require.Empty(t, compose(p, nil).Same)
 }
 
 func TestComposeHeadlines(t *testing.T) {

@@ -188,7 +188,7 @@ func (t tale) judge(out *screen, named map[string]string, roots []fakeslack.Mess
 	}
 	want(named["pod"] == t.pod && named["instance"] == t.node, "the trait does not name pod=%s and instance=%s but %v", t.pod, t.node, named)
 	want(strings.Contains(headline, t.node) || strings.Contains(headline, t.pod), "Slack's first line is %q", headline)
-	want(strings.Contains(said, t.pod) && strings.Contains(said, t.node), "the first Slack post does not name %s and %s: %s", t.pod, t.node, said)
+	want(strings.Contains(said, "the same as pod="+t.pod) || strings.Contains(said, "the same as instance="+t.node), "the first Slack post does not say that %s is %s: %s", t.pod, t.node, said)
 	out.line("%s  %s: %s · trait: instance=%s, the same as pod=%s", out.verdict(len(errs) == 0, "ok  ", "FAIL"), t.alert, headline, named["instance"], named["pod"])
 	return errors.Join(errs...)
 }

@@ -42,6 +42,7 @@ func facts() []fact {
 		{"title", "which alert, where, how many", func(m notify.Message) string { return m.Text.Title }},
 		{"status", "`firing · critical · 12 alerts`", func(m notify.Message) string { return m.Text.Status }},
 		{"since", "since when, or from when to when", func(m notify.Message) string { return m.Text.Since }},
+		{"same", "how else what they share can be said: `the same as pod=cart-1`", func(m notify.Message) string { return m.Text.Same }},
 		{"traits", "further traits, one per line", func(m notify.Message) string { return strings.Join(m.Text.Traits, "\n") }},
 		{"version", "the only version that fails, where one does", func(m notify.Message) string { return m.Text.Alone }},
 		{"exemplars", "what sets the failing events apart", func(m notify.Message) string { return m.Text.Events }},

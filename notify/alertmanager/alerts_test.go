@@ -96,7 +96,7 @@ func TestFactsAreDocumented(t *testing.T) {
 	m.Owner, m.Verb = notify.Owner{Name: "payments"}, notify.VerbFollow
 	m.Updates = []page.Update{{N: 1, Kind: page.UpdateWorse, Text: "42 alerts now", Aloud: true}}
 	m.Text = notify.Compose(m, time.Now())
-	m.Text.Alone = "only the new version"
+	m.Text.Alone, m.Text.Same = "only the new version", "the same as pod=cart-1"
 	m.Receipt.Ref = "webhook[0]"
 	_, err = kind(t, "webhook", s).(notify.Follower).Follow(t.Context(), m)
 	require.NoError(t, err)

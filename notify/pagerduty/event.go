@@ -58,6 +58,7 @@ type traitDetail struct {
 	Labels  page.Labels `json:"labels"`
 	Failing string      `json:"failing"`
 	Healthy string      `json:"healthy"`
+	Same    page.Labels `json:"same,omitempty"` // what cannot be told apart from them
 	Query   string      `json:"query,omitempty"`
 }
 
@@ -181,7 +182,7 @@ func detailsOf(m notify.Message, alerts int) details {
 	}
 	for _, trait := range p.Traits[:min(len(p.Traits), 5)] {
 		d.Traits = append(d.Traits, traitDetail{
-			Labels: cleaned(trait.Labels), Query: notify.Clean(trait.Query, 4*maxValue),
+			Labels: cleaned(trait.Labels), Same: cleaned(aliases(trait)), Query: notify.Clean(trait.Query, 4*maxValue),
 			Failing: count(trait.Failing), Healthy: count(trait.Healthy),
 		})
 	}
@@ -193,6 +194,15 @@ func detailsOf(m notify.Message, alerts int) details {
 		d.Alerts = append(d.Alerts, cleaned(a.Labels))
 	}
 	return d
+}
+
+// aliases are labels that hold exactly where a trait's do.
+func aliases(t page.Trait) page.Labels {
+	ls := page.Labels{}
+	for _, l := range t.Also {
+		ls[l.Name] = l.Value
+	}
+	return ls
 }
 
 func acked(a *page.Ack) string {

@@ -71,7 +71,7 @@ func which(t notify.Text) slack.Block {
 func plainText(t notify.Text, pageURL string, whole bool) string {
 	lines := []string{t.Headline, t.Title, t.Status + " · " + t.Since}
 	if whole {
-		lines = append(lines, t.Alone, t.Events, t.Impact, t.Summary)
+		lines = append(lines, t.Same, t.Alone, t.Events, t.Impact, t.Summary)
 		lines = append(lines, t.Notes...)
 		lines = append(lines, t.Clock, pageURL)
 	}
@@ -123,7 +123,7 @@ func headline(s string) slack.Block {
 // body is the evidence, in the order of notify.Text.
 func body(t notify.Text, m notify.Message, link bool) []slack.Block {
 	var b []slack.Block
-	if facts := nonEmpty([]string{t.Alone, t.Events, t.Impact}); len(facts) > 0 {
+	if facts := nonEmpty([]string{t.Same, t.Alone, t.Events, t.Impact}); len(facts) > 0 {
 		b = append(b, section(text(strings.Join(facts, "\n"))))
 	}
 	if t.Summary != "" {
@@ -211,7 +211,7 @@ func shorten(t notify.Text, level int) notify.Text {
 	if level >= 3 {
 		t.More += len(t.Members)
 		t.Members, t.Traits, t.Notes, t.Links, t.Summary = nil, nil, few(t.Notes, 1), nil, ""
-		t.Alone, t.Events, t.Impact = "", "", ""
+		t.Same, t.Alone, t.Events, t.Impact = "", "", "", ""
 	}
 	return t
 }
