@@ -68,7 +68,8 @@ func (m *migration) asItIs(of, list string, item *yaml.Node) (t target, id, why 
 	if u := child(child(item, "sigv4"), "use_aws_http_client"); u != nil && u.Value == "true" {
 		return t, "", "use_aws_http_client cannot be watched; tls_config does the same (docs/targets.md)"
 	}
-	p := &part{m: m, name: plain(of + "-" + kind)}
+	name := plain(of) + "-" + kind
+	p := &part{m: m, name: name}
 	with, err := p.with(list, item)
 	if err == nil && m.o.Accepts != nil {
 		var text string
@@ -84,7 +85,7 @@ func (m *migration) asItIs(of, list string, item *yaml.Node) (t target, id, why 
 	if err != nil {
 		return t, "", err.Error()
 	}
-	return target{kind: caged, name: of + "-" + kind, block: with}, caged + "\x00" + text, ""
+	return target{kind: caged, name: name, block: with}, caged + "\x00" + text, ""
 }
 
 // plainly is an error without the places in a text that nobody sees.
@@ -241,7 +242,7 @@ func copied(n *yaml.Node) (*yaml.Node, error) {
 	var strip func(n *yaml.Node)
 	strip = func(n *yaml.Node) {
 		n.HeadComment, n.LineComment, n.FootComment = "", "", ""
-		if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" && strings.ContainsFunc(n.Value, odd) {
+		if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" && brittle(n) {
 			n.Style = yaml.DoubleQuotedStyle
 		}
 		for _, c := range n.Content {
@@ -252,5 +253,9 @@ func copied(n *yaml.Node) (*yaml.Node, error) {
 	return out, nil
 }
 
-// odd reports what an encoder of YAML may take for the end of a line, or drop.
-func odd(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
+// brittle reports whether the encoder may write the text otherwise than it was
+// read: it gets blocks wrong that are folded or begin with a blank.
+func brittle(n *yaml.Node) bool {
+	return n.Style&yaml.FoldedStyle != 0 || strings.TrimSpace(n.Value[:min(1, len(n.Value))]) == "" && strings.Contains(n.Value, "\n") ||
+		strings.ContainsFunc(n.Value, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) })
+}

@@ -98,7 +98,7 @@ func (p *part) fields(n *yaml.Node, t reflect.Type, path string) {
 // file is a file that Alertmanager reads already.
 func (p *part) file(n *yaml.Node) {
 	if n.Value != "" && n.ShortTag() != "!!null" {
-		p.places = append(p.places, func() { n.SetString(p.m.referenced(n.Value)) })
+		p.places = append(p.places, func() { *n = *scalar(p.m.referenced(n.Value)) })
 	}
 }
 
@@ -127,8 +127,8 @@ func (p *part) secret(key, val *yaml.Node, beside map[string]reflect.Type, path 
 // what it reads.
 func (p *part) shut(n *yaml.Node, key string) {
 	text, name := n.Value, strings.TrimPrefix(p.name+"-"+key+".secret", "-")
-	n.SetString(secretsDir + "/" + name)
-	p.places = append(p.places, func() { n.SetString(p.m.hidden(p.m.values, name, key+"\x00"+text, text)) })
+	*n = *scalar(secretsDir + "/" + name)
+	p.places = append(p.places, func() { *n = *scalar(p.m.hidden(p.m.values, name, key+"\x00"+text, text)) })
 }
 
 // secret reports whether Alertmanager hides values of the type: Secret,
