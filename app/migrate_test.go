@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"github.com/tocsin/tocsin/app"
 	"github.com/tocsin/tocsin/lab/fakepagerduty"
 	"github.com/tocsin/tocsin/lab/fakeslack"
+	"github.com/tocsin/tocsin/lab/fakesmtp"
 )
 
 // The keys of the original, by hand where it had those of Events API v1.
@@ -41,6 +43,49 @@ type migrated struct {
 	was, is     *amconfig.Config
 	slack       *fakeslack.Fake
 	pagerduty   *fakepagerduty.Fake
+	mail        *fakesmtp.Server
+	hooks       *hooks // webhooks, and what Alertmanager's own Slack notifier says
+}
+
+// hooks keeps what was posted to it.
+type hooks struct {
+	*httptest.Server
+
+	mu    sync.Mutex
+	posts []hook
+}
+
+// hook is a webhook of Alertmanager's, or an incoming webhook of Slack's.
+type hook struct {
+	path, body string
+	Receiver   string
+	Channel    string
+	Alerts     []struct{ Labels model.LabelSet }
+}
+
+func newHooks(t *testing.T) *hooks {
+	t.Helper()
+	h := &hooks{}
+	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		raw, err := io.ReadAll(r.Body)
+		post := hook{path: r.URL.Path, body: string(raw)}
+		if err != nil || json.Unmarshal(raw, &post) != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.posts = append(h.posts, post)
+		fmt.Fprint(w, "ok")
+	}))
+	t.Cleanup(h.Close)
+	return h
+}
+
+func (h *hooks) got() []hook {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.posts)
 }
 
 // migrate does what a human does: init, fill in what check says, run.
@@ -50,9 +95,16 @@ func migrate(t *testing.T) *migrated {
 		dir: t.TempDir(), listen: free(t), slack: fakeslack.New(fakeslack.Options{NoRateLimits: true}),
 		pagerduty: fakepagerduty.New(fakepagerduty.Options{RoutingKeys: map[string]string{webKey: "web", filesKey: "files", dbKey: "db"}}),
 	}
+	m.hooks = newHooks(t)
+	var err error
+	m.mail, err = fakesmtp.New(t.Context(), fakesmtp.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = m.mail.Close() })
 	from, out := filepath.Join(m.dir, "alertmanager.yml"), filepath.Join(m.dir, "tocsin.yml")
 	raw, err := os.ReadFile("migrate/testdata/alertmanager.yml")
 	require.NoError(t, err)
+	raw = []byte(strings.NewReplacer("mail.example.org:587", m.mail.Addr()+"\n  smtp_require_tls: false",
+		"http://ticket.example.org", m.hooks.URL, "https://chat.example.org", m.hooks.URL).Replace(string(raw)))
 	require.NoError(t, os.WriteFile(from, raw, 0o600))
 	require.NoError(t, app.Init(io.Discard, app.InitOptions{From: from, Out: out, Cluster: "main", URL: "http://" + m.listen}))
 	check := func() error {
@@ -73,6 +125,7 @@ func migrate(t *testing.T) *migrated {
 	require.ErrorContains(t, check(), "secrets/pagerduty-files-pager.key still is to be filled in: write the integration key")
 	for name, secret := range map[string]string{
 		"secrets/slack.token": fakeslack.DefaultToken, "secrets/pagerduty-files-pager.key": filesKey, "pd-db.key": dbKey,
+		"secrets/slack_api_url.secret": m.hooks.URL + "/incoming",
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(m.dir, name), []byte(secret), 0o600))
 	}
@@ -146,27 +199,38 @@ func (m *migrated) told(alert model.LabelSet) []string {
 		for _, c := range r.SlackConfigs {
 			if id := idOf(c.Channel); id != "" && c.APIURL.Host == "hooks.slack.com" {
 				out = append(out, id)
+			} else {
+				out = append(out, "chat "+strings.ReplaceAll(c.Channel, "{{ .CommonLabels.team }}", string(alert["team"])))
 			}
 		}
 		for _, c := range r.PagerdutyConfigs {
 			out = append(out, keys[string(c.RoutingKey)+string(c.ServiceKey)+c.RoutingKeyFile])
+		}
+		for _, c := range r.EmailConfigs {
+			out = append(out, "mail "+c.To)
+		}
+		for _, c := range r.WebhookConfigs {
+			if strings.HasPrefix(string(c.URL), m.hooks.URL) {
+				out = append(out, "hook "+r.Name)
+			}
 		}
 	}
 	slices.Sort(out)
 	return out
 }
 
-// stays is what a receiver still sends by itself, as counts by kind.
+// stays is what receivers still send by themselves.
 func stays(rs []amconfig.Receiver) []string {
 	out := []string{}
 	for _, r := range rs {
-		webhooks := 0
+		for range len(r.SlackConfigs) + len(r.PagerdutyConfigs) + len(r.EmailConfigs) {
+			out = append(out, r.Name)
+		}
 		for _, c := range r.WebhookConfigs {
 			if !strings.HasSuffix(string(c.URL), "/webhook/alertmanager") {
-				webhooks++
+				out = append(out, string(c.URL))
 			}
 		}
-		out = append(out, fmt.Sprintf("%s: %d mails, %d webhooks", r.Name, len(r.EmailConfigs), webhooks))
 	}
 	return out
 }
@@ -212,13 +276,27 @@ func (m *migrated) shown(alert model.LabelSet) []string {
 			out = append(out, in.RoutingKey)
 		}
 	}
+	for _, mail := range m.mail.Mails() {
+		if strings.Contains(mail.Header.Get("Subject")+mail.Body, name) {
+			out = append(out, "mail "+strings.Join(mail.To, ","))
+		}
+	}
+	for _, h := range m.hooks.got() {
+		switch {
+		case h.Channel != "" && strings.Contains(h.body, name):
+			out = append(out, "chat "+h.Channel)
+		case len(h.Alerts) == 1 && h.Alerts[0].Labels.Equal(alert): // the same alert, label by label
+			out = append(out, "hook "+h.Receiver)
+		}
+	}
 	slices.Sort(out)
 	return out
 }
 
 // The original's route tree says whom an alert reaches. The pair that took over,
 // Alertmanager's own route tree over the new file and then Tocsin, reaches the
-// same channels and keys, each as often.
+// same channels, keys, mailboxes and webhooks, each as often. What Tocsin has no
+// kind for is told by Alertmanager's own notifiers.
 func TestMigratedConfigPagesTheSameReceivers(t *testing.T) {
 	m := migrate(t)
 	total := 0
@@ -230,12 +308,12 @@ func TestMigratedConfigPagesTheSameReceivers(t *testing.T) {
 		{model.LabelSet{"service": "shop", "severity": "warning", "environment": "production"}, []string{"C0000WEB"}},
 		{model.LabelSet{"service": "shop", "severity": "warning", "environment": "test"}, nil},
 		{model.LabelSet{"service": "basket", "severity": "critical"}, []string{"C0000WEB", "C0WEBCRIT", webKey}},
-		{model.LabelSet{"service": "files", "severity": "warning"}, nil},
-		{model.LabelSet{"service": "files", "severity": "page"}, []string{filesKey}},
+		{model.LabelSet{"service": "files", "severity": "warning"}, []string{"mail files@example.org"}},
+		{model.LabelSet{"service": "files", "severity": "page"}, []string{filesKey, "mail files-critical@example.org", "hook files-pager"}},
 		{model.LabelSet{"service": "database"}, []string{dbKey}},
 		{model.LabelSet{"service": "database", "owner": "web"}, []string{"C0000WEB", "C0000WEB", "C0WEBCRIT", webKey}},
 		{model.LabelSet{"service": "database", "owner": "files"}, []string{"C0000WEB"}},
-		{model.LabelSet{"team": "payments"}, []string{"C0000TEAMS"}},
+		{model.LabelSet{"team": "payments"}, []string{"C0000TEAMS", "chat #payments", "chat #teams"}},
 		{model.LabelSet{"alertname": "Watchdog"}, nil},
 	} {
 		if tc.alert["alertname"] == "" {
@@ -245,7 +323,11 @@ func TestMigratedConfigPagesTheSameReceivers(t *testing.T) {
 		want := m.told(tc.alert)
 		slices.Sort(tc.told)
 		require.ElementsMatch(t, tc.told, want, "the original, %s", tc.alert)
-		require.Equal(t, stays(receivers(m.was, tc.alert)), stays(receivers(m.is, tc.alert)), "%s", tc.alert)
+		if tc.alert["alertname"] == "Watchdog" {
+			require.Equal(t, []string{"https://dead-man.example.org/ping/dead-man-secret"}, stays(receivers(m.is, tc.alert)))
+		} else {
+			require.Empty(t, stays(receivers(m.is, tc.alert)), "%s", tc.alert)
+		}
 		m.send(t, tc.alert)
 		require.Eventually(t, func() bool { return len(m.shown(tc.alert)) >= len(want) }, 20*time.Second, 10*time.Millisecond,
 			"%s: want %v", tc.alert, want)
@@ -253,4 +335,6 @@ func TestMigratedConfigPagesTheSameReceivers(t *testing.T) {
 	}
 	require.Len(t, m.slack.Ledger().Roots(), 9, "nothing beside")
 	require.Len(t, m.pagerduty.Ledger().Incidents, 4)
+	require.Len(t, m.mail.Mails(), 2)
+	require.Len(t, m.hooks.got(), 3)
 }

@@ -23,31 +23,24 @@ const inboundToken = secretsDir + "/alertmanager.token"
 // rewrite makes the alertmanager.yml in which each receiver that Tocsin took
 // over has a webhook to Tocsin in place of what was taken over. Everything else,
 // comments too, stays as it is.
-func (m *migration) rewrite(doc *yaml.Node) error {
-	root, err := written(doc)
-	if err != nil {
-		return err
-	}
+func (m *migration) rewrite() error {
 	for _, r := range m.receivers {
-		n := receiverNode(root, r.name)
-		if n == nil {
-			return fmt.Errorf("receiver %q has no place in the file", r.name)
+		for list, items := range r.taken {
+			drop(r.node, list, items)
 		}
-		drop(n, "slack_configs", r.slack)
-		drop(n, "pagerduty_configs", r.pagerduty)
-		if err := m.addWebhook(n); err != nil {
+		if err := m.addWebhook(r.node); err != nil {
 			return err
 		}
 	}
-	text, err := encode(root)
+	text, err := encode(m.root)
 	if err != nil {
 		return err
 	}
 	if err := m.sameRoutes(text); err != nil {
 		return err
 	}
-	hide(root, secretsOf(reflect.ValueOf(m.am)))
-	shown, err := encode(root)
+	hide(m.root, secretsOf(reflect.ValueOf(m.am)))
+	shown, err := encode(m.root)
 	if err != nil {
 		return err
 	}
@@ -212,16 +205,23 @@ func (m *migration) addWebhook(n *yaml.Node) error {
 		Authorization auth `yaml:"authorization,flow"`
 	}
 	var item yaml.Node
+	have := child(n, "webhook_configs")
+	if have != nil && slices.ContainsFunc(have.Content, func(c *yaml.Node) bool {
+		u := child(c, "url")
+		return u != nil && u.Value == m.webhook()
+	}) {
+		return nil
+	}
 	err := item.Encode(struct {
 		URL          string `yaml:"url"`
 		SendResolved bool   `yaml:"send_resolved"`
 		MaxAlerts    int    `yaml:"max_alerts"`
 		HTTPConfig   http   `yaml:"http_config"`
-	}{strings.TrimRight(m.o.URL, "/") + "/webhook/alertmanager", true, 0, http{auth{inboundToken}}})
+	}{m.webhook(), true, 0, http{auth{inboundToken}}})
 	if err != nil {
 		return err
 	}
-	if have := child(n, "webhook_configs"); have != nil {
+	if have != nil {
 		have.Content = append(have.Content, &item)
 		return nil
 	}

@@ -1,6 +1,7 @@
 // Package migrate writes a first config: a minimal one, or one that takes over
-// the Slack and PagerDuty receivers of an alertmanager.yml. It says what a human
-// must still do, and what goes on being sent by Alertmanager.
+// the receivers of an alertmanager.yml: Slack and PagerDuty by Tocsin's own kinds,
+// the rest by Alertmanager's notifiers. It says what a human must still do, and
+// what goes on being sent by Alertmanager.
 package migrate
 
 import (
@@ -26,7 +27,13 @@ type Options struct {
 	Out     string // the Tocsin config; the other files stand beside it
 	Cluster string // name of the Alertmanager cluster
 	URL     string // Tocsin's address, as Alertmanager reaches it
+
+	ExternalURL string                  // Alertmanager's address as people open it; "": its own default, to be looked at
+	Accepts     func(with []byte) error // what the kind alertmanager says of a section, files aside; nil: nothing
 }
+
+// defaultExternalURL is where Alertmanager is on the machine it runs on.
+const defaultExternalURL = "http://localhost:9093"
 
 // Result is what Write writes and what its reader must know.
 type Result struct {
@@ -55,47 +62,75 @@ func FromAlertmanager(o Options) (*Result, error) {
 	if err != nil {
 		return nil, mistake(o.From, &doc, err)
 	}
-	m := &migration{o: o, am: am, base: filepath.Dir(o.From), tokens: map[string]string{}, keys: map[string]string{}}
-	for _, r := range am.Receivers {
-		m.receiver(r)
+	m := &migration{
+		o: o, am: am, base: filepath.Dir(o.From),
+		tokens: map[string]string{}, keys: map[string]string{}, values: map[string]string{}, beats: map[string]bool{},
 	}
-	if len(m.receivers) == 0 {
-		return nil, &config.Mistake{File: o.From, Text: "no receiver sends to Slack or PagerDuty in a way that Tocsin could take over: " + strings.Join(m.res.Stays, "; ")}
-	}
-	if err := m.rewrite(&doc); err != nil {
-		return nil, fmt.Errorf("rewrite %s: %w", o.From, err)
+	if err := m.takeOver(&doc); err != nil {
+		return nil, err
 	}
 	m.tune(&doc)
-	m.res.Files = append(m.res.Files, File{Path: o.Out, Text: m.tocsin(), Mode: configMode})
+	text, err = m.tocsin()
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", o.Out, err)
+	}
+	m.res.Files = append(m.res.Files, File{Path: o.Out, Text: text, Mode: configMode})
 	m.res.Files = append(m.res.Files, m.secrets...)
 	return &m.res, nil
+}
+
+// takeOver makes targets of the receivers, and the alertmanager.yml without them.
+func (m *migration) takeOver(doc *yaml.Node) error {
+	var err error
+	if m.root, err = written(doc); err != nil {
+		return fmt.Errorf("read %s: %w", m.o.From, err)
+	}
+	m.templates = m.globs()
+	beating(m.am.Route, "", false, m.beats)
+	for _, r := range m.am.Receivers {
+		if err := m.receiver(r); err != nil {
+			return fmt.Errorf("read %s: %w", m.o.From, err)
+		}
+	}
+	if len(m.receivers) == 0 {
+		return &config.Mistake{File: m.o.From, Text: "no receiver has anything that Tocsin could take over: " + strings.Join(m.res.Stays, "; ")}
+	}
+	if err := m.rewrite(); err != nil {
+		return fmt.Errorf("rewrite %s: %w", m.o.From, err)
+	}
+	return nil
 }
 
 // migration is one alertmanager.yml on its way.
 type migration struct {
 	o         Options
 	am        *amconfig.Config
-	base      string // folder of the alertmanager.yml
+	root      *yaml.Node // the file, with its aliases written out
+	base      string     // folder of the alertmanager.yml
 	res       Result
 	receivers []receiver
 	secrets   []File
 	tokens    map[string]string // what a Slack config authenticates with, to its file
 	keys      map[string]string // what a PagerDuty config authenticates with, to its file
+	values    map[string]string // other secrets, to their files
+	beats     map[string]bool   // receivers to which nothing but a heartbeat leads
+	templates []string          // globs, absolute
 	names     []named           // targets, each once
 }
 
 // receiver is one that Tocsin takes over, in part at least.
 type receiver struct {
-	name      string
-	targets   []target
-	slack     []int // indexes of the slack_configs that were taken over
-	pagerduty []int
+	name    string
+	node    *yaml.Node
+	targets []target
+	taken   map[string][]int // indexes of what was taken over, by list
 }
 
 // target is a line of the Tocsin config.
 type target struct {
 	kind, name string
 	with       [][2]string // keys and values, in order
+	block      *yaml.Node  // in the place of with, where that is Alertmanager's
 	must       []string    // what a human must do about it
 }
 

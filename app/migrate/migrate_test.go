@@ -134,10 +134,13 @@ func TestMistakesHaveLines(t *testing.T) {
 		"empty":              {"", ": no route provided in config"},
 		"twice":              {receivers + "  - name: a\n  - name: a\n", `:4: notification config name "a" is not unique`},
 		"no slack address":   {receivers + "  - name: a\n    slack_configs: [{channel: x}]\n", "no Slack API URL nor App token set"},
-		"nothing to take":    {receivers + "  - name: a\n    webhook_configs: [{url: http://x}]\n", `no receiver sends to Slack or PagerDuty in a way that Tocsin could take over: receiver "a": webhook_configs`},
-		"only a template": {
-			receivers + "  - name: a\n    pagerduty_configs: [{routing_key: '{{ .CommonLabels.key }}'}]\n",
-			"its routing_key is a template",
+		"nothing to take": {
+			receivers + "  - name: a\n    webhook_configs: [{url: 'http://tocsin:9095/webhook/alertmanager'}]\n",
+			`no receiver has anything that Tocsin could take over: `,
+		},
+		"nothing but a heartbeat": {
+			"route:\n  receiver: none\n  routes: [{receiver: a, match_re: {alertname: \"Dead-?Mans.*\"}}]\nreceivers:\n  - name: none\n  - name: a\n    webhook_configs: [{url: http://x}]\n",
+			`:7: receiver "a": webhook_configs[0]: a heartbeat leans on repeats`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -234,6 +237,8 @@ func FuzzFromAlertmanager(f *testing.F) {
 	f.Add("route: {receiver: 'null'}\nreceivers: [{name: 'null', slack_configs: [null]}]\nglobal: {slack_api_url: https://hooks.slack.com/services/T/B/s}\n")
 	f.Add("route: {receiver: a}\nreceivers: [{name: a, pagerduty_configs: [{routing_key: \"\\u2028: #\"}]}]\n")
 	f.Add("x: &x {name: a, slack_configs: [{channel: '#a', api_url: 'https://slack.com'}]}\nroute: {receiver: a}\nreceivers: [*x]\n")
+	f.Add("route: {receiver: a}\nreceivers: [{name: a, webhook_configs: [{url: 'http://u:p@x/{{ .x }}', http_config: {http_headers: {X: {secrets: [a, \"b\\n\"], files: [c]}}}}]}]\n")
+	f.Add("route: {receiver: a}\nreceivers: [{name: a, email_configs: [{to: a@b, from: c@d, smarthost: 'x:25', html: \"\\x85 a\\n\\t: '\"}]}]\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		_, r, err := from(t, text)
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -13,37 +12,41 @@ import (
 	ampagerduty "github.com/prometheus/alertmanager/notify/pagerduty"
 )
 
-// receiver takes over what Tocsin has a kind for and notes the rest.
-func (m *migration) receiver(r amconfig.Receiver) {
-	out := receiver{name: r.Name}
+// receiver takes over its integrations, each by Tocsin's own kind where that
+// can, and notes what stays.
+func (m *migration) receiver(r amconfig.Receiver) error {
+	out := receiver{name: r.Name, node: receiverNode(m.root, r.Name), taken: map[string][]int{}}
+	if out.node == nil {
+		return fmt.Errorf("receiver %q has no place in the file", r.Name)
+	}
 	for i, c := range r.SlackConfigs {
 		if c == nil { // an empty item: all of it is global
 			g := m.am.Global
 			c = &amconfig.SlackConfig{APIURL: g.SlackAPIURL, APIURLFile: g.SlackAPIURLFile, AppToken: g.SlackAppToken, AppTokenFile: g.SlackAppTokenFile}
 		}
 		t, id, why := m.slack(c)
-		if why != "" {
-			m.stays("receiver %q: slack_configs[%d]: %s", r.Name, i, why)
-			continue
-		}
-		out.slack = append(out.slack, i)
-		m.add(&out, t, id)
+		m.ours(&out, "slack_configs", i, t, id, why)
 	}
 	for i, c := range r.PagerdutyConfigs {
 		t, id, why := m.pagerduty(r.Name, c)
-		if why != "" {
-			m.stays("receiver %q: pagerduty_configs[%d]: %s", r.Name, i, why)
-			continue
-		}
-		out.pagerduty = append(out.pagerduty, i)
-		m.add(&out, t, id)
+		m.ours(&out, "pagerduty_configs", i, t, id, why)
 	}
-	for _, kind := range otherKinds(r) {
-		m.stays("receiver %q: %s: Tocsin tells it too, by a target of kind alertmanager with the same lines, secrets in files (docs/targets.md)", r.Name, kind)
-	}
+	m.others(&out)
 	if len(out.targets) > 0 {
 		m.receivers = append(m.receivers, out)
 	}
+	return nil
+}
+
+// ours adds a target of one of Tocsin's own kinds; where it cannot be one, why
+// says why, it is told by Alertmanager's notifier.
+func (m *migration) ours(r *receiver, list string, i int, t target, id, why string) {
+	if why != "" {
+		m.other(r, list, i, why)
+		return
+	}
+	r.taken[list] = append(r.taken[list], i)
+	m.add(r, t, id)
 }
 
 func (m *migration) stays(format string, args ...any) {
@@ -55,22 +58,6 @@ func (m *migration) lost(what string) {
 	if !slices.Contains(m.res.Lost, what) {
 		m.res.Lost = append(m.res.Lost, what)
 	}
-}
-
-// otherKinds names the *_configs of a receiver that go on being sent by
-// Alertmanager: only their owner knows whether a machine leans on the repeats
-// of a webhook, which Tocsin does not send.
-func otherKinds(r amconfig.Receiver) []string {
-	var out []string
-	v := reflect.ValueOf(r)
-	for i := range v.NumField() {
-		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
-		known := name == "slack_configs" || name == "pagerduty_configs"
-		if strings.HasSuffix(name, "_configs") && !known && v.Field(i).Len() > 0 {
-			out = append(out, name)
-		}
-	}
-	return out
 }
 
 // add puts a target into a receiver, under one name wherever it is the same.
@@ -216,18 +203,30 @@ func eventsBase(c *ampagerduty.PagerdutyConfig) string {
 
 // referenced is the path of a secret file of Alertmanager's.
 func (m *migration) referenced(path string) string {
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(m.base, path)
-		if abs, err := filepath.Abs(path); err == nil {
-			path = abs
-		}
-	}
+	path = m.absolute(path)
 	m.todo("let Tocsin's user read " + path + ", which Alertmanager reads today")
 	return path
 }
 
-// secret returns the file of a secret: the one it is in already, or a new one.
+// absolute is a path of the alertmanager.yml, from its folder.
+func (m *migration) absolute(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	path = filepath.Join(m.base, path)
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
+// secret returns the file of a line that is secret.
 func (m *migration) secret(known map[string]string, name, id, text string) string {
+	return m.hidden(known, name, id, text+"\n")
+}
+
+// hidden returns the file of a secret: the one it is in already, or a new one.
+func (m *migration) hidden(known map[string]string, name, id, text string) string {
 	if file, ok := known[id]; ok {
 		return file
 	}
@@ -236,6 +235,6 @@ func (m *migration) secret(known map[string]string, name, id, text string) strin
 		return slices.ContainsFunc(m.secrets, func(f File) bool { return filepath.Base(f.Path) == s+ext })
 	})+ext))
 	known[id] = path
-	m.secrets = append(m.secrets, File{Path: filepath.Join(filepath.Dir(m.o.Out), path), Text: text + "\n", Mode: secretMode, Secret: true})
+	m.secrets = append(m.secrets, File{Path: filepath.Join(filepath.Dir(m.o.Out), path), Text: text, Mode: secretMode, Secret: true})
 	return path
 }

@@ -13,6 +13,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 //go:embed minimal.yml
@@ -66,7 +68,7 @@ receivers:
 `
 
 // tocsin writes the config.
-func (m *migration) tocsin() string {
+func (m *migration) tocsin() (string, error) {
 	m.secrets = append(m.secrets, File{
 		Path: filepath.Join(filepath.Dir(m.o.Out), inboundToken), Text: newToken() + "\n", Mode: secretMode, Secret: true,
 	})
@@ -75,6 +77,9 @@ func (m *migration) tocsin() string {
 	if u, err := url.Parse(m.o.URL); err == nil && slices.Contains([]string{"127.0.0.1", "localhost"}, u.Hostname()) {
 		listen = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "9095"))
 		m.todo("if Alertmanager is not on Tocsin's host: run tocsin init again with --url set to the address at which it reaches Tocsin")
+	}
+	if m.o.ExternalURL == "" && slices.ContainsFunc(m.names, func(n named) bool { return n.kind == caged }) {
+		m.todo("if people do not open Alertmanager at " + defaultExternalURL + ", where templates link to: run tocsin init again with --external-url set to Alertmanager's --web.external-url")
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, head, line(m.o.From), listen, quote(m.o.Cluster), inboundToken)
@@ -88,14 +93,37 @@ func (m *migration) tocsin() string {
 					fmt.Fprintf(&b, "      # you must: %s\n", line(must))
 				}
 			}
-			var with []string
-			for _, kv := range t.with {
-				with = append(with, kv[0]+": "+quote(kv[1]))
+			if err := t.write(&b); err != nil {
+				return "", err
 			}
-			fmt.Fprintf(&b, "      - {kind: %s, name: %s, with: {%s}}\n", t.kind, quote(t.name), strings.Join(with, ", "))
 		}
 	}
-	return b.String()
+	return b.String(), nil
+}
+
+// write writes the lines of a target; one of Alertmanager's is a block.
+func (t target) write(b *strings.Builder) error {
+	if t.block == nil {
+		var with []string
+		for _, kv := range t.with {
+			with = append(with, kv[0]+": "+quote(kv[1]))
+		}
+		fmt.Fprintf(b, "      - {kind: %s, name: %s, with: {%s}}\n", t.kind, quote(t.name), strings.Join(with, ", "))
+		return nil
+	}
+	text, err := encode(&yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{
+		mapping("kind", scalar(t.kind), "name", scalar(t.name), "with", t.block),
+	}})
+	if err != nil {
+		return err
+	}
+	for l := range strings.Lines(text) {
+		if strings.TrimSpace(l) != "" {
+			l = "      " + l
+		}
+		b.WriteString(l)
+	}
+	return nil
 }
 
 // quote writes a string that YAML reads as that string.

@@ -32,6 +32,9 @@ func written(n *yaml.Node, left *int) *yaml.Node {
 	}
 	c := *n
 	c.Anchor, c.Content, c.HeadComment, c.LineComment, c.FootComment = "", nil, "", "", ""
+	if c.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 { // the encoder gets blocks wrong that begin with a blank
+		c.Style = yaml.DoubleQuotedStyle
+	}
 	for _, child := range n.Content {
 		c.Content = append(c.Content, written(child, left))
 	}

@@ -96,6 +96,13 @@ func TestAliasesAndAPastedName(t *testing.T) {
 	require.NoError(t, s.Decode(alertmanager.Kind().Config()))
 }
 
+// A block that begins with a blank is what it is.
+func TestBlocksOfText(t *testing.T) {
+	s, err := config.Parse("with.yml", []byte("receiver:\n  email_configs:\n    - to: a@b.example\n      smarthost: x:25\n      from: c@d.example\n      html: |2\n          <b>\n        {{ x }}\n      text: >2\n           x\n         y\n"))
+	require.NoError(t, err)
+	require.NoError(t, s.Decode(alertmanager.Kind().Config()))
+}
+
 func FuzzConfig(f *testing.F) {
 	for kind, list := range lists() {
 		f.Add("receiver:\n  " + kind + "_configs: " + strings.ReplaceAll(list, "URL", "http://x") + "\n")
