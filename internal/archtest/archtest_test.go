@@ -51,6 +51,8 @@ func policy() map[string]string {
 		"app/*":             "config",
 		"deploy":            "",
 		"lab/*":             "page config remote remote/* lab/*",
+		"exporters/openapi/*": "exporters exporters/openapi/*",
+
 		"cmd/tocsin":        "app config",
 		"cmd/tocsin-lab":    "app config lab lab/*",
 

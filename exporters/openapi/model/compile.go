@@ -1,0 +1,377 @@
+package model
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/tocsin/tocsin/exporters/openapi/match"
+)
+
+const (
+	maxID    = 200 // bytes of an operation's ID: it is a label
+	maxBases = 32
+)
+
+// compiler makes our model of a resolved document.
+type compiler struct {
+	api     API
+	schemas map[*openapi3.Schema]*schema
+	ids     map[string]bool
+}
+
+func (c *compiler) problem(kind, where, format string, args ...any) {
+	c.api.Problems = append(c.api.Problems, Problem{Kind: kind, Where: where, Text: fmt.Sprintf(format, args...)})
+}
+
+func (c *compiler) compile(doc *openapi3.T, o Options) *API {
+	if doc.Info != nil {
+		c.api.Title, c.api.Version = doc.Info.Title, doc.Info.Version
+	}
+	bases := o.Bases
+	if len(bases) == 0 {
+		bases = c.bases("/servers", doc.Servers)
+	}
+	rest := map[*Operation]string{}
+	for _, path := range slices.Sorted(maps.Keys(doc.Paths.Map())) {
+		item := doc.Paths.Value(path)
+		if item == nil {
+			continue
+		}
+		if !strings.HasPrefix(path, "/") {
+			c.problem("invalid", path, "a path begins with a slash")
+			continue
+		}
+		pathBases := bases
+		if len(o.Bases) == 0 && len(item.Servers) > 0 {
+			pathBases = c.bases(path, item.Servers)
+		}
+		methods := item.Operations()
+		for _, method := range slices.Sorted(maps.Keys(methods)) {
+			op := c.operation(method, path, item, methods[method])
+			opBases := pathBases
+			if servers := methods[method].Servers; len(o.Bases) == 0 && servers != nil && len(*servers) > 0 {
+				opBases = c.bases(op.ID, *servers)
+			}
+			for _, base := range opBases {
+				op.Routes = append(op.Routes, strings.TrimRight(base, "/")+clean(path))
+			}
+			rest[op] = tail(path, item.Parameters, methods[method].Parameters)
+			c.api.Operations = append(c.api.Operations, op)
+		}
+	}
+	slices.SortFunc(c.api.Operations, func(a, b *Operation) int { return cmp.Compare(a.ID, b.ID) })
+	c.route(rest, o.Strict)
+	return &c.api
+}
+
+// route compiles the table. Paths that are nearer to their document come first
+// where two are the same but for the names of parameters.
+func (c *compiler) route(rest map[*Operation]string, strict bool) {
+	var routes []match.Route
+	for i, op := range c.api.Operations {
+		op.Index = i
+		for _, r := range op.Routes {
+			routes = append(routes, match.Route{Method: op.Method, Path: r, Rest: rest[op], Operation: i})
+		}
+	}
+	table, conflicts := match.New(routes, strict)
+	for _, lost := range conflicts {
+		c.problem("conflict", lost.Lost.Method+" "+lost.Lost.Path, "is the same request as %s, which gets all of them", lost.Kept.Path)
+	}
+	c.api.Table = table
+}
+
+// clean is the part of a template that a path can have.
+func clean(path string) string {
+	if i := strings.IndexAny(path, "?#"); i >= 0 {
+		return path[:i]
+	}
+	return path
+}
+
+// tail is the parameter in the last segment that says of itself that it may hold
+// slashes (x-multi-segment, as GitHub's document has it).
+func tail(path string, lists ...openapi3.Parameters) string {
+	last := path[strings.LastIndexByte(path, '/')+1:]
+	for _, list := range lists {
+		for _, p := range list {
+			if p.Value == nil || last != "{"+p.Value.Name+"}" {
+				continue
+			}
+			if many, _ := p.Value.Extensions["x-multi-segment"].(bool); many {
+				return p.Value.Name
+			}
+		}
+	}
+	return ""
+}
+
+// bases are the paths of servers, whose variables are all their values or the
+// default. The host is not looked at: behind a proxy it is another.
+func (c *compiler) bases(where string, servers openapi3.Servers) []string {
+	var bases []string
+	for _, server := range servers {
+		for _, text := range expand(server) {
+			u, err := url.Parse(text)
+			if err != nil {
+				c.problem("server", where, "%q is no URL", server.URL)
+				continue
+			}
+			if base := strings.TrimRight(u.Path, "/"); !slices.Contains(bases, base) {
+				bases = append(bases, base)
+			}
+		}
+	}
+	if len(bases) == 0 {
+		return []string{""}
+	}
+	if len(bases) > maxBases {
+		c.problem("server", where, "%d base paths: the first %d are used", len(bases), maxBases)
+		bases = bases[:maxBases]
+	}
+	return bases
+}
+
+// expand is a server's URL from where its path begins, with every value of every
+// variable.
+func expand(server *openapi3.Server) []string {
+	text := server.URL
+	if _, after, ok := strings.Cut(text, "://"); ok {
+		text = ""
+		if i := strings.IndexByte(after, '/'); i >= 0 {
+			text = after[i:]
+		}
+	}
+	urls := []string{text}
+	for _, name := range slices.Sorted(maps.Keys(server.Variables)) {
+		variable := server.Variables[name]
+		if variable == nil || !strings.Contains(text, "{"+name+"}") {
+			continue
+		}
+		values := variable.Enum
+		if len(values) == 0 {
+			values = []string{variable.Default}
+		}
+		var next []string
+		for _, u := range urls {
+			for _, v := range values[:min(len(values), maxBases)] {
+				next = append(next, strings.ReplaceAll(u, "{"+name+"}", strings.TrimPrefix(v, "/")))
+			}
+		}
+		urls = next[:min(len(next), maxBases)]
+	}
+	for i, u := range urls {
+		if u != "" && !strings.HasPrefix(u, "/") {
+			urls[i] = "/" + u
+		}
+	}
+	return urls
+}
+
+func (c *compiler) operation(method, path string, item *openapi3.PathItem, o *openapi3.Operation) *Operation {
+	op := &Operation{Method: method, Path: path, Deprecated: o.Deprecated, Responses: map[string]*Response{}}
+	op.ID = c.identify(method, path, o.OperationID)
+	if len(o.Tags) > 0 {
+		op.Tag = short(o.Tags[0])
+	}
+	op.Parameters = parameters(item.Parameters, o.Parameters)
+	if o.RequestBody != nil && o.RequestBody.Value != nil {
+		b := o.RequestBody.Value
+		op.Request = &Body{Required: b.Required, Content: c.content(b.Content, true)}
+	}
+	if o.Responses == nil {
+		return op
+	}
+	for code, ref := range o.Responses.Map() {
+		code = strings.ToUpper(code)
+		if code == "DEFAULT" {
+			code = "default"
+		}
+		if !isCode(code) {
+			c.problem("invalid", op.ID, "%q is no status code", code)
+			continue
+		}
+		op.Responses[code] = &Response{}
+		if ref != nil && ref.Value != nil {
+			op.Responses[code].Content = c.content(ref.Value.Content, false)
+		}
+	}
+	return op
+}
+
+// isCode says whether a declared code is a status, a range or default.
+func isCode(code string) bool {
+	if code == "default" {
+		return true
+	}
+	if len(code) != 3 || code[0] < '1' || code[0] > '5' {
+		return false
+	}
+	digits := func(s string) bool { return s[0] >= '0' && s[0] <= '9' && s[1] >= '0' && s[1] <= '9' }
+	return code[1:] == "XX" || digits(code[1:])
+}
+
+// identify is the one name of an operation, in metrics, logs and alerts.
+func (c *compiler) identify(method, path, id string) string {
+	route := method + " " + path
+	switch {
+	case id == "":
+		id = route
+	case id != short(id):
+		c.problem("identifier", route, "operationId has %d bytes, or some that do not print: it is shortened", len(id))
+		id = short(id)
+	}
+	if c.ids[id] {
+		c.problem("identifier", route, "operationId %q is taken: %s is used", id, route)
+		id = short(route)
+	}
+	for n := 2; c.ids[id]; n++ { // two templates longer than a label
+		id = fmt.Sprintf("%s#%d", short(route), n)
+	}
+	c.ids[id] = true
+	return id
+}
+
+// short makes a label of words that are somebody else's.
+func short(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '_'
+	}, s)
+	if len(s) > maxID {
+		s = strings.ToValidUTF8(s[:maxID], "")
+	}
+	return s
+}
+
+// parameters are those of the path with those of the operation over them.
+func parameters(lists ...openapi3.Parameters) []Parameter {
+	var all []Parameter
+	for _, list := range lists {
+		for _, ref := range list {
+			if ref == nil || ref.Value == nil {
+				continue
+			}
+			p := Parameter{Name: ref.Value.Name, In: ref.Value.In, Required: ref.Value.Required}
+			same := func(q Parameter) bool { return q.Name == p.Name && q.In == p.In }
+			if i := slices.IndexFunc(all, same); i >= 0 {
+				all[i] = p
+				continue
+			}
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+func (c *compiler) content(content openapi3.Content, request bool) Content {
+	out := Content{}
+	for media, mt := range content {
+		media, _, _ = strings.Cut(media, ";")
+		media = strings.ToLower(strings.TrimSpace(media))
+		out[media] = nil
+		if mt == nil {
+			continue
+		}
+		if s := c.schema(mt.Schema); s != nil {
+			out[media] = side{s, request}
+		}
+	}
+	return out
+}
+
+// schema compiles what a reference refers to once, circles included.
+func (c *compiler) schema(ref *openapi3.SchemaRef) *schema {
+	if ref == nil || ref.Value == nil {
+		return nil
+	}
+	v := ref.Value
+	if s := c.schemas[v]; s != nil {
+		return s
+	}
+	s := &schema{nullable: v.Nullable, minLength: v.MinLength, maxLength: v.MaxLength, minItems: v.MinItems, maxItems: v.MaxItems,
+		unique: v.UniqueItems, required: v.Required, minProps: v.MinProps, maxProps: v.MaxProps, multipleOf: v.MultipleOf,
+		enum: v.Enum, readOnly: v.ReadOnly, writeOnly: v.WriteOnly, never: v.Always != nil && !*v.Always}
+	c.schemas[v] = s
+	if v.Type != nil {
+		s.types = *v.Type
+	}
+	if v.Const != nil {
+		s.constant = &v.Const
+	}
+	s.minimum, s.exclusiveMin = bound(v.Min, v.ExclusiveMin, func(a, b float64) bool { return a > b })
+	s.maximum, s.exclusiveMax = bound(v.Max, v.ExclusiveMax, func(a, b float64) bool { return a < b })
+	if v.Pattern != "" {
+		re, err := regexp.Compile(v.Pattern)
+		if err != nil { // of JavaScript's own: look-ahead, \d{1,2000}
+			c.problem("schema", ref.Ref, "a pattern is not judged: %v", err)
+		}
+		s.pattern = re
+	}
+	s.items, s.prefix = c.schema(v.Items), c.list(v.PrefixItems)
+	s.allOf, s.anyOf, s.oneOf, s.not = c.list(v.AllOf), c.list(v.AnyOf), c.list(v.OneOf), c.schema(v.Not)
+	s.properties = make(map[string]*schema, len(v.Properties))
+	for name, p := range v.Properties {
+		if compiled := c.schema(p); compiled != nil {
+			s.properties[name] = compiled
+		}
+	}
+	s.patternProperties = len(v.PatternProperties) > 0
+	if has := v.AdditionalProperties.Has; has != nil && !*has {
+		s.additional = &schema{never: true}
+	} else {
+		s.additional = c.schema(v.AdditionalProperties.Schema)
+	}
+	c.discriminator(s, v)
+	return s
+}
+
+// bound is the tighter of an inclusive and an exclusive bound: 3.0 writes the
+// latter as a boolean beside the former, 3.1 as a number.
+func bound(inclusive *float64, exclusive openapi3.ExclusiveBound, tighter func(a, b float64) bool) (*float64, bool) {
+	if exclusive.Value != nil && (inclusive == nil || !tighter(*inclusive, *exclusive.Value)) {
+		return exclusive.Value, true
+	}
+	return inclusive, exclusive.Bool != nil && *exclusive.Bool
+}
+
+func (c *compiler) list(refs openapi3.SchemaRefs) []*schema {
+	var out []*schema
+	for _, ref := range refs {
+		if s := c.schema(ref); s != nil {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// discriminator names an alternative by the last step of its reference, or as
+// mapping says.
+func (c *compiler) discriminator(s *schema, v *openapi3.Schema) {
+	if v.Discriminator == nil || len(v.OneOf)+len(v.AnyOf) == 0 {
+		return
+	}
+	s.discriminator, s.discriminatorMapping = v.Discriminator.PropertyName, map[string]*schema{}
+	byRef := map[string]*schema{}
+	for _, ref := range slices.Concat(v.OneOf, v.AnyOf) {
+		if compiled := c.schema(ref); compiled != nil && ref.Ref != "" {
+			byRef[ref.Ref] = compiled
+			s.discriminatorMapping[ref.Ref[strings.LastIndexByte(ref.Ref, '/')+1:]] = compiled
+		}
+	}
+	for name, to := range v.Discriminator.Mapping {
+		if compiled := byRef[to.Ref]; compiled != nil {
+			s.discriminatorMapping[name] = compiled
+		}
+	}
+}
