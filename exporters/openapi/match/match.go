@@ -138,28 +138,22 @@ func (s *search) other(root *node, path string) int {
 	return s.walk(root, path)
 }
 
-// walk tries what is most literal first and comes back where that has led to
-// no operation. Every node is visited once at most.
+// walk goes on from n with the first segment of path.
 func (s *search) walk(n *node, path string) int {
 	segment, rest, more := path, "", false
 	if i := strings.IndexByte(path, '/'); i >= 0 {
 		segment, rest, more = path[:i], path[i+1:], true
 	}
-	var space [128]byte
-	plain := segment
-	var decoded []byte
 	if s.escaped && strings.IndexByte(segment, '%') >= 0 {
-		if b, ok := unescape(space[:0], segment); ok {
-			decoded, plain = b, ""
-		}
+		return s.decoded(n, segment, rest, more)
 	}
-	var next *node
-	if decoded != nil {
-		next = n.literalBytes(decoded)
-	} else {
-		next = n.literal(plain)
-	}
-	if next != nil {
+	return s.plain(n, segment, rest, more)
+}
+
+// plain tries what is most literal first and comes back where that has led to
+// no operation. Every node is visited once at most.
+func (s *search) plain(n *node, segment, rest string, more bool) int {
+	if next := n.literal(segment); next != nil {
 		if op := s.step(next, rest, more); op >= 0 {
 			return op
 		}
@@ -168,14 +162,39 @@ func (s *search) walk(n *node, path string) int {
 		return -1 // a parameter is not empty
 	}
 	for i := range n.mixed {
-		m := &n.mixed[i]
-		if decoded != nil && !m.matchBytes(decoded) || decoded == nil && !m.match(plain) {
-			continue
+		if m := &n.mixed[i]; m.match(segment) {
+			if op := s.step(m.next, rest, more); op >= 0 {
+				return op
+			}
 		}
-		if op := s.step(m.next, rest, more); op >= 0 {
+	}
+	return s.parameter(n, rest, more)
+}
+
+// decoded is plain for an escaped segment, decoded on the stack.
+func (s *search) decoded(n *node, segment, rest string, more bool) int {
+	var space [128]byte
+	text, ok := unescape(space[:0], segment)
+	if !ok {
+		return s.plain(n, segment, rest, more)
+	}
+	if next := n.literalBytes(text); next != nil {
+		if op := s.step(next, rest, more); op >= 0 {
 			return op
 		}
 	}
+	for i := range n.mixed {
+		if m := &n.mixed[i]; m.matchBytes(text) {
+			if op := s.step(m.next, rest, more); op >= 0 {
+				return op
+			}
+		}
+	}
+	return s.parameter(n, rest, more)
+}
+
+// parameter tries what takes any segment.
+func (s *search) parameter(n *node, rest string, more bool) int {
 	if n.parameter != nil {
 		if op := s.step(n.parameter, rest, more); op >= 0 {
 			return op

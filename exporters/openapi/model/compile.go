@@ -180,7 +180,7 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, o *op
 	op := &Operation{Method: method, Path: path, Deprecated: o.Deprecated, Responses: map[string]*Response{}}
 	op.ID = c.identify(method, path, o.OperationID)
 	if len(o.Tags) > 0 {
-		op.Tag = short(o.Tags[0])
+		op.Tag = Label(o.Tags[0])
 	}
 	op.Parameters = parameters(item.Parameters, o.Parameters)
 	if o.RequestBody != nil && o.RequestBody.Value != nil {
@@ -225,23 +225,24 @@ func (c *compiler) identify(method, path, id string) string {
 	switch {
 	case id == "":
 		id = route
-	case id != short(id):
+	case id != Label(id):
 		c.problem("identifier", route, "operationId has %d bytes, or some that do not print: it is shortened", len(id))
-		id = short(id)
+		id = Label(id)
 	}
 	if c.ids[id] {
 		c.problem("identifier", route, "operationId %q is taken: %s is used", id, route)
-		id = short(route)
+		id = Label(route)
 	}
 	for n := 2; c.ids[id]; n++ { // two templates longer than a label
-		id = fmt.Sprintf("%s#%d", short(route), n)
+		id = fmt.Sprintf("%s#%d", Label(route), n)
 	}
 	c.ids[id] = true
 	return id
 }
 
-// short makes a label of words that are somebody else's.
-func short(s string) string {
+// Label makes a label value of words that are somebody else's: printable, and
+// of 200 bytes at most.
+func Label(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
