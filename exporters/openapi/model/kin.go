@@ -29,7 +29,7 @@ type Options struct {
 // document cannot be read, is refused, or says nothing that can be used. What is
 // merely wrong in it is in API.Problems, and what Validate finds.
 func Load(ctx context.Context, o Options) (*API, error) {
-	doc, f, err := read(ctx, o)
+	doc, f, err := resolve(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -39,11 +39,29 @@ func Load(ctx context.Context, o Options) (*API, error) {
 	}
 	api := c.compile(doc, o)
 	api.OpenAPI = f.version
-	api.Hash = hex.EncodeToString(f.hash.Sum(nil))[:16]
+	api.Hash, api.files = f.sum(), f.read
 	if len(api.Operations) == 0 {
 		return nil, errors.New("the document has no operation")
 	}
 	return api, nil
+}
+
+// Same says whether the files of the document are still those that were read.
+func (a *API) Same(ctx context.Context, o Options) (bool, error) {
+	src, _, err := open(ctx, o.Location, o.Root)
+	if err != nil {
+		return false, err
+	}
+	defer src.close()
+	f := &files{source: src, hash: sha256.New()}
+	for _, u := range a.files {
+		data, err := src.read(u)
+		if err != nil {
+			return false, err
+		}
+		f.hash.Write(data)
+	}
+	return f.sum() == a.Hash, nil
 }
 
 // Limits of strict validation, whose time grows with their square.
@@ -56,7 +74,7 @@ const (
 // specification says. It may take many times as long as Load, so that it is done
 // beside. Examples and defaults are not judged.
 func Validate(ctx context.Context, o Options) (problems []Problem, err error) {
-	doc, _, err := read(ctx, o)
+	doc, _, err := resolve(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -97,12 +115,15 @@ type files struct {
 	dangling []string
 
 	references int
+	read       []*url.URL
 }
 
-// read is a document as the library sees it, of version 3 and with its
+func (f *files) sum() string { return hex.EncodeToString(f.hash.Sum(nil))[:16] }
+
+// resolve is a document as the library sees it, of version 3 and with its
 // references resolved. One that has references to nothing is read once more
 // without them.
-func read(ctx context.Context, o Options) (doc *openapi3.T, f *files, err error) {
+func resolve(ctx context.Context, o Options) (doc *openapi3.T, f *files, err error) {
 	defer recovered(&err)
 	for _, mended := range []bool{false, true} {
 		var src *source
@@ -126,6 +147,8 @@ func (f *files) json(_ *openapi3.Loader, u *url.URL) ([]byte, error) {
 		return nil, err
 	}
 	f.hash.Write(data)
+	at := *u
+	f.read = append(f.read, &at)
 	if data, err = toJSON(data); err != nil {
 		return nil, err
 	}

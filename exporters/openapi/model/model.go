@@ -5,6 +5,7 @@
 package model
 
 import (
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -21,6 +22,8 @@ type API struct {
 	Operations []*Operation // in order of ID; Operation.Index is the place
 	Problems   []Problem    // what is wrong in a document that works all the same
 	Table      *match.Table // finds the place of an operation
+
+	files []*url.URL // what was read, in order
 }
 
 // Problem is something wrong in a document, and where.
