@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test e2e faults matrix bench bench-traits bench-sources bench-delivery accuracy browser fuzz lint fmt golden rules dashboards demo tools clean
+.PHONY: help build test e2e faults matrix bench bench-traits bench-openapi bench-sources bench-delivery accuracy browser fuzz lint fmt golden rules dashboards demo tools clean
 
 BIN   := bin
 CACHE := .cache/bin
@@ -15,7 +15,7 @@ FUZZ ?= .
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: $(BIN)/tocsin $(BIN)/tocsin-lab ## build bin/tocsin and bin/tocsin-lab
+build: $(BIN)/tocsin $(BIN)/tocsin-lab $(BIN)/openapi_exporter ## build bin/tocsin, bin/tocsin-lab and bin/openapi_exporter
 
 $(BIN)/%: $(GOSRC)
 	@echo "building $@ (the first build compiles the Prometheus and Thanos client libraries: about 3 minutes on 2 cores)"
@@ -50,6 +50,9 @@ bench: ## benchmarks, each beside a peer or the naive way
 
 bench-traits: ## explain 100,000 and 1,000,000 series x 12 labels on one core, beside the naive way
 	GOMAXPROCS=1 go test -run '^$$' -bench . -benchmem $(ARGS) ./enrich/traits
+
+bench-openapi: ## openapi_exporter beside net/http.ServeMux, kin-openapi's router, a bare handler and a bare ReverseProxy; OPENAPI_DOCUMENTS=folder adds documents
+	OPENAPI_DOCUMENTS='$(if $(OPENAPI_DOCUMENTS),$(abspath $(OPENAPI_DOCUMENTS)))' go test -run '^$$' -bench . -benchmem $(ARGS) ./exporters/openapi/...
 
 ifdef DATA
 accuracy: ## with DATA=folder of labelled cases: F1 per set, beside the peers' figures

@@ -140,10 +140,7 @@ func (s *search) other(root *node, path string) int {
 
 // walk goes on from n with the first segment of path.
 func (s *search) walk(n *node, path string) int {
-	segment, rest, more := path, "", false
-	if i := strings.IndexByte(path, '/'); i >= 0 {
-		segment, rest, more = path[:i], path[i+1:], true
-	}
+	segment, rest, more := strings.Cut(path, "/")
 	if s.escaped && strings.IndexByte(segment, '%') >= 0 {
 		return s.decoded(n, segment, rest, more)
 	}

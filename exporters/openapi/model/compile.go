@@ -300,9 +300,11 @@ func (c *compiler) schema(ref *openapi3.SchemaRef) *schema {
 	if s := c.schemas[v]; s != nil {
 		return s
 	}
-	s := &schema{nullable: v.Nullable, minLength: v.MinLength, maxLength: v.MaxLength, minItems: v.MinItems, maxItems: v.MaxItems,
+	s := &schema{
+		nullable: v.Nullable, minLength: v.MinLength, maxLength: v.MaxLength, minItems: v.MinItems, maxItems: v.MaxItems,
 		unique: v.UniqueItems, required: v.Required, minProps: v.MinProps, maxProps: v.MaxProps, multipleOf: v.MultipleOf,
-		enum: v.Enum, readOnly: v.ReadOnly, writeOnly: v.WriteOnly, never: v.Always != nil && !*v.Always}
+		enum: v.Enum, readOnly: v.ReadOnly, writeOnly: v.WriteOnly, never: v.Always != nil && !*v.Always,
+	}
 	c.schemas[v] = s
 	if v.Type != nil {
 		s.types = *v.Type

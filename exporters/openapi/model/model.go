@@ -33,6 +33,14 @@ type Problem struct {
 	Text  string
 }
 
+// String is the problem in a line.
+func (p Problem) String() string {
+	if p.Where == "" {
+		return p.Kind + ": " + p.Text
+	}
+	return p.Kind + " " + p.Where + ": " + p.Text
+}
+
 // ProblemKinds are all kinds of Problem, for labels.
 func ProblemKinds() []string {
 	return []string{"conflict", "identifier", "invalid", "reference", "schema", "server"}

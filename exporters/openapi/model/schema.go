@@ -304,10 +304,10 @@ func (j *judge) some(alternatives []*schema, v any, depth int, one bool) error {
 			fits++
 		}
 	}
-	switch {
-	case fits == 1:
+	switch fits {
+	case 1:
 		return nil
-	case fits == 0:
+	case 0:
 		return wrong("fits none of %d alternatives", len(alternatives))
 	default:
 		return wrong("fits %d alternatives, not one", fits)

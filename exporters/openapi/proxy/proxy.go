@@ -202,7 +202,9 @@ func (p *Proxy) Serve(ctx context.Context, listener net.Listener, handler http.H
 	}
 	cut()
 	_ = server.Close() // what is left of it was told above
-	<-served
+	if e := <-served; !errors.Is(e, http.ErrServerClosed) {
+		err = errors.Join(err, e)
+	}
 	p.transport.CloseIdleConnections()
 	if err != nil {
 		return fmt.Errorf("proxy: requests were cut off after %v: %w", p.options.Drain, err)

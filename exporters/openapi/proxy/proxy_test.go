@@ -155,7 +155,7 @@ func TestAStreamArrivesAsItIsWritten(t *testing.T) {
 			<-more
 		}
 	}), nil)
-	resp, err := http.Get(f.url + "/events") //nolint:forbidigo,noctx // a client of a test
+	resp, err := http.Get(f.url + "/events") //nolint:forbidigo // a client of a test
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	lines := bufio.NewReader(resp.Body)
@@ -215,7 +215,7 @@ func TestDrainHasAnEnd(t *testing.T) {
 	}), func(o *proxy.Options) { o.Drain = 10 * time.Millisecond })
 	failed := make(chan error, 1)
 	go func() {
-		resp, err := http.Get(f.url + "/slow") //nolint:forbidigo,noctx // a client of a test
+		resp, err := http.Get(f.url + "/slow") //nolint:forbidigo // a client of a test
 		if err == nil {
 			resp.Body.Close()
 		}
@@ -223,7 +223,7 @@ func TestDrainHasAnEnd(t *testing.T) {
 	}()
 	<-began
 	require.ErrorContains(t, f.stop(), "cut off after 10ms")
-	<-failed
+	require.Error(t, <-failed)
 }
 
 func TestLimitsAndTrouble(t *testing.T) {
