@@ -15,6 +15,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/tocsin/tocsin/exporters/openapi/logs"
 	"github.com/tocsin/tocsin/exporters/openapi/model"
 	"github.com/tocsin/tocsin/exporters/openapi/observe"
 	"github.com/tocsin/tocsin/exporters/openapi/proxy"
@@ -46,6 +47,18 @@ type Service struct {
 	Sample Sample `yaml:"sample"`
 	// Proxy stands in front of the service.
 	Proxy *Proxy `yaml:"proxy"`
+	// Logs are access logs of who stands in front of the service.
+	Logs []Log `yaml:"logs"`
+}
+
+// Log is an access log that is followed.
+type Log struct {
+	// File is followed as it grows and is rotated.
+	File string `yaml:"file"`
+	// Format is combined, common, envoy, json, or a log_format of nginx.
+	Format string `yaml:"format"`
+	// Fields say what is where in JSON.
+	Fields logs.Fields `yaml:"fields"`
 }
 
 // Sample says which requests are checked.
@@ -148,6 +161,11 @@ func (s *Service) defaults(folder string) {
 	if s.Sample.BodyLimit == 0 {
 		s.Sample.BodyLimit = 256 << 10
 	}
+	for i := range s.Logs {
+		if l := &s.Logs[i]; l.File != "" && !filepath.IsAbs(l.File) {
+			l.File = filepath.Join(folder, l.File)
+		}
+	}
 	if s.Proxy != nil && s.Proxy.Drain == 0 {
 		s.Proxy.Drain = 30 * time.Second
 	}
@@ -181,17 +199,33 @@ func (s *Service) check() error {
 	if s.Sample.PerSecond < 0 || s.Sample.BodyLimit < 0 || s.Sample.BodyLimit > 16<<20 {
 		wrong("sample: per_second and body_limit are not negative, body_limit is 16 MiB at most")
 	}
-	if s.Proxy == nil {
-		wrong("proxy: missing, and there is no other way to see its requests")
-		return err
+	for i, l := range s.Logs {
+		if l.File == "" {
+			wrong("logs[%d].file: missing", i)
+		}
+		if _, e := logs.NewParser(l.Format, l.Fields); e != nil {
+			wrong("logs[%d].%w", i, e)
+		}
 	}
-	if s.Proxy.Listen == "" {
+	if s.Proxy == nil && len(s.Logs) == 0 {
+		wrong("proxy and logs: both are missing, and there is no other way to see requests")
+	}
+	return errors.Join(err, s.Proxy.check())
+}
+
+func (p *Proxy) check() error {
+	if p == nil {
+		return nil
+	}
+	var err error
+	wrong := func(format string, args ...any) { err = errors.Join(err, fmt.Errorf(format, args...)) }
+	if p.Listen == "" {
 		wrong("proxy.listen: missing")
 	}
-	if u, e := url.Parse(s.Proxy.Upstream); e != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" {
-		wrong("proxy.upstream %q: no http or https URL", s.Proxy.Upstream)
+	if u, e := url.Parse(p.Upstream); e != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" {
+		wrong("proxy.upstream %q: no http or https URL", p.Upstream)
 	}
-	if s.Proxy.MaxInFlight < 0 || s.Proxy.MaxBody < 0 || s.Proxy.HeaderTimeout < 0 || s.Proxy.Drain < 0 {
+	if p.MaxInFlight < 0 || p.MaxBody < 0 || p.HeaderTimeout < 0 || p.Drain < 0 {
 		wrong("proxy: a limit is negative")
 	}
 	return err

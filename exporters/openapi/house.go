@@ -17,6 +17,7 @@ import (
 	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/tocsin/tocsin/exporters/openapi/logs"
 	"github.com/tocsin/tocsin/exporters/openapi/model"
 	"github.com/tocsin/tocsin/exporters/openapi/observe"
 	"github.com/tocsin/tocsin/exporters/openapi/proxy"
@@ -34,7 +35,8 @@ type House struct {
 type service struct {
 	config   Service
 	observer *observe.Observer
-	proxy    *proxy.Proxy
+	proxy    *proxy.Proxy // nil where there is none
+	tails    []*logs.Tail
 	metrics  *observe.Metrics
 	log      *slog.Logger
 	look     chan struct{} // looks at the document at once
@@ -44,21 +46,31 @@ type service struct {
 }
 
 // New furnishes the exporter.
-func New(c *Config, log *slog.Logger) *House {
+func New(c *Config, log *slog.Logger) (*House, error) {
 	h := &House{registry: prometheus.NewRegistry(), log: log}
 	h.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		versioncollector.NewCollector("openapi_exporter"))
 	h.metrics = observe.NewMetrics(h.registry, observe.Options{Buckets: c.Buckets})
-	proxies := proxy.NewMetrics(h.registry)
+	proxies, tailed := proxy.NewMetrics(h.registry), logs.NewMetrics(h.registry)
 	for _, s := range c.Services {
 		l := log.With("service", s.Name)
-		h.services = append(h.services, &service{
+		made := &service{
 			config: s, metrics: h.metrics, log: l, look: make(chan struct{}, 1),
 			observer: h.metrics.Service(s.Name, s.sampling(), log),
-			proxy:    proxy.New(s.proxy(), proxies, l),
-		})
+		}
+		if s.Proxy != nil {
+			made.proxy = proxy.New(s.proxy(), proxies, l)
+		}
+		for _, each := range s.Logs {
+			parse, err := logs.NewParser(each.Format, each.Fields)
+			if err != nil {
+				return nil, fmt.Errorf("service %s: %w", s.Name, err)
+			}
+			made.tails = append(made.tails, logs.NewTail(s.Name, each.File, parse, made.observer.Record, tailed, l))
+		}
+		h.services = append(h.services, made)
 	}
-	return h
+	return h, nil
 }
 
 // Handler serves /metrics with exemplars and native histograms where the scraper
@@ -95,18 +107,21 @@ const firstLoad = 10 * time.Second
 // Run passes requests on and keeps the documents fresh until ctx ends or a
 // listener fails.
 func (h *House) Run(ctx context.Context) error {
-	var listeners []net.Listener
+	listeners := map[*service]net.Listener{}
 	defer func() {
 		for _, l := range listeners {
 			l.Close()
 		}
 	}()
 	for _, s := range h.services {
+		if s.proxy == nil {
+			continue
+		}
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.config.Proxy.Listen)
 		if err != nil {
 			return fmt.Errorf("service %s: %w", s.config.Name, err)
 		}
-		listeners = append(listeners, l)
+		listeners[s] = l
 	}
 	var loading sync.WaitGroup
 	first, stop := context.WithTimeout(ctx, firstLoad)
@@ -119,11 +134,17 @@ func (h *House) Run(ctx context.Context) error {
 	defer cancel()
 	failed := make(chan error, len(h.services))
 	var group sync.WaitGroup
-	for i, s := range h.services {
+	for _, s := range h.services {
 		group.Go(func() { s.observer.Run(ctx) })
 		group.Go(func() { s.keep(ctx) })
+		for _, tail := range s.tails {
+			group.Go(func() { tail.Run(ctx) })
+		}
+		if s.proxy == nil {
+			continue
+		}
 		group.Go(func() {
-			err := s.proxy.Serve(ctx, listeners[i], s.observer.Handler(s.proxy))
+			err := s.proxy.Serve(ctx, listeners[s], s.observer.Handler(s.proxy))
 			if err != nil {
 				failed <- fmt.Errorf("service %s: %w", s.config.Name, err)
 				cancel() // without one of its proxies the exporter is not what it should be

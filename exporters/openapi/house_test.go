@@ -33,6 +33,12 @@ paths:
       responses:
         "200": {description: an order, content: {application/json: {schema: {type: object, required: [total]}}}}
         "404": {description: none}
+  /orders:
+    post:
+      operationId: placeOrder
+      deprecated: true
+      requestBody: {content: {application/json: {}}}
+      responses: {"201": {description: placed}}
 `
 
 func write(t testing.TB, dir, name, text string) string {
@@ -82,10 +88,12 @@ services:
     document: shop.yaml
     sample: {ratio: 1, per_second: 1000}
     proxy: {listen: "%s", upstream: "%s"}
+    logs: [{file: access.log}]
 `, w.front, service.URL))
 	c, err := openapi.Read(config)
 	require.NoError(t, err)
-	w.house = openapi.New(c, slog.New(slog.NewTextHandler(w.logs, nil)))
+	w.house, err = openapi.New(c, slog.New(slog.NewTextHandler(w.logs, nil)))
+	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- w.house.Run(ctx) }()
@@ -153,6 +161,20 @@ func TestAServiceBehindTheSidecar(t *testing.T) {
 	require.NoError(t, w.stop())
 }
 
+func TestAnAccessLogIsCountedLikeTheProxy(t *testing.T) {
+	w := begin(t)
+	var lines strings.Builder
+	for _, request := range []string{`GET /orders/9?x HTTP/1.1" 200 17`, `GET /wp-login.php HTTP/1.1" 404 5`, `GET /orders/9 HTTP/1.1" 500 0`} {
+		fmt.Fprintf(&lines, "192.0.2.1 - - [22/Nov/2026:23:00:00 +0000] \"%s \"-\" \"curl\"\n", request)
+	}
+	write(t, w.dir, "access.log", lines.String())
+	require.Eventually(t, func() bool { return w.value(t, "openapi_log_lines_total") == 3 }, time.Minute, 10*time.Millisecond)
+	require.Equal(t, 1.0, w.value(t, "openapi_requests_total", "operation", "getOrder", "code", "200"))
+	require.Equal(t, 1.0, w.value(t, "openapi_requests_total", "operation", "getOrder", "code", "other_5xx"))
+	require.Equal(t, 1.0, w.value(t, "openapi_unmatched_requests_total", "reason", "path"))
+	require.NoError(t, w.stop())
+}
+
 func TestABrokenDocumentKeepsTheOldOne(t *testing.T) {
 	w := begin(t)
 	write(t, w.dir, "shop.yaml", "openapi: 3.0.3\npaths: [")
@@ -182,7 +204,7 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 		code     int
 		says     string
 	}{
-		"good":        {"good.yaml", nil, 0, `^shop: OpenAPI 3.0.3, version 1, 1 operations, 0 problems\n$`},
+		"good":        {"good.yaml", nil, 0, `^shop: OpenAPI 3.0.3, version 1, 2 operations, 0 problems\n$`},
 		"odd":         {"odd.yaml", nil, 0, `reference #/paths//orders/\{id\}/get/responses/404 → #/components/responses/gone: leads to nothing`},
 		"odd, strict": {"odd.yaml", []string{"--strict"}, 1, `service shop: 2 problems`},
 		"bad":         {"bad.yaml", nil, 1, `service shop: .*refused: \.\./\.\./etc/passwd is outside of the root`},
@@ -232,6 +254,9 @@ func TestConfigsThatAreWrong(t *testing.T) {
 		"services: [{name: 'a b'}]": "name",
 		"services: [{name: a, document: 'file:///etc/passwd'}]":                                                     "file is not read",
 		strings.ReplaceAll(good, "http://b", "b"):                                                                   "proxy.upstream",
+		"services: [{name: a, document: b}]":                                                                        "both are missing",
+		"services: [{name: a, document: b, logs: [{format: x}]}]":                                                   "logs[0].file",
+		"services: [{name: a, document: b, logs: [{file: x, format: x}]}]":                                          "logs[0].format",
 		strings.ReplaceAll(good, "':1'", "''"):                                                                      "proxy.listen: missing",
 		strings.ReplaceAll(good, "name: a,", "name: a, trailing_slash: maybe,"):                                     "lenient or strict",
 		strings.ReplaceAll(good, "name: a,", "name: a, reload: 1ms,"):                                               "reload",

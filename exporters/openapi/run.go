@@ -106,7 +106,10 @@ func (s *Serve) Run(ctx context.Context, out output) error {
 		return fmt.Errorf("%w: %w", errConfig, err)
 	}
 	log := slog.New(slog.NewTextHandler(out.stderr, &slog.HandlerOptions{Level: level}))
-	house := New(c, log)
+	house, err := New(c, log)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errConfig, err)
+	}
 	server := &http.Server{Handler: house.Handler(), ReadHeaderTimeout: 10 * time.Second}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

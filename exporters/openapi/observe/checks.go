@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,6 +31,26 @@ const (
 // Checks are all checks there are.
 func Checks() []string {
 	return []string{contentType, requestSchema, requiredBody, requiredParameter, responseSchema, statusCode}
+}
+
+// possible are the checks that an operation can fail.
+func possible(op *model.Operation) []string {
+	checks := []string{statusCode}
+	if slices.ContainsFunc(op.Parameters, func(p model.Parameter) bool { return p.Required && p.In != "path" }) {
+		checks = append(checks, requiredParameter)
+	}
+	if op.Request != nil {
+		if op.Request.Required {
+			checks = append(checks, requiredBody)
+		}
+		checks = append(checks, requestSchema)
+	}
+	for _, r := range op.Responses {
+		if len(r.Content) > 0 {
+			return append(checks, contentType, responseSchema)
+		}
+	}
+	return checks
 }
 
 // Sampling says which requests are checked. The first one of each operation is.

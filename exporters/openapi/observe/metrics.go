@@ -5,6 +5,7 @@
 package observe
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -111,7 +112,7 @@ type cell struct {
 	slots        *[500]uint16 // which of codes a status is, from 100
 	codes        []prometheus.Counter
 	duration     prometheus.Observer
-	requestSize  prometheus.Observer
+	requestSize  prometheus.Observer // nil where no body is declared
 	responseSize prometheus.Observer
 	inFlight     prometheus.Gauge
 	deprecated   prometheus.Counter // nil where it is not
@@ -142,9 +143,12 @@ func label(op *model.Operation, status int) string {
 func (m *Metrics) cell(service string, op *model.Operation) cell {
 	c := cell{
 		op: op, slots: new([500]uint16), inFlight: m.inFlight.WithLabelValues(service, op.ID),
-		duration:    m.duration.WithLabelValues(service, op.ID),
-		requestSize: m.requestSize.WithLabelValues(service, op.ID), responseSize: m.responseSize.WithLabelValues(service, op.ID),
-		violations: map[string]prometheus.Counter{},
+		duration:     m.duration.WithLabelValues(service, op.ID),
+		responseSize: m.responseSize.WithLabelValues(service, op.ID),
+		violations:   map[string]prometheus.Counter{},
+	}
+	if op.Request != nil {
+		c.requestSize = m.requestSize.WithLabelValues(service, op.ID)
 	}
 	known := map[string]uint16{}
 	for i := range c.slots {
@@ -160,7 +164,7 @@ func (m *Metrics) cell(service string, op *model.Operation) cell {
 	if op.Deprecated {
 		c.deprecated = m.deprecated.WithLabelValues(service, op.ID)
 	}
-	for _, check := range Checks() {
+	for _, check := range possible(op) {
 		c.violations[check] = m.violations.WithLabelValues(service, op.ID, check)
 	}
 	m.operation.WithLabelValues(service, op.ID, op.Method, op.Path, op.Tag, strconv.FormatBool(op.Deprecated)).Set(1)
@@ -191,6 +195,15 @@ func (m *Metrics) forget(service string, was, is []*model.Operation) {
 			if !codes[code] {
 				m.requests.DeleteLabelValues(service, op.ID, code)
 			}
+		}
+		checks := possible(now)
+		for _, check := range possible(op) {
+			if !slices.Contains(checks, check) {
+				m.violations.DeleteLabelValues(service, op.ID, check)
+			}
+		}
+		if now.Request == nil {
+			m.requestSize.DeleteLabelValues(service, op.ID)
 		}
 		if !now.Deprecated {
 			m.deprecated.DeleteLabelValues(service, op.ID)

@@ -90,7 +90,7 @@ func (o *Observer) serve(w http.ResponseWriter, r *http.Request, next http.Handl
 		rec.sample, r = o.checker.begin(c, r)
 	}
 	c.inFlight.Inc()
-	trace := sampledTrace(r.Header)
+	trace := sampledTrace(r.Header["Traceparent"])
 	begin, whole := time.Now(), false
 	defer func() { // also if the handler panics, as net/http's own do to abort
 		c.inFlight.Dec()
@@ -106,29 +106,61 @@ func (o *Observer) serve(w http.ResponseWriter, r *http.Request, next http.Handl
 	whole = true
 }
 
+// Request is one that was answered elsewhere, as a log tells it.
+type Request struct {
+	Method       string
+	Path         string // as in the request line, without the query
+	Status       int
+	Duration     time.Duration // negative: not known
+	RequestSize  int64         // bytes of the body; negative: not known
+	ResponseSize int64         // likewise
+	Traceparent  string
+}
+
+// Record counts a request that was answered elsewhere.
+func (o *Observer) Record(r Request) {
+	v := o.view.Load()
+	n, reason := v.api.Table.Find(r.Method, r.Path)
+	if n < 0 {
+		o.unmatched[reason].Inc()
+		return
+	}
+	v.cells[n].record(r, sampledTrace([]string{r.Traceparent}))
+}
+
 // done counts an answered request.
 func (c *cell) done(rec *recorder, took time.Duration, trace string) {
 	if rec.status == 0 {
 		rec.status = http.StatusOK
 	}
-	c.count(rec.status).Inc()
+	c.record(Request{Status: rec.status, Duration: took, RequestSize: rec.size, ResponseSize: rec.written}, trace)
+}
+
+func (c *cell) record(r Request, trace string) {
+	c.count(r.Status).Inc()
 	if c.deprecated != nil {
 		c.deprecated.Inc()
 	}
-	c.requestSize.Observe(float64(rec.size))
-	c.responseSize.Observe(float64(rec.written))
+	if c.requestSize != nil && r.RequestSize >= 0 {
+		c.requestSize.Observe(float64(r.RequestSize))
+	}
+	if r.ResponseSize >= 0 {
+		c.responseSize.Observe(float64(r.ResponseSize))
+	}
+	if r.Duration < 0 {
+		return
+	}
 	if trace != "" {
 		if e, ok := c.duration.(prometheus.ExemplarObserver); ok {
-			e.ObserveWithExemplar(took.Seconds(), prometheus.Labels{"trace_id": trace})
+			e.ObserveWithExemplar(r.Duration.Seconds(), prometheus.Labels{"trace_id": trace})
 			return
 		}
 	}
-	c.duration.Observe(took.Seconds())
+	c.duration.Observe(r.Duration.Seconds())
 }
 
 // sampledTrace is the trace id of a W3C traceparent whose trace is recorded.
-func sampledTrace(h http.Header) string {
-	values := h["Traceparent"]
+func sampledTrace(values []string) string {
 	if len(values) != 1 || len(values[0]) != 55 {
 		return ""
 	}
