@@ -89,6 +89,8 @@ rules: $(BIN)/tocsin-lab $(CACHE)/promtool ## check and test the alerts on Tocsi
 	$(CACHE)/promtool check rules deploy/alerts/tocsin.rules.yml
 	$(CACHE)/promtool test rules deploy/alerts/tests/*.yml
 	$(CACHE)/promtool check config --syntax-only deploy/examples/prometheus.yml
+	$(CACHE)/promtool check rules --lint-fatal exporters/openapi/generate/testdata/petstore.rules.yml
+	$(CACHE)/promtool test rules exporters/openapi/generate/testdata/petstore_test.yml
 	@for settings in fast stock; do \
 	  $(BIN)/tocsin-lab configs --settings $$settings .lab/configs-$$settings > /dev/null; \
 	  $(CACHE)/promtool check rules .lab/configs-$$settings/rules.yml; \

@@ -220,6 +220,27 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestGenerateWritesWhatWatches(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "shop.yaml", fmt.Sprintf(document, "1"))
+	config := write(t, dir, "openapi.yml", "services: [{name: shop, document: shop.yaml, logs: [{file: a.log}]}]")
+	var out bytes.Buffer
+	run := func(args ...string) int {
+		return openapi.Run(append([]string{"generate", "--config", config, "--out", filepath.Join(dir, "watch")}, args...), "test", &out, &out)
+	}
+	require.Equal(t, 0, run(), out.String())
+	for _, name := range []string{"shop.rules.yml", "shop.dashboard.json", "shop.md"} {
+		require.FileExists(t, filepath.Join(dir, "watch", name))
+	}
+	book := write(t, filepath.Join(dir, "watch"), "shop.md", "mine")
+	require.Equal(t, 0, run("--native-histograms"), out.String())
+	kept, err := os.ReadFile(book)
+	require.NoError(t, err)
+	require.Equal(t, "mine", string(kept))
+	require.Contains(t, out.String(), "shop.md is left as it is")
+	require.Equal(t, 2, run("--error-share", "2"))
+}
+
 func TestTheCommandLine(t *testing.T) {
 	for name, c := range map[string]struct {
 		args []string

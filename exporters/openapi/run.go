@@ -9,20 +9,23 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/prometheus/exporter-toolkit/web"
 
+	"github.com/tocsin/tocsin/exporters/openapi/generate"
 	"github.com/tocsin/tocsin/exporters/openapi/model"
 )
 
 // Commands are the command line. Their help is the operator's documentation.
 type Commands struct {
-	Serve   Serve            `cmd:"" help:"Pass requests on, and serve their metrics. SIGHUP looks at the documents at once."`
-	Check   Check            `cmd:"" help:"Say what is wrong in the config file and in its documents. Exit code 1 if a document cannot be used, with --strict if anything is wrong."`
-	Version kong.VersionFlag `help:"Print the version."`
+	Serve    Serve            `cmd:"" help:"Pass requests on, and serve their metrics. SIGHUP looks at the documents at once."`
+	Check    Check            `cmd:"" help:"Say what is wrong in the config file and in its documents. Exit code 1 if a document cannot be used, with --strict if anything is wrong."`
+	Generate Generate         `cmd:"" help:"Write recording rules, alerts, a Grafana dashboard and a runbook to be filled in, for every service."`
+	Version  kong.VersionFlag `help:"Print the version."`
 }
 
 // Help stands under the commands.
@@ -31,6 +34,7 @@ func (Commands) Help() string {
 
   openapi_exporter check --config openapi.yml
   openapi_exporter serve --config openapi.yml --web.listen-address 127.0.0.1:9418
+  openapi_exporter generate --config openapi.yml --out watch/
   kill -HUP $(pidof openapi_exporter)                look at the documents now`
 }
 
@@ -46,6 +50,16 @@ type Serve struct {
 type Check struct {
 	Config string `default:"openapi.yml" placeholder:"FILE" help:"The config file."`
 	Strict bool   `help:"Fail on anything that is wrong in a document, also where it works all the same."`
+}
+
+// Generate is a command.
+type Generate struct {
+	Config     string        `default:"openapi.yml" placeholder:"FILE" help:"The config file."`
+	Out        string        `required:"" placeholder:"DIR" help:"Where <service>.rules.yml, <service>.dashboard.json and <service>.md are written. A runbook that is there is left alone."`
+	ErrorShare float64       `default:"0.05" help:"Share of server errors above which an operation without x-slo alerts."`
+	Latency    time.Duration `default:"1s" help:"Time in which 99 % of an operation's requests are answered, where it has no x-slo."`
+	Native     bool          `name:"native-histograms" help:"Prometheus scrapes native histograms: the quantile is exact."`
+	RunbookURL string        `name:"runbook-url" placeholder:"URL" help:"Folder that runbook_url points into."`
 }
 
 // output is where a command writes.
@@ -170,4 +184,56 @@ func (c *Check) Run(ctx context.Context, out output) error {
 		}
 	}
 	return failed
+}
+
+// Run generates.
+func (g *Generate) Run(ctx context.Context, out output) error {
+	if !(g.ErrorShare > 0 && g.ErrorShare < 1) || g.Latency <= 0 {
+		return fmt.Errorf("%w: --error-share is between 0 and 1, --latency above 0", errConfig)
+	}
+	config, err := Read(g.Config)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errConfig, err)
+	}
+	if err := os.MkdirAll(g.Out, 0o755); err != nil {
+		return fmt.Errorf("generate: %w", err)
+	}
+	for _, s := range config.Services {
+		api, err := model.Load(ctx, s.model())
+		if err != nil {
+			return fmt.Errorf("service %s: %w", s.Name, err)
+		}
+		if err := g.write(api, s.Name, out); err != nil {
+			return fmt.Errorf("service %s: %w", s.Name, err)
+		}
+	}
+	return nil
+}
+
+func (g *Generate) write(api *model.API, service string, out output) error {
+	o := generate.Options{Service: service, ErrorShare: g.ErrorShare, Latency: g.Latency, Native: g.Native, RunbookURL: g.RunbookURL}
+	rules, err := generate.Rules(api, o)
+	if err != nil {
+		return fmt.Errorf("rules: %w", err)
+	}
+	dashboard, err := generate.Dashboard(api, o)
+	if err != nil {
+		return fmt.Errorf("dashboard: %w", err)
+	}
+	for _, file := range []struct {
+		name string
+		data []byte
+		keep bool
+	}{{".rules.yml", rules, false}, {".dashboard.json", dashboard, false}, {".md", generate.Runbook(api, o), true}} {
+		name := filepath.Join(g.Out, service+file.name)
+		if _, err := os.Stat(name); err == nil && file.keep {
+			fmt.Fprintf(out.stdout, "%s is left as it is\n", name)
+			continue
+		}
+		if err := os.WriteFile(name, file.data, 0o644); err != nil {
+			return err
+		}
+		fmt.Fprintf(out.stdout, "%s\n", name)
+	}
+	return nil
 }

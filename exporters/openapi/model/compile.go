@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -179,6 +180,7 @@ func expand(server *openapi3.Server) []string {
 func (c *compiler) operation(method, path string, item *openapi3.PathItem, o *openapi3.Operation) *Operation {
 	op := &Operation{Method: method, Path: path, Deprecated: o.Deprecated, Responses: map[string]*Response{}}
 	op.ID = c.identify(method, path, o.OperationID)
+	op.Objective = c.objective(op.ID, o.Extensions["x-slo"])
 	if len(o.Tags) > 0 {
 		op.Tag = Label(o.Tags[0])
 	}
@@ -205,6 +207,30 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, o *op
 		}
 	}
 	return op
+}
+
+// objective reads x-slo: {error_share: 0.01, latency: 250ms}.
+func (c *compiler) objective(where string, extension any) (o Objective) {
+	if extension == nil {
+		return o
+	}
+	fields, ok := extension.(map[string]any)
+	if share, has := fields["error_share"]; has {
+		f, number := share.(float64)
+		ok = ok && number && f > 0 && f < 1
+		o.ErrorShare = f
+	}
+	if latency, has := fields["latency"]; has {
+		text, _ := latency.(string)
+		d, err := time.ParseDuration(text)
+		ok = ok && err == nil && d > 0
+		o.Latency = d
+	}
+	if !ok {
+		c.problem("invalid", where, "x-slo has error_share between 0 and 1, and latency as 250ms")
+		return Objective{}
+	}
+	return o
 }
 
 // isCode says whether a declared code is a status, a range or default.

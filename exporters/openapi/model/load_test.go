@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -59,6 +60,7 @@ func TestWhatAnOperationDeclares(t *testing.T) {
 	require.Equal(t, []string{"/v1/pets", "/v2/pets"}, op.Routes)
 	require.Equal(t, "pets", op.Tag)
 	require.Equal(t, []model.Parameter{{Name: "limit", In: "query"}, {Name: "X-Tenant", In: "header", Required: true}}, op.Parameters)
+	require.Equal(t, model.Objective{ErrorShare: 0.001, Latency: 250 * time.Millisecond}, op.Objective)
 	require.Equal(t, "200", op.Declared(200))
 	require.Equal(t, "4XX", op.Declared(418))
 	require.Empty(t, op.Declared(500))
@@ -171,16 +173,17 @@ func TestWhatIsMerelyWrongIsSaid(t *testing.T) {
 	 "/a":{"get":{"responses":{"200":{"$ref":"#/components/responses/gone"},"20":{"description":"x"}}}},
 	 "/b/{x}":{"get":{"operationId":"one","responses":{"200":{"description":"x"}}}},
 	 "/b/{y}":{"get":{"operationId":"two","responses":{"200":{"description":"x"}}}},
+	 "/slo":{"get":{"operationId":"slo","x-slo":{"latency":"soon"},"responses":{"200":{"description":"x"}}}},
 	 "c":{"get":{"responses":{}}}}}`
 	api, err := load(t, text)
 	require.NoError(t, err)
-	require.Equal(t, []string{"GET /a", "one", "two"}, ids(api))
+	require.Equal(t, []string{"GET /a", "one", "slo", "two"}, ids(api))
 	kinds := map[string]int{}
 	for _, p := range api.Problems {
 		kinds[p.Kind]++
 		require.Contains(t, model.ProblemKinds(), p.Kind)
 	}
-	require.Equal(t, map[string]int{"reference": 1, "conflict": 1, "invalid": 2}, kinds)
+	require.Equal(t, map[string]int{"reference": 1, "conflict": 1, "invalid": 3}, kinds)
 }
 
 func TestValidateSaysWhatStrictValidationFinds(t *testing.T) {

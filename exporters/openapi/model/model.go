@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tocsin/tocsin/exporters/openapi/match"
 )
@@ -58,6 +59,13 @@ type Operation struct {
 	Parameters []Parameter
 	Request    *Body
 	Responses  map[string]*Response // by code as declared: 200, 4XX, default
+	Objective  Objective
+}
+
+// Objective is what x-slo promises of an operation; 0 is nothing.
+type Objective struct {
+	ErrorShare float64       // of requests, at most
+	Latency    time.Duration // of 99 % of requests, at most
 }
 
 // Parameter is something a request carries beside its body.
