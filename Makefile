@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test e2e faults matrix bench bench-traits bench-openapi bench-sources bench-delivery accuracy browser fuzz lint fmt golden rules dashboards demo tools clean
+.PHONY: help build test e2e faults matrix bench bench-traits bench-openapi e2e-openapi bench-sources bench-delivery accuracy browser fuzz lint fmt golden rules dashboards demo tools clean
 
 BIN   := bin
 CACHE := .cache/bin
@@ -50,6 +50,9 @@ bench: ## benchmarks, each beside a peer or the naive way
 
 bench-traits: ## explain 100,000 and 1,000,000 series x 12 labels on one core, beside the naive way
 	GOMAXPROCS=1 go test -run '^$$' -bench . -benchmem $(ARGS) ./enrich/traits
+
+e2e-openapi: $(CACHE)/prometheus ## a service behind openapi_exporter, real Prometheus, generated rules, a scanner: 4 minutes
+	PROMETHEUS='$(abspath $(CACHE)/prometheus)' go test -count=1 -tags prometheus -run RealPrometheus -v $(ARGS) ./exporters/openapi
 
 bench-openapi: ## openapi_exporter beside net/http.ServeMux, kin-openapi's router, a bare handler and a bare ReverseProxy; OPENAPI_DOCUMENTS=folder adds documents
 	OPENAPI_DOCUMENTS='$(if $(OPENAPI_DOCUMENTS),$(abspath $(OPENAPI_DOCUMENTS)))' go test -run '^$$' -bench . -benchmem $(ARGS) ./exporters/openapi/...

@@ -66,21 +66,25 @@ type world struct {
 
 func begin(t *testing.T) *world {
 	t.Helper()
-	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
+	w := &world{dir: t.TempDir(), front: freePort(t), logs: &bytes.Buffer{}}
+	service := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Content-Type", "application/json")
+		if _, err := os.Stat(filepath.Join(w.dir, "broken")); err == nil {
+			rw.WriteHeader(http.StatusInternalServerError)
+			return
+		}
 		switch r.URL.Path {
 		case "/orders/1":
-			fmt.Fprint(w, `{"total": 7}`)
+			fmt.Fprint(rw, `{"total": 7}`)
 		case "/orders/2":
-			fmt.Fprint(w, `{"sum": 7}`)
+			fmt.Fprint(rw, `{"sum": 7}`)
 		case "/orders/3":
-			w.WriteHeader(http.StatusTeapot)
+			rw.WriteHeader(http.StatusTeapot)
 		default:
-			w.WriteHeader(http.StatusNotFound)
+			rw.WriteHeader(http.StatusNotFound)
 		}
 	}))
 	t.Cleanup(service.Close)
-	w := &world{dir: t.TempDir(), front: freePort(t), logs: &bytes.Buffer{}}
 	write(t, w.dir, "shop.yaml", fmt.Sprintf(document, "1"))
 	config := write(t, w.dir, "openapi.yml", fmt.Sprintf(`
 services:
