@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test e2e faults matrix bench bench-traits bench-netns bench-sources bench-delivery accuracy browser fuzz lint fmt golden rules dashboards demo tools clean
+.PHONY: help build test e2e faults matrix bench bench-traits bench-netns bench-openapi e2e-openapi bench-sources bench-delivery accuracy browser fuzz lint fmt golden rules dashboards demo tools clean
 
 BIN   := bin
 CACHE := .cache/bin
@@ -15,7 +15,7 @@ FUZZ ?= .
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: $(BIN)/tocsin $(BIN)/tocsin-lab $(BIN)/netns_exporter ## build bin/tocsin, bin/tocsin-lab and bin/netns_exporter
+build: $(BIN)/tocsin $(BIN)/tocsin-lab $(BIN)/netns_exporter $(BIN)/openapi_exporter ## build bin/tocsin, bin/tocsin-lab and the exporters
 
 $(BIN)/%: $(GOSRC)
 	@echo "building $@ (the first build compiles the Prometheus and Thanos client libraries: about 3 minutes on 2 cores)"
@@ -56,6 +56,12 @@ bench-netns: $(CACHE)/cadvisor ## as root: CPU time of a scrape of 200 real name
 	CADVISOR='$(abspath $(CACHE)/cadvisor)' go test -run '^$$' -bench Scrape -benchtime 40x $(ARGS) ./exporters/netns
 	go test -run '^$$' -bench Sampler -benchtime 200x $(ARGS) ./exporters/netns/throttle
 
+e2e-openapi: $(CACHE)/prometheus ## a service behind openapi_exporter, real Prometheus, generated rules, a scanner: 4 minutes
+	PROMETHEUS='$(abspath $(CACHE)/prometheus)' go test -count=1 -tags prometheus -run RealPrometheus -v $(ARGS) ./exporters/openapi
+
+bench-openapi: ## openapi_exporter beside net/http.ServeMux, kin-openapi's router, a bare handler and a bare ReverseProxy; OPENAPI_DOCUMENTS=folder adds documents
+	OPENAPI_DOCUMENTS='$(if $(OPENAPI_DOCUMENTS),$(abspath $(OPENAPI_DOCUMENTS)))' go test -run '^$$' -bench . -benchmem $(ARGS) ./exporters/openapi/...
+
 ifdef DATA
 accuracy: ## with DATA=folder of labelled cases: F1 per set, beside the peers' figures
 	DATA='$(abspath $(DATA))' go test -count=1 -tags accuracy -run TestAccuracy -v $(ARGS) ./enrich/traits
@@ -91,6 +97,8 @@ rules: $(BIN)/tocsin-lab $(CACHE)/promtool ## check and test the alerts on Tocsi
 	$(CACHE)/promtool check rules deploy/alerts/*.rules.yml
 	$(CACHE)/promtool test rules deploy/alerts/tests/*.yml
 	$(CACHE)/promtool check config --syntax-only deploy/examples/prometheus.yml
+	$(CACHE)/promtool check rules --lint-fatal exporters/openapi/generate/testdata/petstore.rules.yml
+	$(CACHE)/promtool test rules exporters/openapi/generate/testdata/petstore_test.yml
 	@for settings in fast stock; do \
 	  $(BIN)/tocsin-lab configs --settings $$settings .lab/configs-$$settings > /dev/null; \
 	  $(CACHE)/promtool check rules .lab/configs-$$settings/rules.yml; \
