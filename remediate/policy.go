@@ -55,91 +55,92 @@ func (t Target) ID() string { return string(t.Kind) + "/" + t.Name }
 
 // Policy says what may be done about which alerts, to what, and under which guards.
 type Policy struct {
-	Name     string          `yaml:"name"`
-	Team     string          `yaml:"team"`
-	Mode     Mode            `yaml:"mode"`
-	Danger   Danger          `yaml:"danger"`
-	Match    []string        `yaml:"match"` // matchers as Alertmanager writes them; all must hold
-	Trigger  Trigger         `yaml:"trigger"`
-	Target   TargetRule      `yaml:"target"`
-	Guards   GuardRules      `yaml:"guards"`
-	Steps    []Step          `yaml:"steps"`
-	Approval Approval        `yaml:"approval"`
-	Stable   config.Duration `yaml:"stable"` // how long the alert must stay resolved to count as repaired
+	Name     string          `yaml:"name" need:"true" doc:"Name of the policy: receivers name it under remediate, and it has its own kill switch and breaker."`
+	Team     string          `yaml:"team" need:"true" doc:"Team that owns it: one switch freezes all its policies, and it has its own rate."`
+	Mode     Mode            `yaml:"mode" enum:"off,observe,check,approve,auto" doc:"How far it may go. observe says what would be done and starts nothing, check starts the playbook in check mode, approve waits for a person."`
+	Danger   Danger          `yaml:"danger" need:"true" enum:"read-only,reversible,disruptive,destructive" doc:"The worst that its steps can do. disruptive needs guards.proof, and in auto the claim of each step; destructive is never auto."`
+	Match    []string        `yaml:"match" need:"true" doc:"Matchers as Alertmanager writes them, one an item: alertname=\"ServiceDown\". All must hold for an alert to count."`
+	Trigger  Trigger         `yaml:"trigger" doc:"Which firings count."`
+	Target   TargetRule      `yaml:"target" need:"true" doc:"How a target is found on a page."`
+	Guards   GuardRules      `yaml:"guards" doc:"What must hold. What is left out takes the safe default."`
+	Steps    []Step          `yaml:"steps" need:"true" doc:"The ladder: what is tried in turn, the gentlest first."`
+	Approval Approval        `yaml:"approval" doc:"Who may approve."`
+	Stable   config.Duration `yaml:"stable" doc:"How long the alert must stay resolved to count as repaired."`
 }
 
 // Trigger says which firings count.
 type Trigger struct {
-	FiringFor config.Duration `yaml:"firing_for"` // debounce
-	MaxAge    config.Duration `yaml:"max_age"`    // never act on what began longer ago
+	FiringFor config.Duration `yaml:"firing_for" doc:"How long a target's alert must have fired."`
+	MaxAge    config.Duration `yaml:"max_age" doc:"What began longer ago is left to people."`
 }
 
 // TargetRule says how a target is found on a page.
 type TargetRule struct {
-	Kind      TargetKind `yaml:"kind"`
-	Label     string     `yaml:"label"`     // the label that names it: of the alerts, or of the page's first trait
-	Trait     bool       `yaml:"trait"`     // the label must stand in a strong trait of the page, such as the bad deploy
-	Validate  string     `yaml:"validate"`  // RE2, matched whole
-	Inventory string     `yaml:"inventory"` // host: where exactly one enabled host must have that name
-	Variable  string     `yaml:"variable"`  // service, datacentre: the variable that holds the identity
-	Pool      Pool       `yaml:"pool"`
+	Kind      TargetKind `yaml:"kind" need:"true" enum:"host,service,datacentre" doc:"What is acted on. Other than a host's, a target has a template without a limit prompt and with a fixed inventory, and always needs a person."`
+	Label     string     `yaml:"label" need:"true" doc:"The label that names it. Of a host's value, port and brackets are taken off."`
+	Trait     bool       `yaml:"trait" doc:"The label must be all that the page's first trait says, and the trait strong, such as the bad deploy. Else it is read off the alerts."`
+	Validate  string     `yaml:"validate" need:"true" doc:"RE2 that the whole name matches."`
+	Inventory string     `yaml:"inventory" doc:"host: the inventory in which exactly one enabled host must have that name."`
+	Variable  string     `yaml:"variable" doc:"service, datacentre: the variable that holds its identity."`
+	Pool      Pool       `yaml:"pool" need:"true" doc:"What the target is one of."`
 }
 
 // Pool is what a target is one of.
 type Pool struct {
-	Label string `yaml:"label"` // of the alerts; the pool is named by its value
-	Size  string `yaml:"size"`  // PromQL of one sample: how many targets the pool has; $pool and $target stand for quoted values
+	Label string `yaml:"label" doc:"Label of the alerts whose value names the pool. A service or datacentre may leave it out: its pool is all of its kind."`
+	Size  string `yaml:"size" need:"true" doc:"PromQL of one sample: how many targets the pool has. $pool and $target stand for label values: count(up{cluster=$pool})."`
 }
 
 // Step is one rung of a policy's ladder.
 type Step struct {
-	Name         string                  `yaml:"name"`
-	Backend      string                  `yaml:"backend"` // kind/name, as configured
-	Template     string                  `yaml:"template"`
-	Organization string                  `yaml:"organization"`
-	Kind         string                  `yaml:"kind"`   // job, workflow
-	Mode         Mode                    `yaml:"mode"`   // at most the policy's; "": the policy's
-	Danger       Danger                  `yaml:"danger"` // "": the policy's
-	Variables    map[string]StepVariable `yaml:"variables"`
-	Timeout      config.Duration         `yaml:"timeout"`       // of the job
-	QueueTimeout config.Duration         `yaml:"queue_timeout"` // pending for longer: cancelled
-	Verify       Verify                  `yaml:"verify"`
+	Name         string                  `yaml:"name" need:"true" doc:"Name of the step."`
+	Backend      string                  `yaml:"backend" need:"true" doc:"The backend that starts it, kind/name: awx/main."`
+	Template     string                  `yaml:"template" need:"true" doc:"Name of the template."`
+	Organization string                  `yaml:"organization" doc:"Organization of the template: names are unique only within one."`
+	Kind         string                  `yaml:"kind" enum:"job,workflow" doc:"Kind of template; job where it is left out."`
+	Mode         Mode                    `yaml:"mode" enum:"off,observe,check,approve,auto" doc:"At most the policy's, which it is where it is left out."`
+	Danger       Danger                  `yaml:"danger" enum:"read-only,reversible,disruptive,destructive" doc:"At most the policy's, which it is where it is left out."`
+	Claim        bool                    `yaml:"claim" doc:"The playbook begins with the role tocsin_guard, which asks once more before anything is done. A disruptive step in auto needs it."`
+	Variables    map[string]StepVariable `yaml:"variables" doc:"Variables of the launch, by their name."`
+	Timeout      config.Duration         `yaml:"timeout" doc:"Of the job; 5m where it is left out."`
+	QueueTimeout config.Duration         `yaml:"queue_timeout" doc:"A job that is pending for longer is cancelled; 2m where it is left out."`
+	Verify       Verify                  `yaml:"verify" doc:"What must hold for the step to count as a repair."`
 }
 
 // StepVariable is one variable of a launch: a constant, or a label's value that
 // must match. Label names never become variable names.
 type StepVariable struct {
-	Value string `yaml:"value"`
-	Label string `yaml:"label"`
-	Allow string `yaml:"allow"` // RE2, matched whole; required with label
+	Value string `yaml:"value" doc:"A constant."`
+	Label string `yaml:"label" doc:"Label whose value it takes: one that all the target's alerts agree on."`
+	Allow string `yaml:"allow" doc:"RE2 that the whole value matches; required with label."`
 }
 
 // Verify says what must hold for a step to count as a repair.
 type Verify struct {
-	ResolvedWithin config.Duration `yaml:"resolved_within"` // after the job's end
-	PromQL         string          `yaml:"promql"`          // must give samples, all non-zero; "" asks nothing
+	ResolvedWithin config.Duration `yaml:"resolved_within" doc:"The alert resolves so soon after the job's end; 10m where it is left out."`
+	PromQL         string          `yaml:"promql" doc:"Question that must give samples, all of them other than zero. $target and $pool stand for label values."`
 }
 
 // Approval says who may approve, and how long it is waited for.
 type Approval struct {
-	Roles   []string        `yaml:"roles"`   // of people; default operator
-	Expires config.Duration `yaml:"expires"` // then people are paged: never approved by time
+	Roles   []string        `yaml:"roles" doc:"Roles of the people who may approve."`
+	Expires config.Duration `yaml:"expires" doc:"Then people are paged. Time approves nothing."`
 }
 
 // GuardRules configure the guards; a zero value takes the safe default.
 type GuardRules struct {
-	Silences     bool          `yaml:"silences"` // default true: a silence that matches the target's alerts denies
-	Calendar     []Window      `yaml:"calendar"`
-	Zabbix       string        `yaml:"zabbix"` // name of a configured Zabbix: a host in maintenance is left alone
-	ServiceTypes ServiceTypes  `yaml:"service_types"`
-	PreChecks    []PreCheck    `yaml:"pre_checks"`
-	Proof        *PreCheck     `yaml:"proof"` // disruptive: from a source other than the one that fired
-	BlastRadius  BlastRadius   `yaml:"blast_radius"`
-	Rate         Rates         `yaml:"rate"`
-	Concurrency  Concurrency   `yaml:"concurrency"`
-	Cooldown     Cooldown      `yaml:"cooldown"`
-	Attempts     Attempts      `yaml:"attempts"`
-	Breaker      BreakerPolicy `yaml:"breaker"`
+	Silences     bool          `yaml:"silences" doc:"A silence that matches an alert of the target denies."`
+	Calendar     []Window      `yaml:"calendar" doc:"Times of the week at which nothing is done."`
+	Zabbix       string        `yaml:"zabbix" doc:"Name of a configured Zabbix: a host that is in maintenance there, or not known there, is left alone."`
+	ServiceTypes ServiceTypes  `yaml:"service_types" doc:"What kinds of service may be touched, by a label of the alerts."`
+	PreChecks    []PreCheck    `yaml:"pre_checks" doc:"Questions whose answers must hold."`
+	Proof        *PreCheck     `yaml:"proof" doc:"A question that shows the trouble by other means than the alert that fired. Disruptive steps need one."`
+	BlastRadius  BlastRadius   `yaml:"blast_radius" doc:"How much of a pool may be unwell for it to be touched."`
+	Rate         Rates         `yaml:"rate" doc:"Bounds on launches: 5/10m."`
+	Concurrency  Concurrency   `yaml:"concurrency" doc:"Bounds on dispatches under way."`
+	Cooldown     Cooldown      `yaml:"cooldown" doc:"How long a target is left alone once a dispatch has ended."`
+	Attempts     Attempts      `yaml:"attempts" doc:"How often it is tried."`
+	Breaker      BreakerPolicy `yaml:"breaker" doc:"When the policy stops until a person resets it."`
 }
 
 // Outcome is what a guard says.
@@ -161,17 +162,19 @@ type Verdict struct {
 	Reason  string    `json:"reason"`          // in words, with the limit
 	Until   time.Time `json:"until,omitzero"`
 	At      time.Time `json:"at"`
+	Storm   string    `json:"storm,omitempty"` // a pool that is beyond its blast radius now: the engine remembers it in Past.Storms
 }
 
 // Candidate is what guards are asked about.
 type Candidate struct {
-	Policy  *Policy
-	Step    Step
-	Attempt int // of this step in this episode, from 1
-	Page    page.Page
-	Target  Target
-	Past    Past
-	Now     time.Time
+	Policy   *Policy
+	Step     Step
+	Attempt  int // of this step in this episode, from 1
+	Page     page.Page
+	Target   Target
+	Past     Past
+	Now      time.Time
+	Dispatch string // its own id, once it is claimed: its own trace in Past is not counted against it
 }
 
 // Past is what is known of dispatches, switches and breakers by now. The engine
@@ -181,6 +184,9 @@ type Past struct {
 	Switches   map[string]Switch    `json:"switches"`   // by scope: global, team/NAME, policy/NAME; there is one only while frozen
 	Breakers   map[string]Breaker   `json:"breakers"`   // by policy; there is one only while open
 	Storms     map[string]time.Time `json:"storms"`     // by pool: the last time it was over its blast radius
+	// Episodes are, by Target.ID, when episodes about it began, of the last 6 h at
+	// least, also those in which nothing was started.
+	Episodes map[string][]time.Time `json:"episodes,omitempty"`
 }
 
 // Trace is one dispatch as its guards remember it.
@@ -193,8 +199,9 @@ type Trace struct {
 	Problem string    `json:"problem"`
 	Episode int       `json:"episode"`
 	Step    int       `json:"step"`
-	At      time.Time `json:"at"`             // claimed
-	Ended   time.Time `json:"ended,omitzero"` // of what was launched: cool-downs count from here
+	Danger  Danger    `json:"danger,omitempty"` // of the step: one that is read-only leaves no cool-down behind
+	At      time.Time `json:"at"`               // claimed
+	Ended   time.Time `json:"ended,omitzero"`   // of what was launched: cool-downs count from here
 	Cleared bool      `json:"cleared,omitempty"`
 	Failed  bool      `json:"failed,omitempty"` // failed, without effect, or the alert stayed
 }
