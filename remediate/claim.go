@@ -160,7 +160,7 @@ func (w *walk) locked(ctx context.Context) (string, error) {
 	if b, open := seen.Breakers[d.Policy]; open {
 		return "the breaker is open: " + b.Why, nil
 	}
-	for _, v := range w.Judge.Ask(ctx, Candidate{Policy: pol, Step: d.Step, Attempt: d.Attempt, Page: view, Target: d.Target, Past: without(seen, d.ID), Now: w.now}) {
+	for _, v := range w.Judge.Ask(ctx, Candidate{Policy: pol, Step: d.Step, Dispatch: d.ID, Attempt: d.Attempt, Page: view, Target: d.Target, Past: without(seen, d.ID), Now: w.now}) {
 		if v.Outcome != Pass && standing(v.Guard) {
 			return v.Guard + ": " + v.Reason, nil
 		}

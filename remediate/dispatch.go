@@ -177,3 +177,6 @@ func DispatchID(policy string, p page.Problem, t Target, rung int) string {
 	copy(raw[6:], sum[:10])
 	return strings.ToLower(base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding).EncodeToString(raw[:]))
 }
+
+// MayFollow reports whether the machine leads from one stage to another at once.
+func MayFollow(from, to Stage) bool { return may(from, to) }

@@ -15,13 +15,8 @@ import (
 
 // Judge is what the engine asks about policies; Rules is the house's.
 type Judge interface {
-	// Targets are what a policy may act on, of a page that it matches. Where it
-	// matches and there is nothing, why says so in words.
-	Targets(p *Policy, v page.Page) (targets []Target, why string)
-	// Ask asks every guard of the policy.
+	// Ask asks every guard.
 	Ask(ctx context.Context, c Candidate) []Verdict
-	// Variables are those of a launch, each of which its policy allows.
-	Variables(s Step, v page.Page, t Target) (map[string]any, error)
 	// Holds asks a question whose samples must all be other than zero, and says
 	// what was seen. An error means that it is not known.
 	Holds(ctx context.Context, query string, t Target) (ok bool, saw string, err error)

@@ -3,7 +3,7 @@ package remediate
 import (
 	"context"
 	"errors"
-	"slices"
+	"maps"
 	"strings"
 	"time"
 
@@ -31,7 +31,7 @@ func (w *walk) guarding(ctx context.Context) error {
 		w.storms(verdicts, refused, ledger, rev)
 		return w.move(ctx, *refused)
 	}
-	return w.decide(ctx, verdicts, ledger, rev)
+	return w.decide(ctx, pol, verdicts, ledger, rev)
 }
 
 // concerns reads what a dispatch that has not begun is about, and ends it where
@@ -58,14 +58,14 @@ func (w *walk) concerns(ctx context.Context) (v page.Page, pol *Policy, over boo
 func (w *walk) renew(p *Policy) {
 	d := &w.v.Dispatch
 	d.Step, d.Version, d.Team, d.StableFor = p.Steps[d.Rung], VersionOf(p), p.Team, p.Stable.D()
-	d.Mode = w.mode(p, d.Step, d.Target, d.Receiver)
+	d.Mode = w.mode(p, d.Step, d.Receiver)
 }
 
 // ask asks every guard, and those of the engine itself.
 func (w *walk) ask(ctx context.Context, pol *Policy, v page.Page, seen Past) []Verdict {
 	d := &w.v.Dispatch
 	out := w.Judge.Ask(ctx, Candidate{
-		Policy: pol, Step: d.Step, Attempt: d.Attempt + 1, Page: v, Target: d.Target, Past: seen, Now: w.now,
+		Policy: pol, Step: d.Step, Dispatch: d.ID, Attempt: d.Attempt + 1, Page: v, Target: d.Target, Past: seen, Now: w.now,
 	})
 	own := func(guard string, ok bool, reason string) {
 		o := Pass
@@ -83,8 +83,8 @@ func (w *walk) ask(ctx context.Context, pol *Policy, v page.Page, seen Past) []V
 	if w.Backends[d.Step.Backend] == nil {
 		own("backend", false, "no backend is called "+d.Step.Backend)
 	}
-	if d.Mode == Auto && d.Step.danger(pol) == Disruptive && w.ClaimURL == "" {
-		own("claim", false, "a disruptive step in auto needs the claim in its playbook, which needs remediation.claim_url")
+	if d.Step.Claim && w.ClaimURL == "" {
+		own("claim", false, "its playbook claims, and remediation.claim_url does not say where")
 	}
 	if len(out) == 0 {
 		own("guards", false, "no guard was asked")
@@ -139,23 +139,18 @@ func (w *walk) refused(verdicts []Verdict, pol *Policy) *move {
 
 // storms remembers that a pool was over its blast radius.
 func (w *walk) storms(verdicts []Verdict, m *move, l Ledger, rev uint64) {
-	over := slices.ContainsFunc(verdicts, func(v Verdict) bool { return v.Guard == guardBlast && v.Outcome == Deny })
-	pool := w.v.Target.Pool
-	if !over || pool == "" || w.now.Sub(l.Storms[pool]) < time.Minute {
-		return
-	}
-	storms := map[string]time.Time{pool: w.now}
-	for k, at := range l.Storms {
-		if k != pool {
-			storms[k] = at
+	for _, v := range verdicts {
+		if v.Storm == "" || w.now.Sub(l.Storms[v.Storm]) < time.Minute {
+			continue
 		}
+		l.Storms = maps.Clone(l.Storms)
+		if l.Storms == nil {
+			l.Storms = map[string]time.Time{}
+		}
+		l.Storms[v.Storm] = w.now
+		m.ledger, m.rev = &l, rev
 	}
-	l.Storms = storms
-	m.ledger, m.rev = &l, rev
 }
-
-// guardBlast is the name of the guard whose refusal is a pool's storm.
-const guardBlast = "blast-radius"
 
 // askAgain is when guards that did not let a dispatch through are asked anew.
 func (w *walk) askAgain() time.Time {
@@ -177,7 +172,7 @@ func (w *walk) askAgain() time.Time {
 }
 
 // decide goes on with a dispatch that all of its guards let through.
-func (w *walk) decide(ctx context.Context, verdicts []Verdict, l Ledger, rev uint64) error {
+func (w *walk) decide(ctx context.Context, pol *Policy, verdicts []Verdict, l Ledger, rev uint64) error {
 	d := &w.v.Dispatch
 	judged := func(d *Dispatch) { d.Verdicts, d.Judged = verdicts, w.now }
 	passed := guardsPass(len(verdicts))
@@ -197,7 +192,7 @@ func (w *walk) decide(ctx context.Context, verdicts []Verdict, l Ledger, rev uin
 	if approved {
 		said = "approved by " + approval.By + ": launches " + d.what() + "; " + passed
 	}
-	l.begin(d, w.now)
+	l.begin(d, pol.DangerOf(d.Step), w.now)
 	w.Metrics.decided(d.Policy, "launch")
 	err = w.move(ctx, move{
 		to: Claimed, reason: passed, change: judged, tell: said, due: w.now,

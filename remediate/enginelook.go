@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/tocsin/tocsin/page"
@@ -67,7 +66,11 @@ func (e *Engine) propose(ctx context.Context, p page.Problem, v page.Page, pol *
 	if pol.Mode == Off || len(pol.Steps) == 0 {
 		return nil
 	}
-	targets, why := e.Judge.Targets(pol, v)
+	targets, refused := pol.Targets(v)
+	why := ""
+	if len(refused) > 0 {
+		why = fmt.Sprintf("nothing is touched: %s names no target: %s", Quoted(refused[0].Value), refused[0].Reason)
+	}
 	switch {
 	case len(targets) > mostTargets:
 		why = fmt.Sprintf("nothing is touched: %d targets at once are more than %d, so the measurement is doubted first", len(targets), mostTargets)
@@ -81,14 +84,36 @@ func (e *Engine) propose(ctx context.Context, p page.Problem, v page.Page, pol *
 		return e.create(ctx, ops)
 	}
 	for _, t := range targets {
-		d := e.fresh(p, pol, t, 0)
-		ops, err := e.born(d, Guarding, "proposed")
+		if err := e.begin(ctx, p, e.fresh(p, pol, t, 0)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin makes the first dispatch of an episode for a target, unless it is there,
+// and remembers the episode.
+func (e *Engine) begin(ctx context.Context, p page.Problem, d *Dispatch) error {
+	if _, err := read(ctx, e.Store, d.ID); !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	ops, err := e.born(d, Guarding, "proposed")
+	if err != nil {
+		return err
+	}
+	l, rev, err := ReadLedger(ctx, e.Store)
+	if err != nil {
+		return err
+	}
+	if l.meets(d.Target, p.Opened) {
+		op, err := l.swap(rev, d.Made)
 		if err != nil {
 			return err
 		}
-		if err := e.create(ctx, ops); err != nil {
-			return err
-		}
+		ops = append(ops, op)
+	}
+	if err := e.Store.Apply(ctx, ops...); err != nil {
+		return fmt.Errorf("write dispatch: %w", err)
 	}
 	return nil
 }
@@ -106,7 +131,7 @@ func (e *Engine) fresh(p page.Problem, pol *Policy, t Target, rung int) *Dispatc
 	now := e.Now()
 	return &Dispatch{
 		ID: DispatchID(pol.Name, p, t, rung), Policy: pol.Name, Version: VersionOf(pol), Team: pol.Team, Receiver: p.Receiver,
-		Problem: p.ID, Episode: p.Episode, Rung: rung, Step: pol.Steps[rung], Mode: e.mode(pol, pol.Steps[rung], t, p.Receiver),
+		Problem: p.ID, Episode: p.Episode, Rung: rung, Step: pol.Steps[rung], Mode: e.mode(pol, pol.Steps[rung], p.Receiver),
 		Target: t, Made: now, Moved: now, StableFor: pol.Stable.D(),
 	}
 }
@@ -140,37 +165,14 @@ func (e *Engine) born(d *Dispatch, s Stage, reason string) ([]store.Op, error) {
 	return append(ops, work), err
 }
 
-// mode is how far a step may go: the policy's mode or less, and never further
-// than its danger and its target allow.
-func (e *Engine) mode(p *Policy, s Step, t Target, receiver string) Mode {
-	order := []Mode{Off, Observe, Check, Approve, Auto}
-	rank := func(m Mode, or int) int {
-		if i := slices.Index(order, m); i >= 0 {
-			return i
-		}
-		return or
+// mode is how far a step may go, which is no further than to say so in a receiver
+// that is in shadow.
+func (e *Engine) mode(p *Policy, s Step, receiver string) Mode {
+	m := p.ModeOf(s)
+	if e.Watched[receiver] && m != Off {
+		return Observe
 	}
-	r := rank(p.Mode, 1)
-	danger := s.danger(p)
-	// what only looks may look before people do
-	if danger == ReadOnly && s.Mode == "" && t.Kind == HostTarget && order[r] == Approve {
-		r = rank(Auto, 0)
-	}
-	r = min(r, rank(s.Mode, r))
-	if (danger == Destructive || danger == "" || t.Kind != HostTarget) && order[r] == Auto {
-		r = rank(Approve, 0)
-	}
-	if e.Watched[receiver] {
-		r = min(r, rank(Observe, 0))
-	}
-	return order[r]
-}
-
-func (s Step) danger(p *Policy) Danger {
-	if s.Danger != "" {
-		return s.Danger
-	}
-	return p.Danger
+	return m
 }
 
 // VersionOf is a sum over all that a policy says.

@@ -56,6 +56,8 @@ func (l Ledger) swap(rev uint64, now time.Time) (store.Op, error) {
 	})
 	l.Storms = maps.Clone(l.Storms)
 	maps.DeleteFunc(l.Storms, func(_ string, at time.Time) bool { return now.Sub(at) > stormy })
+	l.Episodes = maps.Clone(l.Episodes)
+	maps.DeleteFunc(l.Episodes, func(_ string, at []time.Time) bool { return now.Sub(at[len(at)-1]) > stormy })
 	value, err := store.Marshal(l)
 	return store.Swap(store.PastKey, rev, value), err
 }
@@ -74,12 +76,31 @@ func (p Past) frozen(policy, team string) (string, Switch, bool) {
 	return "", Switch{}, false
 }
 
+// mostEpisodes is how many episodes of one target are remembered.
+const mostEpisodes = 20
+
+// meets notes that an episode about a target began; false where that is known.
+func (l *Ledger) meets(t Target, at time.Time) bool {
+	had := l.Episodes[t.ID()]
+	if slices.ContainsFunc(had, at.Equal) {
+		return false
+	}
+	l.Episodes = maps.Clone(l.Episodes)
+	if l.Episodes == nil {
+		l.Episodes = map[string][]time.Time{}
+	}
+	had = append(slices.Clone(had), at)
+	slices.SortFunc(had, time.Time.Compare)
+	l.Episodes[t.ID()] = had[max(0, len(had)-mostEpisodes):]
+	return true
+}
+
 // begin notes a dispatch that has claimed its target.
-func (l *Ledger) begin(d *Dispatch, now time.Time) {
+func (l *Ledger) begin(d *Dispatch, danger Danger, now time.Time) {
 	l.forget(d.ID)
 	l.Dispatches = append(l.Dispatches, Trace{
 		ID: d.ID, Policy: d.Policy, Team: d.Team, Target: d.Target.ID(), Pool: d.Target.Pool,
-		Problem: d.Problem, Episode: d.Episode, Step: d.Rung, At: now,
+		Problem: d.Problem, Episode: d.Episode, Step: d.Rung, Danger: danger, At: now,
 	})
 }
 

@@ -283,7 +283,7 @@ func (w *walk) fires(ctx context.Context) (v page.Page, firing bool, why string,
 	if pol == nil || pol.Target.Trait || w.v.Target.Kind != HostTarget {
 		return v, true, "", nil
 	}
-	targets, _ := w.Judge.Targets(pol, v)
+	targets, _ := pol.Targets(v)
 	if !slices.ContainsFunc(targets, func(t Target) bool { return t.ID() == w.v.Target.ID() }) {
 		return v, false, "no alert of " + w.v.Target.Name + " fires", nil
 	}

@@ -141,11 +141,11 @@ func (w *walk) means(ctx context.Context, job Job, ev Evidence, unread error) mo
 		return move{to: NoEffect, reason: said + ", and touched no host", tell: with(said+", and touched no host", ev.words())}
 	case d.Mode == Check:
 		return move{to: Gathered, reason: said + " in check mode", tell: with(said+" in check mode: nothing was changed", ev.words())}
-	case pol != nil && d.Step.danger(pol) == ReadOnly:
+	case pol != nil && pol.DangerOf(d.Step) == ReadOnly:
 		m := move{to: Gathered, reason: said, tell: with(said, ev.words())}
 		m.ops, m.next = w.further(ctx)
 		return m
-	case pol != nil && d.Mode == Auto && d.Step.danger(pol) == Disruptive && d.Seized != job.ID:
+	case d.Step.Claim && d.Seized != job.ID:
 		return move{to: Broken, reason: said + " without its claim", breaker: "its playbook does not claim", aloud: true,
 			tell: said + ", and never claimed its dispatch: the policy stops until its playbook begins with the claim"}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -99,26 +98,12 @@ func (w *walk) prepare(ctx context.Context, b Backend) (Order, *Verdict) {
 	if err != nil {
 		return no("variables", Blind, err)
 	}
-	vars, err := w.Judge.Variables(d.Step, p.View(), d.Target)
+	vars, err := pol.Variables(d.Step, p.View(), d.Target)
 	if err != nil {
 		return no("variables", Deny, err)
 	}
-	o.Launch.Variables = maps.Clone(vars)
-	if d.Target.Kind != HostTarget {
-		if o.Launch.Variables == nil {
-			o.Launch.Variables = map[string]any{}
-		}
-		o.Launch.Variables[pol.Target.Variable] = d.Target.identity()
-	}
+	o.Launch.Variables = vars
 	return o, nil
-}
-
-// identity is what the variable of a service or datacentre holds.
-func (t Target) identity() string {
-	if t.Value != "" {
-		return t.Value
-	}
-	return t.Name
 }
 
 // letGo gives the target back before anything was sent.
@@ -133,16 +118,19 @@ func (w *walk) letGo(ctx context.Context, v Verdict) error {
 // conflict, and nothing is sent.
 func (w *walk) launch(ctx context.Context, b Backend, o Order, verdicts []Verdict, l Ledger, rev uint64) error {
 	d := &w.v.Dispatch
-	claim, err := w.claimOf(ctx, d.ID)
-	if err != nil {
-		return err
+	var claim Claim
+	if d.Step.Claim {
+		var err error
+		if claim, err = w.claimOf(ctx, d.ID); err != nil {
+			return err
+		}
 	}
 	before := w.before(ctx)
 	w.now = w.Now()
 	o.Launch.Claim = Claim{URL: claim.URL}
 	o.At, o.Fence, o.Settled = w.now, w.lease.Token, w.now.Add(store.Sure+b.Settle())
 	began := time.Now()
-	err = w.move(ctx, move{
+	err := w.move(ctx, move{
 		to: Intent, reason: "launches " + d.what(), ledger: &l, rev: rev,
 		change: func(d *Dispatch) {
 			d.Intent, d.Attempt, d.Verdicts, d.Judged, d.Before = &o, d.Attempt+1, verdicts, w.now, before

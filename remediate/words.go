@@ -89,6 +89,14 @@ func (e *Evidence) words() string {
 	return strings.Join(out, "; ")
 }
 
+// Quoted shows a text from outside for what it is, cut.
+func Quoted(s string) string {
+	if r := []rune(s); len(r) > 80 {
+		s = string(r[:80]) + "…"
+	}
+	return fmt.Sprintf("%q", s)
+}
+
 // with appends what there is to say to a sentence.
 func with(s string, more ...string) string {
 	for _, m := range more {
