@@ -175,6 +175,8 @@ type Candidate struct {
 	Past     Past
 	Now      time.Time
 	Dispatch string // its own id, once it is claimed: its own trace in Past is not counted against it
+
+	alerts []page.Alert // those about the target, once they were looked for
 }
 
 // Past is what is known of dispatches, switches and breakers by now. The engine
