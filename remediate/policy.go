@@ -66,6 +66,8 @@ type Policy struct {
 	Steps    []Step          `yaml:"steps" need:"true" doc:"The ladder: what is tried in turn, the gentlest first."`
 	Approval Approval        `yaml:"approval" doc:"Who may approve."`
 	Stable   config.Duration `yaml:"stable" doc:"How long the alert must stay resolved to count as repaired."`
+
+	Place string `yaml:"-" json:"-"` // file:line it was read from
 }
 
 // Trigger says which firings count.
