@@ -27,7 +27,8 @@ type Alertmanager interface {
 	// Active returns those of the alerts that are active: neither over, nor
 	// silenced, nor inhibited.
 	Active(ctx context.Context, cluster string, alerts []page.Alert) ([]page.Alert, error)
-	// Firing returns all active alerts that carry these labels.
+	// Firing returns all alerts that have not resolved and carry these labels,
+	// silenced and inhibited ones too.
 	Firing(ctx context.Context, cluster string, with page.Labels) ([]page.Alert, error)
 	// Silences returns the silences that are in force.
 	Silences(ctx context.Context, cluster string) ([]Silence, error)
