@@ -66,6 +66,8 @@ type Policy struct {
 	Steps    []Step          `yaml:"steps" need:"true" doc:"The ladder: what is tried in turn, the gentlest first."`
 	Approval Approval        `yaml:"approval" doc:"Who may approve."`
 	Stable   config.Duration `yaml:"stable" doc:"How long the alert must stay resolved to count as repaired."`
+
+	Place string `yaml:"-" json:"-"` // file:line it was read from
 }
 
 // Trigger says which firings count.
@@ -175,6 +177,8 @@ type Candidate struct {
 	Past     Past
 	Now      time.Time
 	Dispatch string // its own id, once it is claimed: its own trace in Past is not counted against it
+
+	alerts []page.Alert // those about the target, once they were looked for
 }
 
 // Past is what is known of dispatches, switches and breakers by now. The engine

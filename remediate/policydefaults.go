@@ -8,7 +8,7 @@ import (
 	"github.com/tocsin/tocsin/config"
 )
 
-// HostName is what the name of a host looks like unless a policy says otherwise.
+// HostName is what target.validate can be for the names of hosts.
 const HostName = `[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?`
 
 // DefaultPolicy returns what a policy says where it leaves its keys out: it
@@ -35,9 +35,6 @@ func (p *Policy) fill() {
 	p.Approval.Expires = cmp.Or(p.Approval.Expires, minutes(15))
 	if len(p.Approval.Roles) == 0 {
 		p.Approval.Roles = []string{"operator"}
-	}
-	if p.Target.Kind == HostTarget {
-		p.Target.Validate = cmp.Or(p.Target.Validate, HostName)
 	}
 	for i := range p.Steps {
 		s := &p.Steps[i]
@@ -67,9 +64,7 @@ func (g *GuardRules) fill(steps int, minutes func(int) config.Duration) {
 	g.Cooldown.Success = cmp.Or(g.Cooldown.Success, minutes(30))
 	g.Cooldown.Failure = cmp.Or(g.Cooldown.Failure, minutes(120))
 	g.Attempts.Target = cmp.Or(g.Attempts.Target, "3/24h")
-	if steps > 0 { // of a policy without steps, the reference says it in words
-		g.Attempts.Episode = cmp.Or(g.Attempts.Episode, max(2, steps))
-	}
+	g.Attempts.Episode = cmp.Or(g.Attempts.Episode, max(2, steps))
 	g.Breaker.Failures = cmp.Or(g.Breaker.Failures, 3)
 	g.Breaker.Window = cmp.Or(g.Breaker.Window, minutes(60))
 }
