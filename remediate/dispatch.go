@@ -54,7 +54,7 @@ func transitions() map[Stage][]Stage {
 		Awaiting: {Awaiting, Guarding, Waiting, Blocked, WouldRun, Claimed, Denied, Expired, Escalated},
 		// from here on it holds its target
 		Claimed:    {Waiting, Blocked, Awaiting, Expired, Intent, Escalated},
-		Intent:     {Launched, Refused, Unknown, Cancelling},
+		Intent:     {Launched, Refused, Claimed, Unknown, Cancelling},
 		Unknown:    {Unknown, Claimed, Launched, Cancelling, Escalated},
 		Launched:   {Launched, Cancelling, Verifying, Gathered, NoEffect, Broken},
 		Cancelling: {Cancelling, Superseded, Verifying, Gathered, NoEffect, Broken, Dangerous},
@@ -68,8 +68,8 @@ func transitions() map[Stage][]Stage {
 	}
 }
 
-// stages lists every stage.
-func stages() []Stage {
+// Stages lists every stage.
+func Stages() []Stage {
 	return []Stage{
 		Guarding, Waiting, Blocked, Awaiting, Claimed, Intent, Unknown, Launched, Cancelling, Verifying,
 		NotCleared, NoEffect, Broken, Refused, Dangerous,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -31,6 +32,7 @@ type world struct {
 	judge  *judge
 	policy *remediate.Policy
 	claim  string
+	timing remediate.Timing
 	stops  []func()
 }
 
@@ -61,7 +63,7 @@ func in(t *testing.T, fn func(t *testing.T, w *world)) {
 func policy(mode remediate.Mode) *remediate.Policy {
 	p := remediate.Policy{
 		Name: "restart-web", Team: "infra", Mode: mode, Danger: remediate.Reversible, Match: []string{`alertname="Down"`},
-		Target: remediate.TargetRule{Kind: remediate.HostTarget, Label: "host", Inventory: "prod", Pool: remediate.Pool{Label: "pool", Size: "count(up)"}},
+		Target: remediate.TargetRule{Kind: remediate.HostTarget, Label: "host", Validate: `[a-z0-9-]+`, Inventory: "prod", Pool: remediate.Pool{Label: "pool", Size: "count(up)"}},
 		Steps: []remediate.Step{
 			{Name: "restart", Backend: "awx/main", Template: "restart"},
 			{Name: "reboot", Backend: "awx/main", Template: "reboot"},
@@ -73,7 +75,7 @@ func policy(mode remediate.Mode) *remediate.Policy {
 func (w *world) engine(s store.Store) *remediate.Engine {
 	return &remediate.Engine{
 		Store: s, Policies: map[string][]*remediate.Policy{"team": {w.policy}}, Backends: map[string]remediate.Backend{"awx/main": w.server},
-		Judge: w.judge, Log: slog.New(slog.DiscardHandler), Now: time.Now, Metrics: remediate.NewMetrics(nil), Workers: 3, ClaimURL: w.claim,
+		Judge: w.judge, Log: slog.New(slog.DiscardHandler), Now: time.Now, Metrics: remediate.NewMetrics(nil), Workers: 3, ClaimURL: w.claim, Timing: w.timing,
 		PageURL: func(p string) string { return "https://tocsin/pages/" + p },
 	}
 }
@@ -348,7 +350,25 @@ func (s *server) Watermark(context.Context, remediate.Template, string) (int64, 
 	return s.last, slices.Clone(s.busy), nil
 }
 
+// way is the network, which a launch reaches only while it is its sender's to send.
+type way func()
+
+func (w way) RoundTrip(*http.Request) (*http.Response, error) {
+	w()
+	return &http.Response{StatusCode: http.StatusCreated, Body: http.NoBody}, nil
+}
+
 func (s *server) Launch(ctx context.Context, l remediate.Launch) (remediate.Job, error) {
+	sent := false
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://awx/launch/", http.NoBody)
+	if err != nil {
+		return remediate.Job{}, err
+	}
+	res, err := remediate.Fenced(way(func() { sent = true })).RoundTrip(req)
+	if !sent {
+		return remediate.Job{}, &remediate.Rejected{Reason: err.Error()}
+	}
+	_ = res.Body.Close()
 	s.mu.Lock()
 	s.notes = append(s.notes, l.Dispatch)
 	if passed := s.passed(l.Dispatch); time.Since(passed) > time.Minute {

@@ -188,7 +188,11 @@ func (w *walk) outcome(job Job, answer error) move {
 	if answer == nil {
 		return move{to: Launched, reason: fmt.Sprintf("job %d", job.ID), change: with, due: w.now.Add(w.Timing.Poll), tell: fmt.Sprintf("launched job %d", job.ID)}
 	}
-	if r, ok := errors.AsType[*Rejected](answer); ok {
+	r, no := errors.AsType[*Rejected](answer)
+	switch {
+	case no && r.Status == 0 && d.Attempt < relaunches:
+		return move{to: Claimed, reason: r.Error(), due: w.now.Add(w.Timing.Poll), tell: "nothing was sent: " + r.Reason + "; it is prepared anew"}
+	case no:
 		return move{to: Refused, reason: r.Error(), due: w.now, tell: r.Error()}
 	}
 	if u, ok := errors.AsType[*Unsafe](answer); ok {
@@ -227,8 +231,15 @@ func (w *walk) unknown(ctx context.Context) error {
 		return w.doubt(ctx, errors.New("no backend is called "+d.Step.Backend))
 	}
 	ask, cancel := context.WithTimeout(ctx, w.Timing.Post)
+	defer cancel()
+	if d.Seized != 0 { // it has shown itself
+		job, err := b.Job(ask, Job{ID: d.Seized, Kind: d.Intent.Launch.Template.Kind})
+		if err != nil {
+			return w.doubt(ctx, err)
+		}
+		return w.adopt(ctx, job, fmt.Sprintf("job %d has claimed it", job.ID))
+	}
 	jobs, err := b.Find(ask, d.Intent.Launch.Template, d.Intent.Watermark, d.ID)
-	cancel()
 	if err != nil {
 		return w.doubt(ctx, err)
 	}

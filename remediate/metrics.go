@@ -136,7 +136,7 @@ func (e *Engine) measure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range stages() {
+	for _, s := range Stages() {
 		if !s.Over() {
 			e.Metrics.stages.WithLabelValues(string(s)).Set(float64(count[s]))
 		}
