@@ -141,6 +141,9 @@ func plain(value string) error {
 // hidden reports whether a character is not seen as it is: controls, formats
 // such as those that turn the direction of writing, spaces that are not " ".
 func hidden(r rune) bool {
+	if r < 0x80 {
+		return r < ' ' || r == 0x7f
+	}
 	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs, unicode.Zl, unicode.Zp) || (unicode.IsSpace(r) && r != ' ')
 }
 
