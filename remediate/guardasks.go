@@ -50,12 +50,11 @@ func (p Prometheus) Ask(ctx context.Context, source, promql string, at time.Time
 	if err != nil {
 		return Answer{}, err
 	}
-	for _, w := range said.Warnings {
+	for _, w := range said.Doubts {
 		out.Doubt = "it came with a warning: " + w
-		if !prometheus.Remark(w) {
-			out.Doubt = "it is partial: " + w
-			break
-		}
+	}
+	for _, w := range said.Warnings {
+		out.Doubt = "it is partial: " + w
 	}
 	if said.Cut {
 		out.Doubt = "it is cut off"

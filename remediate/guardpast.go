@@ -1,6 +1,7 @@
 package remediate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,13 +49,15 @@ func (danger) Name() string { return "danger" }
 
 func (danger) Check(_ context.Context, c Candidate) Verdict {
 	class, mode := c.Policy.DangerOf(c.Step), c.Policy.ModeOf(c.Step)
-	asked := min(c.Policy.Mode.rank(), Mode(orMode(c.Step.Mode, c.Policy.Mode)).rank())
+	asked := min(c.Policy.Mode.rank(), cmp.Or(c.Step.Mode, c.Policy.Mode).rank())
 	v := pass("%s in mode %s", class, mode)
 	switch {
 	case mode == Off:
 		v = deny("the policy or its step is off")
 	case c.Target.Kind != c.Policy.Target.Kind:
 		v = deny("the policy acts on a %s", c.Policy.Target.Kind)
+	case mode == Check && c.Step.Kind == "workflow":
+		v = deny("a workflow has no check mode: it would change things")
 	case class == Destructive && asked == Auto.rank():
 		v = deny("what can destroy never runs by itself: write mode approve")
 	case c.Target.Kind != HostTarget && asked == Auto.rank():
@@ -63,13 +66,6 @@ func (danger) Check(_ context.Context, c Candidate) Verdict {
 		v = deny("a disruptive step in auto needs the claim in its playbook (claim: true)")
 	}
 	return v.saw("%s", class)
-}
-
-func orMode(m, other Mode) Mode {
-	if m == "" {
-		return other
-	}
-	return m
 }
 
 // breaker passes while the policy's breaker is closed.

@@ -18,8 +18,9 @@ const maxValue = 1024
 // what a limit can say (`a:b`, `!a`, `a*`, `~a`, `a[0]`, `@file`, `a,b`), nothing
 // can be said in hostChars; an IPv6 address can neither.
 const (
-	hostChars = `^[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?$`
-	wordChars = `^[A-Za-z0-9]([A-Za-z0-9._:/@+-]{0,251}[A-Za-z0-9])?$`
+	hostChars = `\A[a-z0-9]([a-z0-9._-]*[a-z0-9])?\z`
+	wordChars = `\A[A-Za-z0-9]([A-Za-z0-9._:/@+-]*[A-Za-z0-9])?\z`
+	maxName   = 253 // as long as a name of DNS can be
 )
 
 // namer returns the function that makes a target of a label's value.
@@ -46,7 +47,7 @@ func (r TargetRule) namer() (func(value string) (Target, error), error) {
 		}
 		t.Name = strings.ToLower(value)
 		switch {
-		case !chars.MatchString(value):
+		case len(value) > maxName || !chars.MatchString(value):
 			return Target{}, errors.New("it is not the name of one " + string(r.Kind))
 		case reserved(t.Name):
 			return Target{}, errors.New("it means more than one " + string(r.Kind) + ", or the machine that the playbook runs on")
@@ -141,6 +142,9 @@ func plain(value string) error {
 // hidden reports whether a character is not seen as it is: controls, formats
 // such as those that turn the direction of writing, spaces that are not " ".
 func hidden(r rune) bool {
+	if r < 0x80 {
+		return r < ' ' || r == 0x7f
+	}
 	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs, unicode.Zl, unicode.Zp) || (unicode.IsSpace(r) && r != ' ')
 }
 

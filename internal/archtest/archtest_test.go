@@ -71,7 +71,7 @@ func testPolicy() map[string]string {
 		"enrich/*":       "enrich/*",
 		"notify":         "store/* notify/* lab/*",
 		"notify/*":       "store/* notify/* lab/*",
-		"remediate":      "store/* remediate/* lab/*",
+		"remediate":      "store/* remediate/* lab/* enrich/enrichtest",
 		"web":            "store/*",
 		"deploy":         "app",
 		"cmd/tocsin":     "lab/* enrich/enrichtest store store/* page",
