@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/tocsin/tocsin/config"
 )
 
 // Backend starts and follows jobs on a system that changes hosts. Its calls end
@@ -96,6 +98,15 @@ type Launch struct {
 	Dispatch  string         `json:"dispatch"` // id of the dispatch; goes into the variable dictionary `tocsin` as dispatch_id
 	Link      string         `json:"link"`     // the page
 	Timeout   time.Duration  `json:"timeout,omitempty"`
+	// Claim is where the playbook asks, as its first task, whether this job may go
+	// on; into the dictionary as claim_url and claim_token. The zero Claim: nowhere.
+	Claim Claim `json:"claim,omitzero"`
+}
+
+// Claim is the address of a dispatch's claim, and what opens it.
+type Claim struct {
+	URL   string        `json:"url"`
+	Token config.Secret `json:"token"` // is not stored: it is made anew
 }
 
 // State says how far a job has come.
