@@ -116,7 +116,7 @@ func TestWhatPassesKeepsTheRules(t *testing.T) {
 	passed := 0
 	for seed := range uint64(3000) {
 		r := rand.New(rand.NewPCG(seed, 7))
-		c, w := randomCandidate(t, r)
+		c, w := randomCandidate(r)
 		got := remediate.Decide(t.Context(), remediate.Guards(w), c)
 		if got.Outcome != remediate.Pass {
 			continue
@@ -149,7 +149,7 @@ func TestWhatPassesKeepsTheRules(t *testing.T) {
 	require.Greater(t, passed, 30, "the generator must let some through")
 }
 
-func randomCandidate(t *testing.T, r *rand.Rand) (remediate.Candidate, remediate.World) {
+func randomCandidate(r *rand.Rand) (remediate.Candidate, remediate.World) {
 	p := hostPolicy()
 	mostly := func(n int) bool { return r.IntN(12) >= n }
 	pick := func(first remediate.Mode) remediate.Mode {

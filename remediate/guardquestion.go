@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -71,7 +72,9 @@ func fill(sel *parser.VectorSelector, t Target) error {
 		switch {
 		case !placed(m.Value):
 			continue
-		case m.Name == labels.MetricName:
+		case t.Name == "" && strings.Contains(m.Value, "$target"), t.Pool == "" && strings.Contains(m.Value, "$pool"):
+			return errors.New("the target or its pool has no name: an empty value would match what lacks the label")
+		case m.Name == model.MetricNameLabel:
 			return errors.New("$target and $pool do not name metrics")
 		case m.Type == labels.MatchRegexp || m.Type == labels.MatchNotRegexp:
 			r = pattern
@@ -202,7 +205,7 @@ func metricsOf(q parser.Expr) (names []string, ok bool) {
 		}
 		name := sel.Name
 		for _, m := range sel.LabelMatchers {
-			if m.Name == labels.MetricName && m.Type == labels.MatchEqual {
+			if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual {
 				name = m.Value
 			}
 		}

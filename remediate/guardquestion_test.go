@@ -40,7 +40,6 @@ func TestPose(t *testing.T) {
 		}
 		require.NoError(t, err, text)
 		if text == `up{host="\"$target\""}` {
-			want = `up{host="\"a\"b.c\""}`
 			q, err := parser.NewParser(parser.Options{}).ParseExpr(got)
 			require.NoError(t, err)
 			require.Equal(t, `"a"b.c"`, q.(*parser.VectorSelector).LabelMatchers[0].Value)
@@ -48,6 +47,16 @@ func TestPose(t *testing.T) {
 		}
 		require.Equal(t, want, got, text)
 	}
+}
+
+// An empty value would match every series without the label.
+func TestPoseWantsNames(t *testing.T) {
+	_, err := remediate.Pose(`up{host=$target}`, remediate.Target{Pool: "web"})
+	require.Error(t, err)
+	_, err = remediate.Pose(`up{cluster=$pool}`, remediate.Target{Name: "web-1"})
+	require.Error(t, err)
+	_, err = remediate.Pose(`up{host=$target}`, remediate.Target{Name: "web-1"})
+	require.NoError(t, err)
 }
 
 // Whatever a target is called, its name is one matcher's value.
