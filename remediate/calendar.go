@@ -13,8 +13,10 @@ import (
 // calendar keeps still within the policy's windows.
 type calendar struct{}
 
+// Name implements Guard.
 func (calendar) Name() string { return "calendar" }
 
+// Check implements Guard.
 func (calendar) Check(_ context.Context, c Candidate) Verdict {
 	rules := c.Policy.Guards.Calendar
 	if len(rules) == 0 {

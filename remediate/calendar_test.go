@@ -81,10 +81,17 @@ func TestAWindowThatCannotBeReadIsBlind(t *testing.T) {
 	good := remediate.Window{From: "20:00", To: "21:00", Zone: "UTC"}
 	require.Equal(t, remediate.Pass, calendarAt(t, noon(), good).Outcome)
 	for _, bad := range []remediate.Window{
-		{From: "9:00", To: "10:00", Zone: "UTC"}, {From: "09:00", To: "24:01", Zone: "UTC"}, {From: "24:00", To: "10:00", Zone: "UTC"},
-		{From: "09:60", To: "10:00", Zone: "UTC"}, {From: "-9:00", To: "10:00", Zone: "UTC"}, {From: "09:00", To: "10:00"},
-		{From: "09:00", To: "10:00", Zone: "Local"}, {From: "09:00", To: "10:00", Zone: "Atlantis"}, {From: "09:00", To: "10:00", Zone: "../../etc/passwd"},
-		{From: "09:00", To: "10:00", Zone: "UTC", Days: []string{"monday"}}, {From: "", To: "", Zone: "UTC"},
+		{From: "9:00", To: "10:00", Zone: "UTC"},
+		{From: "09:00", To: "24:01", Zone: "UTC"},
+		{From: "24:00", To: "10:00", Zone: "UTC"},
+		{From: "09:60", To: "10:00", Zone: "UTC"},
+		{From: "-9:00", To: "10:00", Zone: "UTC"},
+		{From: "09:00", To: "10:00"},
+		{From: "09:00", To: "10:00", Zone: "Local"},
+		{From: "09:00", To: "10:00", Zone: "Atlantis"},
+		{From: "09:00", To: "10:00", Zone: "../../etc/passwd"},
+		{From: "09:00", To: "10:00", Zone: "UTC", Days: []string{"monday"}},
+		{From: "", To: "", Zone: "UTC"},
 	} {
 		require.Equal(t, remediate.Blind, calendarAt(t, noon(), good, bad).Outcome, "%+v", bad)
 	}

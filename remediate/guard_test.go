@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -195,4 +196,39 @@ func TestServiceType(t *testing.T) {
 			require.Equal(t, tc.want, v.Outcome, v.Reason)
 		})
 	}
+}
+
+// The table of guards in the docs is theirs, in their order.
+func TestTheDocsNameEveryGuard(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "docs", "remediation.md"))
+	require.NoError(t, err)
+	_, table, ok := strings.Cut(string(text), "| guard | asks | default | does not pass |")
+	require.True(t, ok)
+	var rows []string
+	for line := range strings.Lines(table) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 6 && strings.TrimSpace(line) != "" {
+			break
+		}
+		if len(cells) == 6 && !strings.Contains(cells[1], "---") {
+			rows = append(rows, strings.TrimSpace(cells[1]))
+		}
+	}
+	var names []string
+	for _, g := range remediate.Guards(remediate.World{}) {
+		names = append(names, g.Name())
+	}
+	require.Equal(t, names, rows)
+}
+
+func TestTheExampleInTheDocsIsGood(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "docs", "remediation.md"))
+	require.NoError(t, err)
+	_, rest, ok := strings.Cut(string(text), "```yaml\n")
+	require.True(t, ok)
+	example, _, ok := strings.Cut(rest, "```")
+	require.True(t, ok)
+	ps, err := remediate.ParsePolicies("docs", []byte(example))
+	require.NoError(t, err)
+	require.Len(t, ps, 1)
 }

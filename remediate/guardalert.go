@@ -22,8 +22,10 @@ type Silence struct {
 // one that no policy's pattern has seen.
 type target struct{}
 
+// Name implements Guard.
 func (target) Name() string { return "target" }
 
+// Check implements Guard.
 func (target) Check(_ context.Context, c Candidate) Verdict {
 	alerts := c.concerned()
 	switch {
@@ -39,8 +41,10 @@ func (target) Check(_ context.Context, c Candidate) Verdict {
 // person surely has it in hand.
 type trigger struct{}
 
+// Name implements Guard.
 func (trigger) Name() string { return "trigger" }
 
+// Check implements Guard.
 func (trigger) Check(_ context.Context, c Candidate) Verdict {
 	rules := c.Policy.Filled().Trigger
 	first := began(c)
@@ -87,8 +91,10 @@ func began(c Candidate) time.Time {
 // serviceType passes the types of service that a policy may touch.
 type serviceType struct{}
 
+// Name implements Guard.
 func (serviceType) Name() string { return "service type" }
 
+// Check implements Guard.
 func (serviceType) Check(_ context.Context, c Candidate) Verdict {
 	rules := c.Policy.Guards.ServiceTypes
 	if rules.Label == "" {
@@ -109,8 +115,10 @@ func (serviceType) Check(_ context.Context, c Candidate) Verdict {
 // fresh passes what still fires, as Alertmanager has it.
 type fresh struct{ am Alertmanager }
 
+// Name implements Guard.
 func (fresh) Name() string { return "freshness" }
 
+// Check implements Guard.
 func (f fresh) Check(ctx context.Context, c Candidate) Verdict {
 	if f.am == nil {
 		return blind("no Alertmanager can be asked")
@@ -132,8 +140,10 @@ func (f fresh) Check(ctx context.Context, c Candidate) Verdict {
 // silences passes what nobody has asked to be quiet about.
 type silences struct{ am Alertmanager }
 
+// Name implements Guard.
 func (silences) Name() string { return "silences" }
 
+// Check implements Guard.
 func (s silences) Check(ctx context.Context, c Candidate) Verdict {
 	switch {
 	case !c.Policy.Guards.Silences:

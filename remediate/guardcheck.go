@@ -15,8 +15,10 @@ import (
 // preChecks passes while the answer to each of the policy's questions holds.
 type preChecks struct{ sources Sources }
 
+// Name implements Guard.
 func (preChecks) Name() string { return "pre-checks" }
 
+// Check implements Guard.
 func (p preChecks) Check(ctx context.Context, c Candidate) Verdict {
 	if len(c.Policy.Guards.PreChecks) == 0 {
 		return pass("none")
@@ -61,8 +63,10 @@ func (q PreCheck) check(ctx context.Context, sources Sources, c Candidate) Verdi
 // source, or other metrics. One broken exporter must not restart a fleet.
 type proof struct{ sources Sources }
 
+// Name implements Guard.
 func (proof) Name() string { return "proof" }
 
+// Check implements Guard.
 func (p proof) Check(ctx context.Context, c Candidate) Verdict {
 	q := c.Policy.Guards.Proof
 	if class := c.Policy.DangerOf(c.Step); q == nil {

@@ -19,8 +19,10 @@ import (
 // killSwitch passes while nobody has frozen all, the team's or this policy.
 type killSwitch struct{ file string }
 
+// Name implements Guard.
 func (killSwitch) Name() string { return "kill switch" }
 
+// Check implements Guard.
 func (k killSwitch) Check(_ context.Context, c Candidate) Verdict {
 	for _, scope := range []string{"global", "team/" + c.Policy.Team, "policy/" + c.Policy.Name} {
 		if s, ok := c.Past.Switches[scope]; ok {
@@ -45,8 +47,10 @@ func (k killSwitch) Check(_ context.Context, c Candidate) Verdict {
 // danger holds what a step can do against how far it may go.
 type danger struct{}
 
+// Name implements Guard.
 func (danger) Name() string { return "danger" }
 
+// Check implements Guard.
 func (danger) Check(_ context.Context, c Candidate) Verdict {
 	class, mode := c.Policy.DangerOf(c.Step), c.Policy.ModeOf(c.Step)
 	asked := min(c.Policy.Mode.rank(), cmp.Or(c.Step.Mode, c.Policy.Mode).rank())
@@ -71,8 +75,10 @@ func (danger) Check(_ context.Context, c Candidate) Verdict {
 // breaker passes while the policy's breaker is closed.
 type breaker struct{}
 
+// Name implements Guard.
 func (breaker) Name() string { return "breaker" }
 
+// Check implements Guard.
 func (breaker) Check(_ context.Context, c Candidate) Verdict {
 	if b, open := c.Past.Breakers[c.Policy.Name]; open {
 		return deny("the breaker is open since %s: a person resets it", b.At.UTC().Format(time.RFC3339)).saw("%s", b.Why)
@@ -99,8 +105,10 @@ func (c Candidate) ladder(t Trace) bool {
 // attempts bounds how often it is tried.
 type attempts struct{}
 
+// Name implements Guard.
 func (attempts) Name() string { return "attempts" }
 
+// Check implements Guard.
 func (attempts) Check(_ context.Context, c Candidate) Verdict {
 	rules := c.rules().Attempts
 	daily, err := parseRate(rules.Target)
@@ -131,8 +139,10 @@ const (
 // flapping keeps off a target that fails again and again.
 type flapping struct{}
 
+// Name implements Guard.
 func (flapping) Name() string { return "flapping" }
 
+// Check implements Guard.
 func (flapping) Check(_ context.Context, c Candidate) Verdict {
 	since := c.Now.Add(-flapWindow)
 	seen := 0
@@ -162,8 +172,10 @@ func (flapping) Check(_ context.Context, c Candidate) Verdict {
 // cooldown leaves a target alone for a while once something was done to it.
 type cooldown struct{}
 
+// Name implements Guard.
 func (cooldown) Name() string { return "cool-down" }
 
+// Check implements Guard.
 func (cooldown) Check(_ context.Context, c Candidate) Verdict {
 	rules := c.rules().Cooldown
 	var until time.Time
@@ -190,8 +202,10 @@ const again = 30 * time.Second
 // concurrency bounds dispatches under way.
 type concurrency struct{}
 
+// Name implements Guard.
 func (concurrency) Name() string { return "concurrency" }
 
+// Check implements Guard.
 func (concurrency) Check(_ context.Context, c Candidate) Verdict {
 	rules := c.rules().Concurrency
 	running := c.others(func(t Trace) bool { return t.Ended.IsZero() })
@@ -217,8 +231,10 @@ func (concurrency) Check(_ context.Context, c Candidate) Verdict {
 // rate bounds launches over time.
 type rate struct{}
 
+// Name implements Guard.
 func (rate) Name() string { return "rate" }
 
+// Check implements Guard.
 func (rate) Check(_ context.Context, c Candidate) Verdict {
 	rules := c.rules().Rate
 	out := pass("at most %s on a target, %s of a policy, %s of a team, %s in all", rules.Target, rules.Policy, rules.Team, rules.Global)

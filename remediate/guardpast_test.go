@@ -30,6 +30,7 @@ func here(t *remediate.Trace)     { t.Problem, t.Episode = "p1", 1 } // the page
 func elsewhere(t *remediate.Trace) {
 	t.Target, t.Pool, t.Policy, t.Team = "host/db-9", "db", "other", "dba"
 }
+
 func target(name string) func(*remediate.Trace) {
 	return func(t *remediate.Trace) { t.Target = "host/" + name }
 }

@@ -24,8 +24,10 @@ type blastRadius struct {
 	sources Sources
 }
 
+// Name implements Guard.
 func (blastRadius) Name() string { return "blast radius" }
 
+// Check implements Guard.
 func (b blastRadius) Check(ctx context.Context, c Candidate) Verdict {
 	rules := c.rules().BlastRadius
 	if c.Target.Pool == "" {
@@ -115,9 +117,16 @@ func (b blastRadius) unwell(ctx context.Context, c Candidate) (map[string]time.T
 	if err != nil {
 		return out, err
 	}
+	match, err := compile(c.Policy.Match)
+	if err != nil {
+		return out, err
+	}
 	for _, a := range firing {
 		value := a.Labels[rule.Label]
 		if value == "" || own(a.Name()) || a.Severity() == page.Info {
+			continue
+		}
+		if rule.Trait && !match.holds(a) { // that an alert carries a version does not say that the version is bad
 			continue
 		}
 		if t, err := name(value); err == nil {

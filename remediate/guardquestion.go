@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -46,34 +47,13 @@ func pose(text string, t Target) (parser.Expr, error) {
 	if q.Type() != parser.ValueTypeVector {
 		return nil, fmt.Errorf("it gives a %s: write a question that gives samples", parser.DocumentedType(q.Type()))
 	}
-	value := strings.NewReplacer("$target", t.Name, "$pool", t.Pool)
-	pattern := strings.NewReplacer("$target", regexp.QuoteMeta(t.Name), "$pool", regexp.QuoteMeta(t.Pool))
 	var errs []error
 	parser.Inspect(q, func(n parser.Node, _ []parser.Node) error {
-		switch n := n.(type) {
-		case *parser.StringLiteral:
-			if placed(n.Val) {
-				errs = append(errs, errors.New("$target and $pool stand for values of matchers, nowhere else"))
-			}
-		case *parser.VectorSelector:
-			for i, m := range n.LabelMatchers {
-				r := value
-				if m.Type == labels.MatchRegexp || m.Type == labels.MatchNotRegexp {
-					r = pattern
-				}
-				if !placed(m.Value) {
-					continue
-				}
-				filled, err := labels.NewMatcher(m.Type, m.Name, r.Replace(m.Value))
-				if m.Name == labels.MetricName {
-					err = errors.New("$target and $pool do not name metrics")
-				}
-				if err != nil {
-					errs = append(errs, err)
-					continue
-				}
-				n.LabelMatchers[i] = filled
-			}
+		if misplaced(n) {
+			errs = append(errs, errors.New("$target and $pool stand for values of matchers, nowhere else"))
+		}
+		if sel, ok := n.(*parser.VectorSelector); ok {
+			errs = append(errs, fill(sel, t))
 		}
 		return nil
 	})
@@ -81,6 +61,47 @@ func pose(text string, t Target) (parser.Expr, error) {
 		return nil, err
 	}
 	return q, nil
+}
+
+// fill puts a target's name and pool into the matchers of a selector.
+func fill(sel *parser.VectorSelector, t Target) error {
+	value := strings.NewReplacer("$target", t.Name, "$pool", t.Pool)
+	pattern := strings.NewReplacer("$target", regexp.QuoteMeta(t.Name), "$pool", regexp.QuoteMeta(t.Pool))
+	for i, m := range sel.LabelMatchers {
+		r := value
+		switch {
+		case !placed(m.Value):
+			continue
+		case t.Name == "" && strings.Contains(m.Value, "$target"), t.Pool == "" && strings.Contains(m.Value, "$pool"):
+			return errors.New("the target or its pool has no name: an empty value would match what lacks the label")
+		case m.Name == model.MetricNameLabel:
+			return errors.New("$target and $pool do not name metrics")
+		case m.Type == labels.MatchRegexp || m.Type == labels.MatchNotRegexp:
+			r = pattern
+		}
+		filled, err := labels.NewMatcher(m.Type, m.Name, r.Replace(m.Value))
+		if err != nil {
+			return err
+		}
+		sel.LabelMatchers[i] = filled
+	}
+	return nil
+}
+
+// misplaced reports whether $target or $pool stands where it has no meaning: as
+// a text, or as the name of a label.
+func misplaced(n parser.Node) bool {
+	switch n := n.(type) {
+	case *parser.StringLiteral:
+		return placed(n.Val)
+	case *parser.VectorSelector:
+		return slices.ContainsFunc(n.LabelMatchers, func(m *labels.Matcher) bool { return placed(m.Name) })
+	case *parser.AggregateExpr:
+		return slices.ContainsFunc(n.Grouping, placed)
+	case *parser.BinaryExpr:
+		return n.VectorMatching != nil && slices.ContainsFunc(slices.Concat(n.VectorMatching.MatchingLabels, n.VectorMatching.Include), placed)
+	}
+	return false
 }
 
 func placed(s string) bool { return strings.Contains(s, "$target") || strings.Contains(s, "$pool") }
@@ -184,7 +205,7 @@ func metricsOf(q parser.Expr) (names []string, ok bool) {
 		}
 		name := sel.Name
 		for _, m := range sel.LabelMatchers {
-			if m.Name == labels.MetricName && m.Type == labels.MatchEqual {
+			if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual {
 				name = m.Value
 			}
 		}

@@ -71,7 +71,7 @@ func TestMistakesHaveTheirLine(t *testing.T) {
 		"a name of two":             {"name: restart\n", "name: a/b\n", `p.yaml:2: name: "a/b" is no name`},
 		"no team":                   {"    team: infra\n", "", `team: "" is no name`},
 		"no danger":                 {"    danger: reversible\n", "", `danger: "" is none of read-only`},
-		"a danger that is none":     {"danger: reversible", "danger: reversable", `p.yaml:4: danger: "reversable" is none of read-only, reversible, disruptive, destructive: write reversible`},
+		"a danger that is none":     {"danger: reversible", "danger: reversibly", `p.yaml:4: danger: "reversibly" is none of read-only, reversible, disruptive, destructive: write reversible`},
 		"a mode that is none":       {"    team: infra", "    team: infra\n    mode: automatic", `p.yaml:4: mode: "automatic" is none of`},
 		"no matcher":                {`['alertname="Down"']`, "[]", "p.yaml:5: match: write which alerts"},
 		"a matcher that is none":    {`'alertname="Down"'`, `'alertname'`, `p.yaml:5: match[0]: "alertname" is no matcher`},

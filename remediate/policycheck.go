@@ -115,10 +115,10 @@ func within24h(field string, d config.Duration) error {
 func (r TargetRule) check() error {
 	errs := []error{oneOf("kind", string(r.Kind), words([]TargetKind{HostTarget, ServiceTarget, DatacentreTarget}))}
 	bad := func(field, format string, args ...any) { errs = append(errs, config.Bad(field, format, args...)) }
-	if !model.LabelName(r.Label).IsValid() {
+	if !model.UTF8Validation.IsValidLabelName(r.Label) {
 		bad("label", "write the label that names the %s", r.Kind)
 	}
-	if r.Pool.Label != "" && !model.LabelName(r.Pool.Label).IsValid() {
+	if r.Pool.Label != "" && !model.UTF8Validation.IsValidLabelName(r.Pool.Label) {
 		bad("pool.label", "%q is no label", r.Pool.Label)
 	}
 	hosts := r.Kind == HostTarget

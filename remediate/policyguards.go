@@ -63,7 +63,7 @@ func (s ServiceTypes) check() error {
 		}
 		return errors.Join(errs...)
 	}
-	if !model.LabelName(s.Label).IsValid() {
+	if !model.UTF8Validation.IsValidLabelName(s.Label) {
 		errs = append(errs, config.Bad("label", "%q is no label", s.Label))
 	}
 	if len(s.Allow) == 0 {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/tocsin/tocsin/config"
 )
@@ -92,11 +94,25 @@ func distinct(all []*Policy) ([]*Policy, error) {
 	kept := slices.DeleteFunc(all, func(p *Policy) bool {
 		at, twice := first[p.Name]
 		if twice {
-			errs = append(errs, &config.Mistake{File: p.Place, Text: fmt.Sprintf("policy %q stands at %s already", p.Name, at)})
+			file, line := p.place()
+			errs = append(errs, &config.Mistake{File: file, Line: line, Text: fmt.Sprintf("policy %q stands at %s already", p.Name, at)})
 			return true
 		}
 		first[p.Name] = p.Place
 		return false
 	})
 	return kept, errors.Join(errs...)
+}
+
+// place is the file and the line that p was read from.
+func (p *Policy) place() (file string, line int) {
+	i := strings.LastIndexByte(p.Place, ':')
+	if i < 0 {
+		return p.Place, 0
+	}
+	line, err := strconv.Atoi(p.Place[i+1:])
+	if err != nil {
+		return p.Place, 0
+	}
+	return p.Place[:i], line
 }

@@ -112,7 +112,7 @@ func (p *Policy) checkVariables(s Step) error {
 			if err := plain(v.Value); err != nil {
 				bad("value: %v", err)
 			}
-		case !model.LabelName(v.Label).IsValid():
+		case !model.UTF8Validation.IsValidLabelName(v.Label):
 			bad("%q is no label", v.Label)
 		default:
 			if err := tight(v.Allow, []string{"", "{{a}}", "{%a%}", "a\nb", "\x00", "ansible_connection=local; *"}); err != nil {

@@ -162,10 +162,12 @@ func simulated(ctx context.Context, c Candidate) Simulated {
 // replayed is an Alertmanager that holds a page's alerts, and no silence.
 type replayed []page.Alert
 
+// Active implements Alertmanager.
 func (replayed) Active(_ context.Context, _ string, alerts []page.Alert) ([]page.Alert, error) {
 	return alerts, nil
 }
 
+// Firing implements Alertmanager.
 func (r replayed) Firing(_ context.Context, _ string, with page.Labels) ([]page.Alert, error) {
 	var out []page.Alert
 	for _, a := range r {
@@ -180,6 +182,7 @@ func (r replayed) Firing(_ context.Context, _ string, with page.Labels) ([]page.
 	return out, nil
 }
 
+// Silences implements Alertmanager.
 func (replayed) Silences(context.Context, string) ([]Silence, error) { return nil, nil }
 
 // Word says in one word what would have come of it.

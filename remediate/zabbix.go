@@ -24,8 +24,10 @@ type Maintenance interface {
 // zabbix passes hosts that Zabbix watches and has not in maintenance.
 type zabbix struct{ servers map[string]Maintenance }
 
+// Name implements Guard.
 func (zabbix) Name() string { return "zabbix" }
 
+// Check implements Guard.
 func (z zabbix) Check(ctx context.Context, c Candidate) Verdict {
 	name := c.Policy.Guards.Zabbix
 	server := z.servers[name]
