@@ -81,6 +81,9 @@ func (f *Fake) finish(j *job, r Result) {
 func (f *Fake) play(j *job) Play {
 	vars := maps.Clone(j.vars)
 	maps.Copy(vars, map[string]any{"awx_job_id": j.id, "awx_job_template_id": j.of.id, "awx_job_template_name": j.of.Name})
+	if j.parent != nil {
+		maps.Copy(vars, map[string]any{"awx_workflow_job_id": j.parent.id, "awx_workflow_job_name": j.parent.of.Name})
+	}
 	return Play{Job: j.id, Template: j.of.Name, Playbook: j.of.Playbook, Limit: j.limit, Vars: vars, Check: j.jobType == "check"}
 }
 
