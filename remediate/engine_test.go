@@ -288,7 +288,7 @@ func (j *judge) set(fn func(c remediate.Candidate) []remediate.Verdict) {
 	j.answer = fn
 }
 
-func says(guard string, o remediate.Outcome) func(remediate.Candidate) []remediate.Verdict {
+func saying(guard string, o remediate.Outcome) func(remediate.Candidate) []remediate.Verdict {
 	return func(c remediate.Candidate) []remediate.Verdict {
 		return []remediate.Verdict{{Guard: "first", Outcome: remediate.Pass, At: c.Now}, {Guard: guard, Outcome: o, Reason: "so it is", At: c.Now}}
 	}
@@ -679,7 +679,7 @@ func TestApproval(t *testing.T) {
 		{"too late", func(w *world, d remediate.Dispatch) { w.sleep(16 * time.Minute); w.says(d, page.ApproveIt, "jane") }, remediate.Escalated, 0},
 		{"it resolves meanwhile", func(w *world, _ remediate.Dispatch) { w.fires("p1", 1) }, remediate.Expired, 0},
 		{"guards refuse by now", func(w *world, d remediate.Dispatch) {
-			w.judge.set(says("load", remediate.Deny))
+			w.judge.set(saying("load", remediate.Deny))
 			w.says(d, page.ApproveIt, "jane")
 		}, remediate.Blocked, 0},
 		{"frozen by now", func(w *world, d remediate.Dispatch) {
@@ -710,7 +710,7 @@ func TestGuardsHoldADispatchBack(t *testing.T) {
 	for _, o := range []remediate.Outcome{remediate.Deny, remediate.Blind, remediate.Wait, "perhaps", ""} {
 		t.Run(string(o), func(t *testing.T) {
 			in(t, func(t *testing.T, w *world) {
-				w.judge.set(says("load", o))
+				w.judge.set(saying("load", o))
 				w.repairs("p1")
 				w.start(w.store)
 				w.fires("p1", 1, "web-3")
