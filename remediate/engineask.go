@@ -176,7 +176,7 @@ func (w *walk) decide(ctx context.Context, pol *Policy, verdicts []Verdict, l Le
 	d := &w.v.Dispatch
 	judged := func(d *Dispatch) { d.Verdicts, d.Judged = verdicts, w.now }
 	passed := guardsPass(len(verdicts))
-	approval, approved := d.approved(w.now)
+	_, approved := d.approved(w.now)
 	switch {
 	case d.Mode == Observe || d.Mode == Off:
 		w.Metrics.decided(d.Policy, "observe")
@@ -188,14 +188,10 @@ func (w *walk) decide(ctx context.Context, pol *Policy, verdicts []Verdict, l Le
 	if err != nil {
 		return err
 	}
-	said := "launches " + d.what() + ": " + passed
-	if approved {
-		said = "approved by " + approval.By + ": launches " + d.what() + "; " + passed
-	}
 	l.begin(d, pol.DangerOf(d.Step), w.now)
 	w.Metrics.decided(d.Policy, "launch")
 	err = w.move(ctx, move{
-		to: Claimed, reason: passed, change: judged, tell: said, due: w.now,
+		to: Claimed, reason: passed, change: judged, due: w.now,
 		ledger: &l, rev: rev, ops: []store.Op{store.Create(store.LockKey(d.Target.ID()), lock)},
 	})
 	if errors.Is(err, store.ErrConflict) {

@@ -131,7 +131,7 @@ func (w *walk) launch(ctx context.Context, b Backend, o Order, verdicts []Verdic
 	o.At, o.Fence, o.Settled = w.now, w.lease.Token, w.now.Add(store.Sure+b.Settle())
 	began := time.Now()
 	err := w.move(ctx, move{
-		to: Intent, reason: "launches " + d.what(), ledger: &l, rev: rev,
+		to: Intent, reason: "launches " + d.what(), ledger: &l, rev: rev, tell: w.said(len(verdicts)),
 		change: func(d *Dispatch) {
 			d.Intent, d.Attempt, d.Verdicts, d.Judged, d.Before = &o, d.Attempt+1, verdicts, w.now, before
 			d.Seized, d.Job = 0, nil
@@ -146,6 +146,19 @@ func (w *walk) launch(ctx context.Context, b Backend, o Order, verdicts []Verdic
 	job, err := b.Launch(post, o.Launch)
 	cancel()
 	return w.answered(ctx, job, err)
+}
+
+// said tells that it is launched, and on whose word.
+func (w *walk) said(guards int) string {
+	d := &w.v.Dispatch
+	s := "launches " + d.what() + ": " + guardsPass(guards)
+	if a, ok := d.approved(w.now); ok {
+		s = "approved by " + a.By + ": " + s
+	}
+	if d.Attempt > 0 {
+		s += fmt.Sprintf(" (attempt %d)", d.Attempt+1)
+	}
+	return s
 }
 
 // before is what the verification sees before the launch, for the evidence.

@@ -104,7 +104,7 @@ type Step struct {
 	Danger       Danger                  `yaml:"danger" enum:"read-only,reversible,disruptive,destructive" doc:"At most the policy's, which it is where it is left out."`
 	Claim        bool                    `yaml:"claim" doc:"The playbook begins with the role tocsin_guard, which asks once more before anything is done. A disruptive step in auto needs it."`
 	Variables    map[string]StepVariable `yaml:"variables" doc:"Variables of the launch, by their name."`
-	Timeout      config.Duration         `yaml:"timeout" doc:"Of the job; 5m where it is left out."`
+	Timeout      config.Duration         `yaml:"timeout" doc:"Of the job, whose template then prompts for it; its own where it is left out."`
 	QueueTimeout config.Duration         `yaml:"queue_timeout" doc:"A job that is pending for longer is cancelled; 2m where it is left out."`
 	Verify       Verify                  `yaml:"verify" doc:"What must hold for the step to count as a repair."`
 }

@@ -55,7 +55,7 @@ func TestWhatIsLeftOutIsSafe(t *testing.T) {
 	}, p.Guards)
 	require.Equal(t, remediate.Step{
 		Name: "restart", Backend: "awx/main", Template: "restart-web", Kind: "job", Mode: remediate.Observe, Danger: remediate.Reversible,
-		Timeout: minutes(5), QueueTimeout: minutes(2), Verify: remediate.Verify{ResolvedWithin: minutes(10)},
+		QueueTimeout: minutes(2), Verify: remediate.Verify{ResolvedWithin: minutes(10)},
 	}, p.Steps[0])
 	require.Equal(t, remediate.Approval{Roles: []string{"operator"}, Expires: minutes(15)}, p.Approval)
 	require.Equal(t, "p.yaml:2", p.Place)

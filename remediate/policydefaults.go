@@ -41,7 +41,6 @@ func (p *Policy) fill() {
 		s.Kind = cmp.Or(s.Kind, "job")
 		s.Mode = cmp.Or(s.Mode, p.Mode)
 		s.Danger = cmp.Or(s.Danger, p.Danger)
-		s.Timeout = cmp.Or(s.Timeout, minutes(5))
 		s.QueueTimeout = cmp.Or(s.QueueTimeout, minutes(2))
 		s.Verify.ResolvedWithin = cmp.Or(s.Verify.ResolvedWithin, minutes(10))
 	}
