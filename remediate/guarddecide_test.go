@@ -84,6 +84,7 @@ func (a acts) Check(ctx context.Context, _ remediate.Candidate) remediate.Verdic
 func TestAGuardThatBreaksOrHangsIsBlind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
+		defer close(release)
 		guards := []remediate.Guard{
 			acts(func(context.Context) remediate.Verdict { panic("no such series") }),
 			acts(func(ctx context.Context) remediate.Verdict {
@@ -106,7 +107,6 @@ func TestAGuardThatBreaksOrHangsIsBlind(t *testing.T) {
 		require.Equal(t, "it did not answer in time", r.Verdicts[2].Reason)
 		require.Equal(t, remediate.Blind, r.Verdicts[2].Outcome)
 		require.Equal(t, remediate.Pass, r.Verdicts[3].Outcome)
-		close(release)
 	})
 }
 

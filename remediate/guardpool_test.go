@@ -25,6 +25,15 @@ func downHosts(n int, gap time.Duration) []page.Alert {
 	return out
 }
 
+// elsewhereDown are alerts of hosts each of which is the only one of its pool.
+func elsewhereDown(n int) []page.Alert {
+	out := make([]page.Alert, n)
+	for i := range out {
+		out[i] = firing(5*time.Minute, "instance", fmt.Sprintf("web-%d", 100+i), "cluster", fmt.Sprint("pool-", i))
+	}
+	return out
+}
+
 func TestBlastRadius(t *testing.T) {
 	far := 6 * time.Minute
 	for name, tc := range map[string]struct {
@@ -51,6 +60,8 @@ func TestBlastRadius(t *testing.T) {
 		"a pool without a size":          {size: 0, down: downHosts(1, far), want: remediate.Blind},
 		"many at once of a vast pool":    {size: 1000, down: downHosts(11, time.Second), want: remediate.Deny, doubted: true},
 		"many, one after the other":      {size: 1000, down: downHosts(11, time.Minute), want: remediate.Pass},
+		"many at once in other pools":    {size: 1000, down: append(elsewhereDown(10), downHosts(1, 0)...), want: remediate.Deny, doubted: true},
+		"some at once in other pools":    {size: 1000, down: append(elsewhereDown(9), downHosts(1, 0)...), want: remediate.Pass},
 		"some at once of a vast pool":    {size: 1000, down: downHosts(10, time.Second), want: remediate.Pass},
 		"it was beyond a moment ago":     {size: 10, down: downHosts(1, far), storm: 14 * time.Minute, want: remediate.Wait},
 		"it was beyond a while ago":      {size: 10, down: downHosts(1, far), storm: 15 * time.Minute, want: remediate.Pass},
