@@ -114,7 +114,7 @@ func TestAGuardThatBreaksOrHangsIsBlind(t *testing.T) {
 // keeps every rule that can be checked from the outside.
 func TestWhatPassesKeepsTheRules(t *testing.T) {
 	passed := 0
-	for seed := range uint64(3000) {
+	for seed := range uint64(1500) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		c, w := randomCandidate(r)
 		got := remediate.Decide(t.Context(), remediate.Guards(w), c)
@@ -146,7 +146,7 @@ func TestWhatPassesKeepsTheRules(t *testing.T) {
 		require.GreaterOrEqual(t, age, p.Trigger.FiringFor.D(), seed)
 		require.LessOrEqual(t, age, p.Trigger.MaxAge.D(), seed)
 	}
-	require.Greater(t, passed, 30, "the generator must let some through")
+	require.Greater(t, passed, 15, "the generator must let some through")
 }
 
 func randomCandidate(r *rand.Rand) (remediate.Candidate, remediate.World) {

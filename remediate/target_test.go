@@ -121,7 +121,7 @@ func TestHostileLabelsNeverReachALaunch(t *testing.T) {
 	alphabet := []string{"a", "web", "-", ".", ":", "*", "?", "[", "]", "!", "&", ",", ";", "~", "@", "%", "{{", "}}", "{%", " ", "\n", "\t", "\x00", "\u202e", "\u200b", "é", "Z", "0", "9100", "all", "localhost", "ansible_", "::", "/", "\\", "$", "\"", "'", "`", "\xff"}
 	r := rand.New(rand.NewPCG(2, 6))
 	seen := 0
-	for range 10_000 {
+	for range 4000 {
 		var b strings.Builder
 		for range 1 + r.IntN(6) {
 			b.WriteString(alphabet[r.IntN(len(alphabet))])
@@ -144,7 +144,7 @@ func TestHostileLabelsNeverReachALaunch(t *testing.T) {
 			require.NotContains(t, vars["svc"], "{{")
 		}
 	}
-	require.Greater(t, seen, 200)
+	require.Greater(t, seen, 80)
 }
 
 func TestOneTargetForEachDistinctHost(t *testing.T) {
