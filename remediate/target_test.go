@@ -171,6 +171,14 @@ func TestATargetWhosePoolIsUncertainIsNone(t *testing.T) {
 	require.Equal(t, []remediate.Refusal{{Value: "web-1", Reason: "pool: the alerts do not agree on label cluster"}}, refused)
 }
 
+func TestAServiceSpeltInTwoWaysIsNone(t *testing.T) {
+	p := servicePolicy()
+	p.Target.Trait = false
+	targets, refused := p.Targets(pageOf(firing(0, "alertname", "Errors", "version", "v42"), firing(0, "alertname", "Errors", "version", "V42"), firing(0, "alertname", "Errors", "version", "v7")))
+	require.Equal(t, []remediate.Target{{Kind: remediate.ServiceTarget, Name: "v7", Value: "v7", Pool: "service"}}, targets)
+	require.Equal(t, []remediate.Refusal{{Value: "v42", Reason: "it is spelt in several ways"}}, refused)
+}
+
 func TestTargetsAreCapped(t *testing.T) {
 	var alerts []page.Alert
 	for i := range remediate.MaxTargets + 20 {
