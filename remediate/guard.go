@@ -84,14 +84,26 @@ func Decide(ctx context.Context, guards []Guard, c Candidate) Ruling {
 	late, cancel := context.WithTimeout(ctx, guardTime+time.Second) // one that does not heed its context
 	defer cancel()
 	for i, g := range guards {
-		select {
-		case verdicts[i] = <-answers[i]:
-		case <-late.Done():
-			verdicts[i] = blind("it did not answer in time")
-		}
+		verdicts[i] = answer(late, answers[i])
 		verdicts[i].Guard, verdicts[i].At = g.Name(), c.Now
 	}
 	return Rule(verdicts)
+}
+
+// answer is what a guard says before it is too late. One that has answered is
+// heard, also where another has used up the time.
+func answer(late context.Context, from <-chan Verdict) Verdict {
+	select {
+	case v := <-from:
+		return v
+	case <-late.Done():
+	}
+	select {
+	case v := <-from:
+		return v
+	default:
+		return blind("it did not answer in time")
+	}
 }
 
 // check asks one guard. A guard that breaks must not take the pager with it.

@@ -120,6 +120,15 @@ func TestDanger(t *testing.T) {
 	}
 }
 
+func TestAServiceNeverRunsByItself(t *testing.T) {
+	c := candidate(t, servicePolicy(), deployed("strong", page.Labels{"version": "v42"}))
+	require.Equal(t, remediate.Pass, verdictOf(t, remediate.World{}, "danger", c).Outcome)
+	c.Policy.Mode = remediate.Auto
+	require.Equal(t, remediate.Pass, verdictOf(t, remediate.World{}, "danger", c).Outcome, "the step says approve")
+	c.Step.Mode = remediate.Auto
+	require.Equal(t, remediate.Deny, verdictOf(t, remediate.World{}, "danger", c).Outcome)
+}
+
 func TestTargetMustStandOnThePage(t *testing.T) {
 	_, _, _, pg := calm(t)
 	for name, change := range map[string]func(*remediate.Candidate){

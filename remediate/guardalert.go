@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/prometheus/alertmanager/pkg/labels"
+	"github.com/prometheus/common/model"
 
 	"github.com/tocsin/tocsin/page"
 )
@@ -34,7 +35,7 @@ func (target) Check(_ context.Context, c Candidate) Verdict {
 	case len(alerts) == 0:
 		return deny("no alert of the page that fires names this target")
 	}
-	return pass("the page names it").saw("%s: %d alerts", c.Target.ID(), len(alerts))
+	return pass("the page names it").saw("%s, alerts: %d", c.Target.ID(), len(alerts))
 }
 
 // trigger passes what fires long enough to be real, and not so long that a
@@ -64,7 +65,7 @@ func (trigger) Check(_ context.Context, c Candidate) Verdict {
 	case held < rules.FiringFor.D():
 		v = wait(seen.Add(rules.FiringFor.D()), "it must fire for %s", rules.FiringFor)
 	}
-	return v.saw("fires for %s", age.Round(time.Second))
+	return v.saw("fires for %s", model.Duration(max(0, age.Round(time.Second))))
 }
 
 // began is when the first of the target's alerts began: in this episode of the
@@ -134,7 +135,7 @@ func (f fresh) Check(ctx context.Context, c Candidate) Verdict {
 	case len(active) == 0:
 		return deny("none of its alerts is active at Alertmanager: over, silenced or inhibited")
 	}
-	return pass("Alertmanager has it as active").saw("%d of %d alerts", len(active), len(asked))
+	return pass("Alertmanager has it as active").saw("active alerts: %d of %d", len(active), len(asked))
 }
 
 // silences passes what nobody has asked to be quiet about.
@@ -162,5 +163,5 @@ func (s silences) Check(ctx context.Context, c Candidate) Verdict {
 			return v
 		}
 	}
-	return pass("no silence matches its alerts").saw("%d silences in force", len(there))
+	return pass("no silence matches its alerts").saw("silences in force: %d", len(there))
 }

@@ -114,7 +114,8 @@ func TestOneBadPreCheckIsEnough(t *testing.T) {
 
 func TestProof(t *testing.T) {
 	probed := steady(0, 0, "__name__", "probe_success", "host", "web-1")
-	main := enrichtest.New(t, append(fleetOf(10, 1), probed)...)
+	fires := steady(1, 0, "__name__", "ALERTS", "host", "web-1")
+	main := enrichtest.New(t, append(fleetOf(10, 1), probed, fires)...)
 	outside := enrichtest.New(t, append(fleetOf(10, 1), probed)...)
 	w := remediate.World{Sources: sourcesOf(t, "main", map[string]*enrichtest.Fake{"main": main, "outside": outside})}
 	asked := []page.Query{{Source: "main", Text: "up == 0"}}

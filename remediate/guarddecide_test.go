@@ -84,6 +84,7 @@ func (a acts) Check(ctx context.Context, _ remediate.Candidate) remediate.Verdic
 func TestAGuardThatBreaksOrHangsIsBlind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
+		defer close(release)
 		guards := []remediate.Guard{
 			acts(func(context.Context) remediate.Verdict { panic("no such series") }),
 			acts(func(ctx context.Context) remediate.Verdict {
@@ -106,7 +107,6 @@ func TestAGuardThatBreaksOrHangsIsBlind(t *testing.T) {
 		require.Equal(t, "it did not answer in time", r.Verdicts[2].Reason)
 		require.Equal(t, remediate.Blind, r.Verdicts[2].Outcome)
 		require.Equal(t, remediate.Pass, r.Verdicts[3].Outcome)
-		close(release)
 	})
 }
 
@@ -114,7 +114,7 @@ func TestAGuardThatBreaksOrHangsIsBlind(t *testing.T) {
 // keeps every rule that can be checked from the outside.
 func TestWhatPassesKeepsTheRules(t *testing.T) {
 	passed := 0
-	for seed := range uint64(3000) {
+	for seed := range uint64(1500) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		c, w := randomCandidate(r)
 		got := remediate.Decide(t.Context(), remediate.Guards(w), c)
@@ -146,7 +146,7 @@ func TestWhatPassesKeepsTheRules(t *testing.T) {
 		require.GreaterOrEqual(t, age, p.Trigger.FiringFor.D(), seed)
 		require.LessOrEqual(t, age, p.Trigger.MaxAge.D(), seed)
 	}
-	require.Greater(t, passed, 30, "the generator must let some through")
+	require.Greater(t, passed, 15, "the generator must let some through")
 }
 
 func randomCandidate(r *rand.Rand) (remediate.Candidate, remediate.World) {

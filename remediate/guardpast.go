@@ -166,7 +166,7 @@ func (flapping) Check(_ context.Context, c Candidate) Verdict {
 	if n > maxEpisodes {
 		v = deny("it failed %d times in 6h, at most %d: mending it again would hide what is wrong", n, maxEpisodes)
 	}
-	return v.saw("%d episodes", n)
+	return v.saw("episodes: %d", n)
 }
 
 // cooldown leaves a target alone for a while once something was done to it.

@@ -84,6 +84,9 @@ func TestGuardsThatRemember(t *testing.T) {
 		{"rate", "five of the policy within 10m", many(5, func(i int) remediate.Trace {
 			return trace(time.Duration(i+1)*time.Minute, target(fmt.Sprint("web-2", i)))
 		}), remediate.Wait, 5 * time.Minute},
+		{"rate", "seven of the policy within 10m", many(7, func(i int) remediate.Trace {
+			return trace(time.Duration(i+1)*time.Minute, target(fmt.Sprint("web-2", i)))
+		}), remediate.Wait, 5 * time.Minute},
 		{"rate", "four of the policy within 10m", many(4, func(i int) remediate.Trace {
 			return trace(time.Duration(i+1)*time.Minute, target(fmt.Sprint("web-2", i)))
 		}), remediate.Pass, 0},

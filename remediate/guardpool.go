@@ -2,6 +2,7 @@ package remediate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -33,9 +34,10 @@ func (b blastRadius) Check(ctx context.Context, c Candidate) Verdict {
 	if c.Target.Pool == "" {
 		return blind("the target's pool is not known")
 	}
-	unwell, err := b.unwell(ctx, c)
-	if n := crowd(unwell); n > rules.AtOnce {
-		return doubt(c, "%d targets began to fail within %s, more than %d: the measurement is doubted, nothing is touched", n, "5m", rules.AtOnce).saw("%d unwell", len(unwell))
+	everywhere, pool := onPage(c)
+	err := b.beside(ctx, c, pool)
+	if n := max(crowd(everywhere), crowd(pool)); n > rules.AtOnce {
+		return doubt(c, "%d targets began to fail within %s, more than %d: the measurement is doubted, nothing is touched", n, "5m", rules.AtOnce).saw("%d on the page, %d in pool %s", len(everywhere), len(pool), c.Target.Pool)
 	}
 	if err != nil {
 		return blind(err.Error())
@@ -51,8 +53,8 @@ func (b blastRadius) Check(ctx context.Context, c Candidate) Verdict {
 	if err != nil {
 		return blind("blast_radius.max_unhealthy: " + err.Error())
 	}
-	v := b.judge(c, rules, len(unwell), int(size), limit)
-	return v.saw("%d of %d unwell in pool %s", len(unwell), int(size), c.Target.Pool)
+	v := b.judge(c, rules, len(pool), int(size), limit)
+	return v.saw("%d of %d unwell in pool %s", len(pool), int(size), c.Target.Pool)
 }
 
 func (b blastRadius) judge(c Candidate, rules BlastRadius, unwell, size int, limit share) Verdict {
@@ -76,34 +78,48 @@ func doubt(c Candidate, format string, args ...any) Verdict {
 	return v
 }
 
-// unwell are the distinct targets of the candidate's pool that something is wrong
-// with, and since when: those on the page, those that other alerts at
-// Alertmanager name, and those that are worked on. With an error, those that are
-// known.
-func (b blastRadius) unwell(ctx context.Context, c Candidate) (map[string]time.Time, error) {
-	out := map[string]time.Time{}
-	note := func(id string, at time.Time) {
-		if was, ok := out[id]; !ok || at.Before(was) {
-			out[id] = at
-		}
+// unwell are distinct targets that something is wrong with, by their ID, and
+// since when.
+type unwell map[string]time.Time
+
+func (u unwell) note(id string, at time.Time) {
+	if was, ok := u[id]; !ok || at.Before(was) {
+		u[id] = at
 	}
-	rule := c.Policy.Target
+}
+
+// onPage are the targets on the page, in whatever pool, and those of them that
+// are in the candidate's. A name that is none makes nothing well: it counts in both.
+func onPage(c Candidate) (all, pool unwell) {
+	all, pool = unwell{}, unwell{}
 	hits, refused := c.Policy.find(c.Page)
 	for _, h := range hits {
-		if h.Pool == c.Target.Pool {
-			for _, a := range h.alerts {
-				note(h.ID(), a.StartsAt)
+		for _, a := range h.alerts {
+			all.note(h.ID(), a.StartsAt)
+			if h.Pool == c.Target.Pool {
+				pool.note(h.ID(), a.StartsAt)
 			}
 		}
 	}
-	for _, r := range refused { // that a name is no name makes nothing well
-		note("refused/"+r.Value, c.Page.Clock.Started)
+	for _, r := range refused {
+		all.note(nameless+r.Value, c.Page.Clock.Started)
+		pool.note(nameless+r.Value, c.Page.Clock.Started)
 	}
+	return all, pool
+}
+
+// nameless begins the ID of what has no name.
+const nameless = "nameless/"
+
+// beside adds the targets of the candidate's pool that other alerts at
+// Alertmanager name, and those that are worked on.
+func (b blastRadius) beside(ctx context.Context, c Candidate, pool unwell) error {
 	for _, t := range c.others(func(t Trace) bool { return t.Ended.IsZero() && t.Pool == c.Target.Pool }) {
-		note(t.Target, t.At)
+		pool.note(t.Target, t.At)
 	}
+	rule := c.Policy.Target
 	if b.am == nil {
-		return out, fmt.Errorf("no Alertmanager can be asked")
+		return errors.New("no Alertmanager can be asked")
 	}
 	with := page.Labels{}
 	if rule.Pool.Label != "" {
@@ -111,15 +127,15 @@ func (b blastRadius) unwell(ctx context.Context, c Candidate) (map[string]time.T
 	}
 	firing, err := b.am.Firing(ctx, c.Page.Cluster, with)
 	if err != nil {
-		return out, err
+		return err
 	}
 	name, err := rule.namer()
 	if err != nil {
-		return out, err
+		return err
 	}
 	match, err := compile(c.Policy.Match)
 	if err != nil {
-		return out, err
+		return err
 	}
 	for _, a := range firing {
 		value := a.Labels[rule.Label]
@@ -130,17 +146,17 @@ func (b blastRadius) unwell(ctx context.Context, c Candidate) (map[string]time.T
 			continue
 		}
 		if t, err := name(value); err == nil {
-			note(t.ID(), a.StartsAt)
+			pool.note(t.ID(), a.StartsAt)
 		} else {
-			note("refused/"+value, a.StartsAt)
+			pool.note(nameless+value, a.StartsAt)
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // crowd is how many began within atOnce of each other, at most. A beginning that
 // is not known fits everywhere.
-func crowd(began map[string]time.Time) int {
+func crowd(began unwell) int {
 	var times []time.Time
 	unknown := 0
 	for _, at := range began {

@@ -92,7 +92,7 @@ func hostOf(value string) (string, error) {
 	}
 	if port != "" {
 		n, err := strconv.ParseUint(port, 10, 16)
-		if err != nil || n == 0 || strings.HasPrefix(port, "+") {
+		if err != nil || n == 0 {
 			return "", errors.New("what follows the colon is no port")
 		}
 	}
