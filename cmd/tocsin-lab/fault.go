@@ -97,7 +97,7 @@ func (fakeCmd) Help() string {
 	return `GET / shows what people would see, GET /_ledger the same as JSON, POST /_fault makes it misbehave.
 
   tocsin-lab fake slack --listen 127.0.0.1:9100
-  tocsin-lab fake awx --world deploy/ansible/examples/world.yml --playbooks deploy/ansible/examples`
+  tocsin-lab fake awx --world lab/fakeawx/playbooks/world.yml --playbooks lab/fakeawx/playbooks`
 }
 
 // Run is the command.

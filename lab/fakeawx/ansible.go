@@ -28,7 +28,10 @@ func (f *Fake) playbook(name string) string {
 	if f.opts.Playbooks == "" || name == "" || !filepath.IsLocal(name) || Ansible() == "" {
 		return ""
 	}
-	file := filepath.Join(f.opts.Playbooks, name)
+	file, err := filepath.Abs(filepath.Join(f.opts.Playbooks, name))
+	if err != nil {
+		return ""
+	}
 	if _, err := os.Stat(file); err != nil {
 		return ""
 	}

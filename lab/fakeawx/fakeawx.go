@@ -24,11 +24,11 @@ type Options struct {
 	// Prefix is where the API lies: /api/v2/ if "", and /api/controller/v2/
 	// behind the gateway of AAP.
 	Prefix string
-	// Actions run instead of a playbook of that name.
-	Actions map[string]Action
 	// Playbooks is a folder: what is in it is run by ansible-playbook, if there
-	// is one. A playbook that is nowhere changes each of its hosts once.
+	// is one. Else Actions stand in, by the playbook's name. A playbook that is
+	// neither changes each of its hosts once.
 	Playbooks string
+	Actions   map[string]Action
 	Seed      uint64 // of probabilities in faults
 }
 

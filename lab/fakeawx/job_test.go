@@ -213,6 +213,14 @@ func TestAPlaybookOfTheFolder(t *testing.T) {
 	}
 }
 
+func TestTheWorldOfTheFolder(t *testing.T) {
+	w, err := fakeawx.ReadWorld("playbooks/world.yml")
+	require.NoError(t, err)
+	for _, template := range w.Templates {
+		require.FileExists(t, filepath.Join("playbooks", template.Playbook))
+	}
+}
+
 func TestAWorldOfAFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "world.yml")
 	require.NoError(t, os.WriteFile(file, []byte(`

@@ -36,14 +36,14 @@ type Counts struct {
 	OK, Changed, Failures, Dark, Skipped, Rescued, Ignored int
 }
 
-// work starts a job's playbook: by ansible-playbook, by the function of that
-// name, or else each host is changed once.
+// work starts a job's playbook: by ansible-playbook if it can, else by the
+// function of that name, else each host is changed once.
 func (f *Fake) work(j *job) {
 	p := f.play(j)
 	hosts, refused := p.pick(j)
 	p.Hosts = hosts
 	action, there := f.opts.Actions[p.Playbook]
-	if file := f.playbook(p.Playbook); file != "" && !there {
+	if file := f.playbook(p.Playbook); file != "" {
 		action, there, refused = f.ansible(file, j.inventory), true, ""
 	}
 	switch {
