@@ -246,7 +246,7 @@ func TestNothingRunsWhileFrozen(t *testing.T) {
 	kill := filepath.Join(filepath.Dir(h.config), "freeze")
 	require.NoError(t, os.WriteFile(kill, nil, 0o600))
 	h.cluster.say(t, true)
-	h.says(t, "team/infra is frozen")
+	h.says(t, "kill switch: global is frozen")
 	out.Reset()
 	require.NoError(t, app.Dispatches(t.Context(), &out, app.DispatchOptions{Gateway: g}))
 	require.Contains(t, out.String(), "FROZEN  team/infra")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,27 +68,25 @@ func (w *walk) ask(ctx context.Context, pol *Policy, v page.Page, seen Past) []V
 	out := w.Judge.Ask(ctx, Candidate{
 		Policy: pol, Step: d.Step, Dispatch: d.ID, Attempt: d.Attempt + 1, Page: v, Target: d.Target, Past: seen, Now: w.now,
 	})
-	own := func(guard string, ok bool, reason string) {
-		o := Pass
-		if !ok {
-			o = Deny
+	own := func(guard, reason string) {
+		if !slices.ContainsFunc(out, func(v Verdict) bool { return v.Guard == guard && v.Outcome != Pass }) {
+			out = append(out, Verdict{Guard: guard, Outcome: Deny, Reason: reason, At: w.now})
 		}
-		out = append(out, Verdict{Guard: guard, Outcome: o, Reason: reason, At: w.now})
 	}
 	if scope, s, frozen := seen.frozen(d.Policy, d.Team); frozen {
-		own("freeze", false, scope+" is frozen by "+s.By+": "+s.Why)
+		own("kill switch", scope+" is frozen by "+s.By+": "+s.Why)
 	}
 	if b, open := seen.Breakers[d.Policy]; open {
-		own("open breaker", false, b.Why)
+		own("breaker", b.Why)
 	}
 	if w.Backends[d.Step.Backend] == nil {
-		own("backend", false, "no backend is called "+d.Step.Backend)
+		own("backend", "no backend is called "+d.Step.Backend)
 	}
 	if d.Step.Claim && w.ClaimURL == "" {
-		own("claim", false, "its playbook claims, and remediation.claim_url does not say where")
+		own("claim", "its playbook claims, and remediation.claim_url does not say where")
 	}
 	if len(out) == 0 {
-		own("guards", false, "no guard was asked")
+		own("guards", "no guard was asked")
 	}
 	return out
 }

@@ -49,8 +49,11 @@ func (p *Policy) checkStep(s Step) error {
 		oneOf("kind", s.Kind, []string{"job", "workflow"}),
 		oneOf("mode", string(s.Mode), words(modes())),
 		oneOf("danger", string(s.Danger), words(dangers())),
-		within24h("timeout", s.Timeout), within24h("queue_timeout", s.QueueTimeout),
+		within24h("queue_timeout", s.QueueTimeout),
 		within24h("verify.resolved_within", s.Verify.ResolvedWithin),
+	}
+	if s.Timeout != 0 { // else the template's own
+		errs = append(errs, within24h("timeout", s.Timeout))
 	}
 	bad := func(field, format string, args ...any) { errs = append(errs, config.Bad(field, format, args...)) }
 	if kind, name, ok := strings.Cut(s.Backend, "/"); !ok || kind == "" || name == "" || strings.Contains(name, "/") {
