@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -159,12 +160,8 @@ func (h *house) serveSwitches(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := Switches{Switches: map[string]remediate.Switch{}, Breakers: map[string]remediate.Breaker{}, Policies: []PolicyState{}}
-	for k, v := range l.Switches {
-		out.Switches[k] = v
-	}
-	for k, v := range l.Breakers {
-		out.Breakers[k] = v
-	}
+	maps.Copy(out.Switches, l.Switches)
+	maps.Copy(out.Breakers, l.Breakers)
 	b := h.rooms.Load().parts
 	if frozen := killFile(b.plan.Remediation.KillFile); frozen != nil {
 		if s, is := frozen(); is {

@@ -3,7 +3,6 @@ package remediate_test
 import (
 	"context"
 	"encoding/json"
-
 	"fmt"
 	"math/rand/v2"
 	"net/http"

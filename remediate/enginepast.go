@@ -131,16 +131,15 @@ func (l *Ledger) failures(policy string, since time.Time) int {
 }
 
 // open opens the breaker of a policy, unless it is open.
-func (l *Ledger) open(policy, why string, now time.Time) bool {
+func (l *Ledger) open(policy, why string, now time.Time) {
 	if _, ok := l.Breakers[policy]; ok {
-		return false
+		return
 	}
 	l.Breakers = maps.Clone(l.Breakers)
 	if l.Breakers == nil {
 		l.Breakers = map[string]Breaker{}
 	}
 	l.Breakers[policy] = Breaker{At: now, Why: why}
-	return true
 }
 
 // Flip is what a person does to a switch or a breaker.

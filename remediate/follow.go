@@ -45,8 +45,10 @@ func (w *walk) launched(ctx context.Context) error {
 		}
 	}
 	if w.now.Sub(d.Intent.At) > w.Timing.Life {
-		return w.move(ctx, move{to: Broken, reason: "the job does not end", due: w.now, aloud: true,
-			tell: fmt.Sprintf("job %d still runs after %s and is no longer followed", job.ID, page.Span(w.Timing.Life))})
+		return w.move(ctx, move{
+			to: Broken, reason: "the job does not end", due: w.now, aloud: true,
+			tell: fmt.Sprintf("job %d still runs after %s and is no longer followed", job.ID, page.Span(w.Timing.Life)),
+		})
 	}
 	due := w.now.Add(w.Timing.Poll)
 	began := job.State != d.Job.State && job.State == Running
@@ -146,8 +148,10 @@ func (w *walk) means(ctx context.Context, job Job, ev Evidence, unread error) mo
 		m.ops, m.next = w.further(ctx)
 		return m
 	case d.Step.Claim && d.Seized != job.ID:
-		return move{to: Broken, reason: said + " without its claim", breaker: "its playbook does not claim", aloud: true,
-			tell: said + ", and never claimed its dispatch: the policy stops until its playbook begins with the claim"}
+		return move{
+			to: Broken, reason: said + " without its claim", breaker: "its playbook does not claim", aloud: true,
+			tell: said + ", and never claimed its dispatch: the policy stops until its playbook begins with the claim",
+		}
 	}
 	return move{to: Verifying, reason: said, tell: with(said+": now the alert has to end", ev.words())}
 }
@@ -184,8 +188,10 @@ func (w *walk) cancelling(ctx context.Context) error {
 		return w.ended(ctx, b, job, firing)
 	}
 	if w.now.Sub(d.Ask) > w.Timing.Cancel {
-		m := move{to: Broken, reason: "the job does not end although it was asked to", due: w.now, aloud: true,
-			tell: fmt.Sprintf("job %d was cancelled and does not end: people are needed", job.ID)}
+		m := move{
+			to: Broken, reason: "the job does not end although it was asked to", due: w.now, aloud: true,
+			tell: fmt.Sprintf("job %d was cancelled and does not end: people are needed", job.ID),
+		}
 		if d.Wrong != "" {
 			m.to = Dangerous
 		}

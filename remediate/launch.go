@@ -210,13 +210,17 @@ func (w *walk) outcome(job Job, answer error) move {
 	}
 	if u, ok := errors.AsType[*Unsafe](answer); ok {
 		w.Metrics.unsafe.Inc()
-		return move{to: Cancelling, reason: u.Reason, breaker: u.Reason, due: w.now, aloud: true,
+		return move{
+			to: Cancelling, reason: u.Reason, breaker: u.Reason, due: w.now, aloud: true,
 			change: func(d *Dispatch) { with(d); d.Wrong, d.Ask = u.Reason, w.now },
-			tell:   fmt.Sprintf("UNSAFE: job %d was started, and %s; it is cancelled", job.ID, u.Reason)}
+			tell:   fmt.Sprintf("UNSAFE: job %d was started, and %s; it is cancelled", job.ID, u.Reason),
+		}
 	}
 	w.Metrics.unknowns.Inc()
-	return move{to: Unknown, reason: "whether it was launched is not known: " + answer.Error(), due: d.Intent.Settled,
-		tell: "whether the job was started is not known; it is looked for from " + page.Moment(d.Intent.Settled, w.now) + " on"}
+	return move{
+		to: Unknown, reason: "whether it was launched is not known: " + answer.Error(), due: d.Intent.Settled,
+		tell: "whether the job was started is not known; it is looked for from " + page.Moment(d.Intent.Settled, w.now) + " on",
+	}
 }
 
 // interrupted is met where the one who launched has not said what came of it: it
@@ -273,9 +277,11 @@ func (w *walk) adopt(ctx context.Context, job Job, reason string) error {
 	if limit := w.v.Intent.Launch.Limit; job.Limit != limit && limit != "" {
 		w.Metrics.unsafe.Inc()
 		wrong := fmt.Sprintf("its limit is %q", job.Limit)
-		return w.move(ctx, move{to: Cancelling, reason: wrong, breaker: wrong, due: w.now, aloud: true,
+		return w.move(ctx, move{
+			to: Cancelling, reason: wrong, breaker: wrong, due: w.now, aloud: true,
 			change: func(d *Dispatch) { with(d); d.Wrong, d.Ask = wrong, w.now },
-			tell:   fmt.Sprintf("UNSAFE: job %d runs with limit %q; it is cancelled", job.ID, job.Limit)})
+			tell:   fmt.Sprintf("UNSAFE: job %d runs with limit %q; it is cancelled", job.ID, job.Limit),
+		})
 	}
 	return w.move(ctx, move{to: Launched, reason: reason, change: with, due: w.now, tell: reason})
 }
@@ -306,6 +312,8 @@ func (w *walk) doubt(ctx context.Context, err error) error {
 	if w.now.Sub(d.Intent.At) < w.Timing.Doubt {
 		return w.stay(ctx, due, nil)
 	}
-	return w.move(ctx, move{to: Unknown, reason: "cannot be found out: " + err.Error(), due: due, aloud: true, key: "unknown for long",
-		tell: "whether the job was started cannot be found out: people are needed; the target is held (" + err.Error() + ")"})
+	return w.move(ctx, move{
+		to: Unknown, reason: "cannot be found out: " + err.Error(), due: due, aloud: true, key: "unknown for long",
+		tell: "whether the job was started cannot be found out: people are needed; the target is held (" + err.Error() + ")",
+	})
 }

@@ -140,7 +140,7 @@ func TestTheMatcherOfThePolicy(t *testing.T) {
 func TestMenuListsEveryKind(t *testing.T) {
 	menu, err := os.ReadFile(filepath.Join(root(t), "app", "kinds.go"))
 	require.NoError(t, err)
-	for _, room := range []string{"enrich", "notify"} {
+	for _, room := range []string{"enrich", "notify", "remediate"} {
 		folders, err := os.ReadDir(filepath.Join(root(t), room))
 		require.NoError(t, err)
 		for _, f := range folders {

@@ -24,7 +24,7 @@ const (
 	actUseless   = "tocsin_useless"
 	actOpen      = "tocsin_open" // a link: Slack tells of its press too
 
-	// with the id of the dispatch behind it: what is approved is what was shown
+	// with the id of the dispatch behind it: what is approved is what was shown.
 	actApprove = "tocsin_approve_"
 	actDeny    = "tocsin_deny_"
 )
