@@ -170,6 +170,7 @@ func TestWhatIsNeverAutomatic(t *testing.T) {
 		"disruptive with both": {hostPolicy(), func(p *remediate.Policy) {
 			p.Danger, p.Steps[0].Danger, p.Guards.Proof, p.Steps[0].Claim = remediate.Disruptive, remediate.Disruptive, probe, true
 		}, ""},
+		"a workflow in check mode": {hostPolicy(), func(p *remediate.Policy) { p.Steps[0].Mode, p.Steps[0].Kind = remediate.Check, "workflow" }, "steps[0].mode: a workflow has no check mode"},
 		"a ladder that begins at the worst": {hostPolicy(), func(p *remediate.Policy) {
 			p.Steps = append(p.Steps, p.Steps[0])
 			p.Steps[1].Name, p.Steps[1].Danger = "look", remediate.ReadOnly
