@@ -146,7 +146,9 @@ func TestTargetMustStandOnThePage(t *testing.T) {
 			c := candidate(t, hostPolicy(), pg)
 			require.Equal(t, remediate.Pass, verdictOf(t, remediate.World{}, "target", c).Outcome)
 			change(&c)
-			require.Equal(t, remediate.Deny, verdictOf(t, remediate.World{}, "target", c).Outcome)
+			v := verdictOf(t, remediate.World{}, "target", c)
+			require.Equal(t, remediate.Deny, v.Outcome)
+			require.Contains(t, v.Reason, remediate.Unfit(c.Page), "it says which")
 		})
 	}
 }

@@ -82,18 +82,12 @@ func (p proof) Check(ctx context.Context, c Candidate) Verdict {
 }
 
 // dependent says why the question may see only what the alert saw, "" if it is
-// independent: it is asked of a source that did not answer for the alert, or it
-// reads no metric that the alert's rule reads.
+// independent: the policy says that its source measures by itself, and that
+// source did not answer for the alert; or it reads no metric that the alert's
+// rule reads.
 func (q PreCheck) dependent(c Candidate) string {
-	var watch []string
-	for _, asked := range c.Page.Queries {
-		watch = append(watch, asked.Source)
-	}
-	for _, t := range c.Page.Traits {
-		watch = append(watch, t.Source)
-	}
-	if q.Source != "" && len(watch) > 0 && !slices.Contains(watch, q.Source) {
-		return ""
+	if q.Elsewhere {
+		return q.watched(c.Page)
 	}
 	posed, err := pose(q.PromQL, c.Target)
 	if err != nil {
@@ -116,6 +110,25 @@ func (q PreCheck) dependent(c Candidate) string {
 		if why := shares(reads, a); why != "" {
 			return why
 		}
+	}
+	return ""
+}
+
+// watched says that the source which should measure by itself is one that
+// answered for the alert.
+func (q PreCheck) watched(pg page.Page) string {
+	if q.Source == "" {
+		return "it names no source"
+	}
+	watch := []string{}
+	for _, asked := range pg.Queries {
+		watch = append(watch, asked.Source)
+	}
+	for _, t := range pg.Traits {
+		watch = append(watch, t.Source)
+	}
+	if slices.Contains(watch, q.Source) {
+		return "its source answered for the alert, too"
 	}
 	return ""
 }

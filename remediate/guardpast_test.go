@@ -80,6 +80,8 @@ func TestGuardsThatRemember(t *testing.T) {
 		{"rate", "none", nil, remediate.Pass, 0},
 		{"rate", "one on the target within 1h", []remediate.Trace{trace(50 * time.Minute)}, remediate.Wait, 10 * time.Minute},
 		{"rate", "one on the target 1h ago", []remediate.Trace{trace(time.Hour)}, remediate.Pass, 0},
+		{"rate", "looking does not count for the target", []remediate.Trace{trace(50*time.Minute, readOnly)}, remediate.Pass, 0},
+		{"rate", "the same problem, an episode earlier", []remediate.Trace{trace(50*time.Minute, here, func(t *remediate.Trace) { t.Episode = 0 })}, remediate.Wait, 10 * time.Minute},
 		{"rate", "the ladder goes on", []remediate.Trace{trace(5*time.Minute, here)}, remediate.Pass, 0},
 		{"rate", "five of the policy within 10m", many(5, func(i int) remediate.Trace {
 			return trace(time.Duration(i+1)*time.Minute, target(fmt.Sprint("web-2", i)))

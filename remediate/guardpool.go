@@ -43,6 +43,9 @@ func (b blastRadius) Check(ctx context.Context, c Candidate) Verdict {
 		return blind(err.Error())
 	}
 	size, err := sampleOf(ctx, b.sources, "", c.Policy.Target.Pool.Size, c)
+	if until := c.cooling(); err != nil && until.After(c.Now) {
+		return wait(until, coolingWords, rules.Cooldown)
+	}
 	if err != nil {
 		return blind("the size of the pool is not known: " + err.Error())
 	}
@@ -59,17 +62,29 @@ func (b blastRadius) Check(ctx context.Context, c Candidate) Verdict {
 
 func (b blastRadius) judge(c Candidate, rules BlastRadius, unwell, size int, limit share) Verdict {
 	most := limit.of(size)
-	switch over, was := c.Past.Storms[c.Target.Pool]; {
+	switch until := c.cooling(); {
 	case unwell > size:
 		return doubt(c, "more are unwell than the pool has: the measurement is doubted, nothing is touched")
 	case unwell > most:
 		return doubt(c, "more than %s (%d) of the pool are unwell at once: the measurement is doubted, nothing is touched", rules.MaxUnhealthy, most)
 	case size-unwell < rules.MinHealthy:
 		return deny("fewer than %d of the pool are well", rules.MinHealthy)
-	case was && over.Add(rules.Cooldown.D()).After(c.Now):
-		return wait(over.Add(rules.Cooldown.D()), "the pool was beyond its blast radius: it is left alone for %s", rules.Cooldown)
+	case until.After(c.Now):
+		return wait(until, coolingWords, rules.Cooldown)
 	}
 	return pass("at most %s (%d) of the pool may be unwell, and %d must be well", rules.MaxUnhealthy, most, rules.MinHealthy)
+}
+
+const coolingWords = "the pool was beyond its blast radius: it is left alone for %s"
+
+// cooling is until when the pool is left alone after a storm; the zero time if it
+// had none.
+func (c Candidate) cooling() time.Time {
+	over, was := c.Past.Storms[c.Target.Pool]
+	if !was {
+		return time.Time{}
+	}
+	return over.Add(c.rules().BlastRadius.Cooldown.D())
 }
 
 func doubt(c Candidate, format string, args ...any) Verdict {

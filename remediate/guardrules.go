@@ -24,6 +24,8 @@ type PreCheck struct {
 	PromQL  string `yaml:"promql" need:"true" doc:"PromQL of one sample. $target and $pool stand for label values, bare or inside a matcher: instance=~\"$target(:[0-9]+)?\"."`
 	Require string `yaml:"require" need:"true" doc:"What must hold of it: <= 5."`
 	Source  string `yaml:"source" doc:"Name of the source that is asked; empty: the first."`
+
+	Elsewhere bool `yaml:"elsewhere" doc:"proof: the source measures by itself, with other probes and scrapers than the alert's. Else the question must read no metric that the alert's rule reads."`
 }
 
 // BlastRadius bounds how much of a pool may be unwell for it to be touched.

@@ -120,6 +120,7 @@ func TestMistakesHaveTheirLine(t *testing.T) {
 		"a type allowed and denied": {"    steps:", "    guards: {service_types: {label: type, allow: [web], deny: [web]}}\n    steps:", `p.yaml:7: guards.service_types.allow[0]: "web" is denied as well`},
 		"a check that asks nothing": {"    steps:", "    guards: {pre_checks: [{name: a, promql: 'vector(1)', require: '== 1'}]}\n    steps:", "p.yaml:7: guards.pre_checks[0].promql: it asks for no metric"},
 		"a check without a limit":   {"    steps:", "    guards: {pre_checks: [{name: a, promql: up}]}\n    steps:", `p.yaml:7: guards.pre_checks[0].require: "" is no condition`},
+		"a proof from nowhere":      {"    steps:", "    guards: {proof: {name: a, promql: up, require: '== 1', elsewhere: true}}\n    steps:", "p.yaml:7: guards.proof.source: name the source that measures by itself"},
 		"a proof by the alert":      {"    steps:", "    guards: {proof: {name: a, promql: 'max(ALERTS)', require: '== 1'}}\n    steps:", "p.yaml:7: guards.proof.promql: that the alert fires does not prove it"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -170,6 +171,7 @@ func TestWhatIsNeverAutomatic(t *testing.T) {
 		"disruptive with both": {hostPolicy(), func(p *remediate.Policy) {
 			p.Danger, p.Steps[0].Danger, p.Guards.Proof, p.Steps[0].Claim = remediate.Disruptive, remediate.Disruptive, probe, true
 		}, ""},
+		"a workflow in check mode": {hostPolicy(), func(p *remediate.Policy) { p.Steps[0].Mode, p.Steps[0].Kind = remediate.Check, "workflow" }, "steps[0].mode: a workflow has no check mode"},
 		"a ladder that begins at the worst": {hostPolicy(), func(p *remediate.Policy) {
 			p.Steps = append(p.Steps, p.Steps[0])
 			p.Steps[1].Name, p.Steps[1].Danger = "look", remediate.ReadOnly

@@ -89,6 +89,9 @@ func (q PreCheck) valid() error {
 	if _, err := parseRequirement(q.Require); err != nil {
 		errs = append(errs, config.Bad("require", "%v", err))
 	}
+	if q.Elsewhere && q.Source == "" {
+		errs = append(errs, config.Bad("source", "name the source that measures by itself"))
+	}
 	return errors.Join(errs...)
 }
 

@@ -38,13 +38,14 @@ func TestSimulate(t *testing.T) {
 	s := remediate.Simulate(t.Context(), hostPolicy(), []page.Page{
 		pastPage("d", 20*time.Hour, time.Hour, storm...),
 		other,
+		pastPage("f", 20*time.Hour-10*time.Minute, time.Hour, "web-90"), // the pool is left alone after d
 		pastPage("a", 3*day, time.Hour, "web-1:9100"),
 		pastPage("b", 3*day-10*time.Minute, time.Hour, "web-1:9100"), // while a's launch cools down
 		pastPage("c", 2*day, time.Minute, "web-1:9100"),              // over before 3m
 		pastPage("e", day/2, time.Hour, "web-1", "*"),
 	})
-	require.Equal(t, 6, s.Pages)
-	require.Equal(t, 5, s.Matched)
+	require.Equal(t, 7, s.Pages)
+	require.Equal(t, 6, s.Matched)
 	var told []string
 	for _, c := range s.Cases {
 		told = append(told, fmt.Sprintf("%s %s %s", c.Problem, c.Target.Name, c.Word()))
@@ -53,7 +54,7 @@ func TestSimulate(t *testing.T) {
 		"a web-1 run", "b web-1 wait", "c web-1 nothing",
 		"d web-20 deny", "d web-21 deny", "d web-22 deny", "d web-23 deny", "d web-24 deny", "d web-25 deny",
 		"d web-26 deny", "d web-27 deny", "d web-28 deny", "d web-29 deny", "d web-30 deny", "d web-31 deny",
-		"e  nothing", "e web-1 run",
+		"f web-90 wait", "e  nothing", "e web-1 run",
 	}, told)
 	require.Equal(t, noon().Add(3*time.Minute-3*day), s.Cases[0].At, "as soon as it had fired for long enough")
 	require.Equal(t, []string{"blast radius"}, s.Cases[0].Unasked, "nobody knows how large the pool was")
@@ -61,7 +62,7 @@ func TestSimulate(t *testing.T) {
 
 	var text bytes.Buffer
 	require.NoError(t, s.WriteText(&text))
-	require.Contains(t, text.String(), "policy restart in mode auto: 5 of 6 pages match: 2 run, 1 wait, 12 deny, 2 nothing\n")
+	require.Contains(t, text.String(), "policy restart in mode auto: 6 of 7 pages match: 2 run, 2 wait, 12 deny, 2 nothing\n")
 	require.Contains(t, text.String(), `2026-05-31 12:03:00  run`)
 	require.Contains(t, text.String(), "blast radius: 12 targets began to fail within 5m")
 	require.Contains(t, text.String(), `"*" names no target`)
