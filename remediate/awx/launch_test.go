@@ -191,6 +191,7 @@ func TestAWorkflowOnOneHost(t *testing.T) {
 func TestAServiceHasNoLimit(t *testing.T) {
 	f, url := serve(t, fakeawx.Options{})
 	b := open(t, plain(t, url, fakeawx.DefaultToken))
+	require.NoError(t, f.Edit("shift", func(t *fakeawx.Template) { t.Limit = "web*" }))
 	tmpl, err := b.Ready(t.Context(), step("shift"), remediate.Target{Kind: remediate.DatacentreTarget, Name: "fra"})
 	require.NoError(t, err)
 	require.False(t, tmpl.AskLimit)
@@ -201,6 +202,14 @@ func TestAServiceHasNoLimit(t *testing.T) {
 	own := f.Ledger().Jobs[0].Vars
 	require.Equal(t, "fra", own["datacentre"])
 	require.NotContains(t, own["tocsin"], "target")
+	f.Switch(fakeawx.Switches{NoCapacity: true})
+	l.Dispatch = "D-2"
+	j, err := b.Launch(t.Context(), l)
+	require.NoError(t, err)
+	_, busy, err := b.Watermark(t.Context(), tmpl, "")
+	require.NoError(t, err)
+	require.NotEmpty(t, busy, "whatever limit the template has of its own")
+	require.Equal(t, j.ID, busy[len(busy)-1].ID)
 }
 
 func TestClaimIsWrittenOut(t *testing.T) {
