@@ -221,3 +221,28 @@ func TestClaimIsWrittenOut(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "s3cret", f.Ledger().Jobs[0].Vars["tocsin"].(map[string]any)["claim_token"])
 }
+
+// A page that happens to hold JSON is not AWX's answer.
+func TestOnlyJSONThatSaysSoIsBelieved(t *testing.T) {
+	for _, kind := range []string{"text/html; charset=utf-8", "text/plain", "application/octet-stream", "", "application/json;;"} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header()["Content-Type"] = []string{kind}
+			switch {
+			case r.URL.Path == "/api/":
+				w.Header().Set("Content-Type", "application/json")
+				fmt.Fprint(w, `{"current_version": "/api/v2/"}`)
+			case r.Method == http.MethodPost:
+				w.WriteHeader(http.StatusCreated)
+				_ = json.NewEncoder(w).Encode(asAsked())
+			default:
+				fmt.Fprint(w, `{"count": 0, "results": []}`)
+			}
+		}))
+		b := open(t, plain(t, s.URL, "token"))
+		_, err := b.Launch(t.Context(), order())
+		require.ErrorContains(t, err, "not JSON", kind)
+		_, err = b.Find(t.Context(), order().Template, 0, "D-1")
+		require.ErrorContains(t, err, "not JSON", kind)
+		s.Close()
+	}
+}
