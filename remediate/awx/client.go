@@ -193,14 +193,14 @@ func (c *client) do(ctx context.Context, op, method, path string, q url.Values, 
 	unsent := func(err error) (remote.Response, error) {
 		return remote.Response{}, &remote.Error{Op: op, Class: remote.NotSent, Err: err}
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
 	select {
 	case c.slots <- struct{}{}:
 		defer func() { <-c.slots }()
 	case <-ctx.Done():
 		return unsent(ctx.Err())
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
 	u := c.base.JoinPath(path)
 	u.RawQuery = q.Encode()
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))

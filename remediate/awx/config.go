@@ -19,7 +19,7 @@ type Config struct {
 	CAFile       string            `yaml:"ca_file" doc:"PEM file with the certificates of the authority that signed the server's, beside those of the system."`
 	Organization string            `yaml:"organization" doc:"Organization of inventories, and of templates whose step names none. Without it a name must be the only one of all that the account sees."`
 	Timeout      config.Duration   `yaml:"timeout" doc:"How long an answer is waited for."`
-	Settle       config.Duration   `yaml:"settle" doc:"How long after a launch without an answer AWX may still begin it: the longest that its server works on a request. AWX ends one after 115 s, its nginx after 120 s."`
+	Settle       config.Duration   `yaml:"settle" doc:"How long after a launch without an answer AWX may still begin it: the longest that its server works on a request. AWX ends one after 115 s, its nginx after 120 s; the timeout comes on top."`
 	JobLink      string            `yaml:"job_link" doc:"Address of a job as people open it: {id} is its number, {kind} playbook or workflow. Default: that of AWX 24.6.1, <url>/#/jobs/{kind}/{id}."`
 }
 
@@ -56,8 +56,8 @@ func (c *Config) Validate() error {
 	if c.Timeout.D() <= 0 || c.Timeout.D() > maxTimeout {
 		bad("timeout", "%s: write 30s, or at most %s", c.Timeout, config.Duration(maxTimeout))
 	}
-	if c.Settle.D() < leastSettle {
-		bad("settle", "%s is shorter than AWX itself may take: write %s or more", c.Settle, config.Duration(leastSettle))
+	if least := leastSettle + c.Timeout.D(); c.Settle.D() < least {
+		bad("settle", "%s is shorter than a launch may take to leave and AWX to work on it: write %s or more", c.Settle, config.Duration(least))
 	}
 	if _, ok := page.WebURL(c.JobLink); c.JobLink != "" && (!ok || !strings.Contains(c.JobLink, "{id}")) {
 		bad("job_link", "write it as https://awx.example.org/#/jobs/{kind}/{id}")

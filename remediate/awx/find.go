@@ -57,7 +57,7 @@ func (s *server) Watermark(ctx context.Context, t remediate.Template, limit stri
 		for _, f := range last.Results {
 			greatest = max(greatest, f.ID)
 		}
-		found, err := s.walk(ctx, of, path, url.Values{"status__in": {unfinished}}, 0, func(f jobForm) bool { return f.Limit == limit })
+		found, err := s.walk(ctx, of, path, url.Values{"status__in": {unfinished}}, 0, func(f jobForm) bool { return limit == "" || f.Limit == limit })
 		if err != nil {
 			return 0, nil, err
 		}

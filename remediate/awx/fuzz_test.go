@@ -1,9 +1,12 @@
 package awx
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -117,6 +120,52 @@ func FuzzOrder(f *testing.F) {
 	})
 }
 
+// answered is a way to a server that says the same to everything.
+type answered struct {
+	kind string
+	body []byte
+}
+
+func (a answered) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{
+		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {a.kind}}, Request: r, Body: io.NopCloser(bytes.NewReader(a.body)),
+	}, nil
+}
+
+// FuzzFind: what is no list of jobs is no proof that there is none.
+func FuzzFind(f *testing.F) {
+	for _, a := range answers() {
+		f.Add([]byte(a))
+	}
+	f.Add([]byte(`{"count":1,"results":[{"id":9,"extra_vars":"{\"tocsin\":{\"dispatch_id\":\"D-1\"}}"}]}`))
+	f.Add([]byte(`{"count":2,"results":[{"id":9},{"id":9}]}`))
+	f.Add([]byte(`{"count":0,"results":[],"results":null}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		c := &client{
+			name: "fuzz", base: &url.URL{Scheme: "https", Host: "awx.example.org"}, http: remote.New(answered{"application/json", body}, maxAnswer),
+			auth: func(*http.Request) error { return nil }, timeout: time.Minute, slots: make(chan struct{}, 1), now: time.Now, prefix: "/api/v2/",
+		}
+		s := &server{api: c, link: "https://awx.example.org/{kind}/{id}"}
+		found, err := s.Find(t.Context(), remediate.Template{ID: 7, Kind: "job"}, 0, "D-1")
+		if err != nil {
+			return
+		}
+		var l struct {
+			Count   *int              `json:"count"`
+			Results []json.RawMessage `json:"results"`
+		}
+		if json.Unmarshal(body, &l) != nil || l.Count == nil || *l.Count != len(l.Results) {
+			t.Fatalf("%q counts as a list", body)
+		}
+		for i, j := range found {
+			if j.ID <= 0 || i > 0 && j.ID < found[i-1].ID {
+				t.Fatalf("%q: %+v", body, found)
+			}
+			shown(t, j.Limit+j.Why)
+		}
+	})
+}
+
 // FuzzTail: output of a job is shown as text of bounded length.
 func FuzzTail(f *testing.F) {
 	f.Add("ok: [web01]\nPLAY RECAP\n", 4096)
@@ -135,10 +184,4 @@ func FuzzTail(f *testing.F) {
 		shown(t, line)
 		_ = marker(s)
 	})
-}
-
-func TestALimitThatIsNoneIsNotWritten(t *testing.T) {
-	if _, err := json.Marshal(order{Limit: &hostLimit{}}); err == nil {
-		t.Fatal("an empty limit was written")
-	}
 }

@@ -19,7 +19,7 @@ import (
 // Launch asks once. It is not told of a launch that was refused unless that is
 // certain: no connection was had for it, or AWX itself answered so. Anything
 // else may have been begun, a 504 of the proxy in front and a redirect not
-// excepted.
+// excepted. It leaves within the timeout or not at all: settle counts on that.
 func (s *server) Launch(ctx context.Context, l remediate.Launch) (remediate.Job, error) {
 	o, err := orderOf(l)
 	if err != nil {
@@ -29,6 +29,8 @@ func (s *server) Launch(ctx context.Context, l remediate.Launch) (remediate.Job,
 	if err != nil {
 		return remediate.Job{}, &remediate.Rejected{Reason: err.Error()}
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.api.timeout)
+	defer cancel()
 	prefix, err := s.api.discover(ctx)
 	if err != nil {
 		return remediate.Job{}, &remediate.Rejected{Reason: err.Error()}

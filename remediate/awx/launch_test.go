@@ -191,6 +191,7 @@ func TestAWorkflowOnOneHost(t *testing.T) {
 func TestAServiceHasNoLimit(t *testing.T) {
 	f, url := serve(t, fakeawx.Options{})
 	b := open(t, plain(t, url, fakeawx.DefaultToken))
+	require.NoError(t, f.Edit("shift", func(t *fakeawx.Template) { t.Limit = "web*" }))
 	tmpl, err := b.Ready(t.Context(), step("shift"), remediate.Target{Kind: remediate.DatacentreTarget, Name: "fra"})
 	require.NoError(t, err)
 	require.False(t, tmpl.AskLimit)
@@ -201,6 +202,14 @@ func TestAServiceHasNoLimit(t *testing.T) {
 	own := f.Ledger().Jobs[0].Vars
 	require.Equal(t, "fra", own["datacentre"])
 	require.NotContains(t, own["tocsin"], "target")
+	f.Switch(fakeawx.Switches{NoCapacity: true})
+	l.Dispatch = "D-2"
+	j, err := b.Launch(t.Context(), l)
+	require.NoError(t, err)
+	_, busy, err := b.Watermark(t.Context(), tmpl, "")
+	require.NoError(t, err)
+	require.NotEmpty(t, busy, "whatever limit the template has of its own")
+	require.Equal(t, j.ID, busy[len(busy)-1].ID)
 }
 
 func TestClaimIsWrittenOut(t *testing.T) {
@@ -211,4 +220,29 @@ func TestClaimIsWrittenOut(t *testing.T) {
 	_, err := b.Launch(t.Context(), l)
 	require.NoError(t, err)
 	require.Equal(t, "s3cret", f.Ledger().Jobs[0].Vars["tocsin"].(map[string]any)["claim_token"])
+}
+
+// A page that happens to hold JSON is not AWX's answer.
+func TestOnlyJSONThatSaysSoIsBelieved(t *testing.T) {
+	for _, kind := range []string{"text/html; charset=utf-8", "text/plain", "application/octet-stream", "", "application/json;;"} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header()["Content-Type"] = []string{kind}
+			switch {
+			case r.URL.Path == "/api/":
+				w.Header().Set("Content-Type", "application/json")
+				fmt.Fprint(w, `{"current_version": "/api/v2/"}`)
+			case r.Method == http.MethodPost:
+				w.WriteHeader(http.StatusCreated)
+				_ = json.NewEncoder(w).Encode(asAsked())
+			default:
+				fmt.Fprint(w, `{"count": 0, "results": []}`)
+			}
+		}))
+		b := open(t, plain(t, s.URL, "token"))
+		_, err := b.Launch(t.Context(), order())
+		require.ErrorContains(t, err, "not JSON", kind)
+		_, err = b.Find(t.Context(), order().Template, 0, "D-1")
+		require.ErrorContains(t, err, "not JSON", kind)
+		s.Close()
+	}
 }

@@ -3,6 +3,7 @@ package awx_test
 import (
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -201,4 +202,21 @@ func TestConfig(t *testing.T) {
 	c := plain(t, "https://awx.example.org", "x")
 	c.Username, c.PasswordFile = "x", "y"
 	require.ErrorContains(t, c.Validate(), "either token_file, or username")
+}
+
+// Of a job that touched more hosts than a page holds, the one that was meant is told.
+func TestEvidenceOfManyHosts(t *testing.T) {
+	w := fakeawx.DefaultWorld()
+	for i := range 250 {
+		w.Inventories[0].Hosts = append(w.Inventories[0].Hosts, fakeawx.Host{Name: fmt.Sprintf("app%03d", i)})
+	}
+	f, url := serve(t, fakeawx.Options{World: w})
+	id, err := f.LaunchAs("admin", "restart", "", nil)
+	require.NoError(t, err)
+	f.Advance(0)
+	b := open(t, plain(t, url, fakeawx.DefaultToken))
+	ev, err := b.Evidence(t.Context(), remediate.Job{ID: id, Kind: "job"}, "web01")
+	require.NoError(t, err)
+	require.Len(t, ev.Hosts, 201)
+	require.Equal(t, "web01", ev.Hosts[0].Host)
 }

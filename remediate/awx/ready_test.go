@@ -1,6 +1,7 @@
 package awx_test
 
 import (
+	"encoding/json"
 	"errors"
 	"testing"
 	"time"
@@ -192,4 +193,38 @@ func TestHostsThatAreNone(t *testing.T) {
 	h, err := b.Host(t.Context(), "prod", "web02")
 	require.NoError(t, err)
 	require.Equal(t, remediate.Host{ID: 102, Name: "web02", Inventory: 2}, h)
+}
+
+// AWX wants the answers of a survey that have a default too, each in its type.
+func TestDefaultsOfASurvey(t *testing.T) {
+	f, url := serve(t, fakeawx.Options{})
+	b := open(t, plain(t, url, fakeawx.DefaultToken))
+	require.NoError(t, f.Edit("restart", func(t *fakeawx.Template) {
+		t.Survey = []fakeawx.Question{
+			{Variable: "text", Type: "text", Required: true, Default: "web"},
+			{Variable: "n", Type: "integer", Required: true, Default: 3},
+			{Variable: "spelt", Type: "integer", Required: true, Default: "4"},
+			{Variable: "share", Type: "float", Required: true, Default: "0.5"},
+			{Variable: "some", Type: "multiselect", Required: true, Default: "a\nb", Choices: []string{"a", "b", "c"}},
+			{Variable: "secret", Type: "password", Required: true, Default: "hunter2"},
+			{Variable: "choice", Type: "multiplechoice", Required: true, Choices: []string{"a", "b"}},
+			{Variable: "nothing", Type: "integer", Default: ""},
+		}
+	}))
+	s := step("restart")
+	s.Variables = map[string]remediate.StepVariable{"choice": {Value: "b"}}
+	tmpl, err := b.Ready(t.Context(), s, web01())
+	require.NoError(t, err)
+	raw, err := json.Marshal(order())
+	require.NoError(t, err)
+	var l remediate.Launch // as it comes back from the store
+	require.NoError(t, json.Unmarshal(raw, &l))
+	l.Template, l.Variables = tmpl, map[string]any{"choice": "b"}
+	_, err = b.Launch(t.Context(), l)
+	require.NoError(t, err)
+	vars := f.Ledger().Jobs[0].Vars
+	for name, want := range map[string]any{"text": "web", "n": 3.0, "spelt": 4.0, "share": 0.5, "some": []any{"a", "b"}, "secret": "$encrypted$", "choice": "b"} {
+		require.Equal(t, want, vars[name], name)
+	}
+	require.Nil(t, tmpl.Survey["nothing"], "no default")
 }
