@@ -26,14 +26,15 @@ import (
 
 // world is a store with problems, a server that runs jobs, and what guards say.
 type world struct {
-	t      *testing.T
-	store  store.Store
-	server *server
-	judge  *judge
-	policy *remediate.Policy
-	claim  string
-	timing remediate.Timing
-	stops  []func()
+	t       *testing.T
+	store   store.Store
+	server  *server
+	judge   *judge
+	policy  *remediate.Policy
+	claim   string
+	backend remediate.Backend // nil: server
+	timing  remediate.Timing
+	stops   []func()
 }
 
 func newWorld(t *testing.T) *world {
@@ -73,8 +74,12 @@ func policy(mode remediate.Mode) *remediate.Policy {
 }
 
 func (w *world) engine(s store.Store) *remediate.Engine {
+	b := w.backend
+	if b == nil {
+		b = w.server
+	}
 	return &remediate.Engine{
-		Store: s, Policies: map[string][]*remediate.Policy{"team": {w.policy}}, Backends: map[string]remediate.Backend{"awx/main": w.server},
+		Store: s, Policies: map[string][]*remediate.Policy{"team": {w.policy}}, Backends: map[string]remediate.Backend{"awx/main": b},
 		Judge: w.judge, Log: slog.New(slog.DiscardHandler), Now: time.Now, Metrics: remediate.NewMetrics(nil), Workers: 3, ClaimURL: w.claim, Timing: w.timing,
 		PageURL: func(p string) string { return "https://tocsin/pages/" + p },
 	}
