@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -82,22 +83,39 @@ func (p *plan) planRemediation(folder string) error {
 		errs = append(errs, err)
 		p.policies = policies
 	}
-	for _, pol := range p.policies {
-		for _, s := range pol.Steps {
-			if !known[s.Backend] {
-				errs = append(errs, config.Bad("remediation.backends", "policy %s, step %s wants %q, which is not among them (%s)", pol.Name, s.Name, s.Backend, pol.Place))
-			}
-		}
-	}
+	readable := errors.Join(errs...) == nil // else the policy may be among those with a mistake
 	for i, r := range p.Receivers {
 		for j, name := range r.Remediate {
-			if p.policyOf(name) == nil && len(errs) == 0 {
+			if p.policyOf(name) == nil && readable {
 				errs = append(errs, config.Bad(index(index("receivers", i)+".remediate", j), "no policy is called %q; write the name of one of remediation.policies", name))
 			}
 		}
 	}
+	errs = append(errs, p.unmet(known))
 	if p.Remediation.KillFile != "" {
 		p.Remediation.KillFile = beside(folder, p.Remediation.KillFile)
+	}
+	return errors.Join(errs...)
+}
+
+// unmet says what policies name that is not there.
+func (p *plan) unmet(backends map[string]bool) error {
+	have := remediate.Configured{Backends: slices.Sorted(maps.Keys(backends)), Roles: []string{roleOperator}}
+	for _, s := range p.Remediation.Sources {
+		have.Sources = append(have.Sources, s.Name)
+	}
+	for _, z := range p.Remediation.Zabbix {
+		have.Zabbix = append(have.Zabbix, z.Name)
+	}
+	var errs []error
+	for _, pol := range p.policies {
+		for _, why := range pol.Unmet(have) {
+			errs = append(errs, config.Bad("remediation.policies", "policy %s (%s) is not ready: %s", pol.Name, pol.Place, why))
+		}
+		claims := slices.ContainsFunc(pol.Steps, func(s remediate.Step) bool { return s.Claim })
+		if claims && p.Remediation.ClaimURL == "" {
+			errs = append(errs, config.Bad("remediation.claim_url", "policy %s (%s) is not ready: a step claims, so write where playbooks reach the webhook's listener", pol.Name, pol.Place))
+		}
 	}
 	return errors.Join(errs...)
 }

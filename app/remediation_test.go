@@ -236,6 +236,31 @@ func TestAJobThatRepairsNothing(t *testing.T) {
 	h.cluster.say(t, false)
 }
 
+// What a policy lacks is said before it serves, and at the backend by --connect.
+func TestCheckSaysWhyAPolicyIsNotReady(t *testing.T) {
+	h := newActing(t, "observe")
+	check := func() string {
+		var out bytes.Buffer
+		err := app.Check(t.Context(), &out, app.CheckOptions{ConfigFile: h.config, Connect: true})
+		if err != nil {
+			return out.String() + err.Error()
+		}
+		return out.String()
+	}
+	require.Contains(t, check(), "ok    policy restart-web, step restart")
+	require.NoError(t, h.awx.Edit("restart", func(t *fakeawx.Template) { t.Ask = []string{"variables"} }))
+	require.Regexp(t, `FAIL  policy restart-web, step restart: not ready: .*prompt for Limit`, check())
+	raw, err := os.ReadFile(h.config)
+	require.NoError(t, err)
+	for old, want := range map[string]string{
+		"remediate: [restart-web]": "restart-wbe", "sources: [{name: main": "no source is configured", "kind: awx, name: main": `no backend "awx/main" is configured`,
+	} {
+		edited := map[string]string{"remediate: [restart-web]": "remediate: [restart-wbe]", "sources: [{name: main": "zabbix: [] # [{name: main", "kind: awx, name: main": "kind: awx, name: other"}[old]
+		require.NoError(t, os.WriteFile(h.config, []byte(strings.Replace(string(raw), old, edited, 1)), 0o600))
+		require.Contains(t, check(), want)
+	}
+}
+
 // The switches of operators, by the API and by a file.
 func TestNothingRunsWhileFrozen(t *testing.T) {
 	h := newActing(t, "auto")

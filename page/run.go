@@ -43,13 +43,3 @@ func WithRun(runs []Run, r Run) ([]Run, bool) {
 	}
 	return append(runs, r), true
 }
-
-// Asking returns the run of a page that a person is to decide on: the oldest.
-func (v Page) Asking(now time.Time) (Run, bool) {
-	for _, r := range v.Runs {
-		if r.Asks.After(now) {
-			return r, true
-		}
-	}
-	return Run{}, false
-}

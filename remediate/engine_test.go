@@ -885,3 +885,62 @@ func TestADispatchIsJSON(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, string(b), `"secret"`)
 }
+
+func TestOneDispatchAtATimeWorksOnATarget(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.policy.Steps = w.policy.Steps[:1]
+		w.server.onEnd = func(l remediate.Launch) {
+			for _, d := range w.all() {
+				if d.ID == l.Dispatch {
+					w.fires(d.Problem, 1)
+				}
+			}
+		}
+		w.start(w.store)
+		for i := range 4 {
+			w.fires(fmt.Sprint("p", i), 1, "web-3")
+		}
+		for range 40 * 60 {
+			w.sleep(time.Second)
+			at := 0
+			for _, d := range w.all() {
+				if !d.Stage.Over() && d.Intent != nil {
+					at++
+				}
+			}
+			require.LessOrEqual(t, at, 1)
+		}
+		require.Len(t, w.server.launches(), 4)
+		require.Contains(t, fmt.Sprint(w.told()), "is at work on it")
+		w.sound()
+	})
+}
+
+// An alert that is silenced while its job runs is not repaired by that, and neither
+// is one that a storm tells of.
+func TestWhatIsNoRepair(t *testing.T) {
+	for name, hide := range map[string]func(p *page.Problem){
+		"silenced": func(p *page.Problem) {
+			m := p.Members["web-3"]
+			m.Open, m.LeftOnly, m.Closed = false, true, time.Now()
+			p.Members["web-3"], p.State, p.Ended = m, page.Closed, time.Now()
+		},
+		"folded": func(p *page.Problem) { p.Folded = "storm" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T, w *world) {
+				w.policy.Steps = w.policy.Steps[:1]
+				w.start(w.store)
+				p := w.fires("p1", 1, "web-3")
+				w.until(0, remediate.Launched, time.Minute)
+				hide(&p)
+				value, err := store.Marshal(p)
+				require.NoError(t, err)
+				w.sleep(10 * time.Second) // it runs by now
+				require.NoError(t, w.store.Apply(t.Context(), store.Put(store.ProblemKey("p1"), value)))
+				w.until(0, remediate.Escalated, time.Hour)
+				w.sound()
+			})
+		})
+	}
+}

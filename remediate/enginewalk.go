@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tocsin/tocsin/page"
@@ -262,6 +263,30 @@ func problem(ctx context.Context, s store.Store, id string) (page.Problem, error
 	return p, nil
 }
 
+// silenced reports whether alerts of the target left since the launch without
+// resolving: silenced, inhibited or expired. That is no repair.
+func (w *walk) silenced(ctx context.Context) (bool, error) {
+	d := &w.v.Dispatch
+	p, err := problem(ctx, w.Store, d.Problem)
+	if err != nil || d.Intent == nil {
+		return false, err
+	}
+	for _, m := range p.Members {
+		if !m.Open && m.LeftOnly && !m.Closed.Before(d.Intent.At) && p.Episode == d.Episode && d.about(w.policy(d), m.Alert) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// about reports whether an alert may be about the target.
+func (d *Dispatch) about(p *Policy, a page.Alert) bool {
+	if p == nil || p.Target.Trait || d.Target.Kind != HostTarget {
+		return true
+	}
+	return strings.Contains(strings.ToLower(a.Labels[p.Target.Label]), d.Target.Name)
+}
+
 // fires reports whether what a dispatch is about still fires, in words why not,
 // and the page. A host is over when no alert of it fires; what a trait named is
 // over with its problem: traits change with every look.
@@ -278,6 +303,8 @@ func (w *walk) fires(ctx context.Context) (v page.Page, firing bool, why string,
 		return v, false, "the problem is resolved", nil
 	case !p.Settling.IsZero():
 		return v, false, "nothing fires", nil
+	case p.Folded != "" || p.Storm != nil:
+		return v, true, "", nil // its guards refuse; that it is told elsewhere is no end
 	}
 	pol := w.policy(&w.v.Dispatch)
 	if pol == nil || pol.Target.Trait || w.v.Target.Kind != HostTarget {

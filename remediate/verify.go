@@ -26,6 +26,12 @@ func (w *walk) verifying(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	left := false
+	if !firing {
+		if left, err = w.silenced(ctx); err != nil {
+			return err
+		}
+	}
 	within, stable := d.Step.Verify.ResolvedWithin.D(), d.StableFor
 	if within == 0 {
 		within = resolvedWithin
@@ -36,6 +42,10 @@ func (w *walk) verifying(ctx context.Context) error {
 	last := d.Moved.Add(within) // of the alert's end
 	due := w.now.Add(w.Timing.Look)
 	switch {
+	case left && !w.now.Before(last):
+		return w.stays(ctx, "its alerts left without resolving (silenced, inhibited or expired), so nobody knows")
+	case left:
+		return w.stay(ctx, due, nil)
 	case firing && !w.now.Before(last):
 		return w.stays(ctx, "the alert still fires "+page.Span(within)+" after the job")
 	case firing && !d.Calm.IsZero():
