@@ -80,6 +80,7 @@ func TestMistakesHaveTheirLine(t *testing.T) {
 		"Tocsin's own, by pattern":  {`="Down"`, `=~"Tocsin.*"`, "p.yaml:5: match[0]: Tocsin does not treat its own alarms"},
 		"no label":                  {"label: instance, ", "", "target.label: write the label"},
 		"no inventory":              {"inventory: prod, ", "", "target.inventory: name the inventory"},
+		"an inventory of templates": {"inventory: prod", "inventory: '{{ prod }}'", "p.yaml:6: target.inventory: write the inventory's name"},
 		"no pattern":                {"validate: 'web-[0-9]+', ", "", "target.validate:"},
 		"a pattern that is none":    {"web-[0-9]+", "web-(", "p.yaml:6: target.validate: \"web-(\" is no RE2"},
 		"a pattern out of its cage": {"web-[0-9]+", "a)|(b", "p.yaml:6: target.validate:"},

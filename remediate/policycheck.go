@@ -134,6 +134,8 @@ func (r TargetRule) check() error {
 		bad("inventory", "name the inventory in which exactly one enabled host must have that name")
 	case hosts && r.Variable != "":
 		bad("variable", "a host goes into the limit, not into a variable: leave it out")
+	case hosts && plain(r.Inventory) != nil:
+		bad("inventory", "write the inventory's name, without template syntax")
 	case !hosts && r.Inventory != "":
 		bad("inventory", "a %s has the fixed inventory of its template: leave it out", r.Kind)
 	}
