@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/remediate"
@@ -48,7 +49,11 @@ const mostDispatches = 500
 func (a *api) dispatches(w http.ResponseWriter, r *http.Request) {
 	all := r.URL.Query().Get("state") == "all"
 	out := []remediate.Dispatch{}
-	err := remediate.Each(r.Context(), a.store, func(d remediate.Dispatch) error {
+	var since time.Time
+	if !all {
+		since = a.acts.Now().Add(-remediate.Lately)
+	}
+	err := remediate.Each(r.Context(), a.store, since, func(d remediate.Dispatch) error {
 		if all || !d.Stage.Over() {
 			out = append(out, a.veiled(d))
 		}

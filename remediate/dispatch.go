@@ -172,9 +172,14 @@ func (d *Dispatch) approved(now time.Time) (Decision, bool) {
 // beginning, as ULIDs do.
 func DispatchID(policy string, p page.Problem, t Target, rung int) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %d %q %q %d", policy, p.ID, p.Episode, t.ID(), t.Value, rung))
+	return idOf(p.Opened, sum[:10])
+}
+
+// idOf is an id of a time's milliseconds and ten bytes, none: before all of that time.
+func idOf(at time.Time, rest []byte) string {
 	var raw [16]byte
-	binary.BigEndian.PutUint64(raw[:8], uint64(max(0, p.Opened.UnixMilli()))<<16)
-	copy(raw[6:], sum[:10])
+	binary.BigEndian.PutUint64(raw[:8], uint64(max(0, at.UnixMilli()))<<16)
+	copy(raw[6:], rest)
 	return strings.ToLower(base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding).EncodeToString(raw[:]))
 }
 

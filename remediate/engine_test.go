@@ -151,7 +151,7 @@ func (w *world) says(d remediate.Dispatch, verb page.Verb, by string) {
 func (w *world) all() []remediate.Dispatch {
 	w.t.Helper()
 	var out []remediate.Dispatch
-	require.NoError(w.t, remediate.Each(w.t.Context(), w.store, func(d remediate.Dispatch) error { out = append(out, d); return nil }))
+	require.NoError(w.t, remediate.Each(w.t.Context(), w.store, time.Now().Add(-time.Hour*40), func(d remediate.Dispatch) error { out = append(out, d); return nil }))
 	slices.SortFunc(out, func(a, b remediate.Dispatch) int {
 		return a.Rung*1000 - b.Rung*1000 + cmpText(a.Target.Name, b.Target.Name)
 	})

@@ -157,7 +157,7 @@ func (w *walk) askAgain() time.Time {
 	if d.Judged.IsZero() || d.Stage == Guarding {
 		return time.Time{}
 	}
-	again := d.Judged.Add(w.Timing.Ask)
+	again := d.Judged.Add(max(w.Timing.Ask, d.Judged.Sub(d.Made)/10)) // what waits for long is asked less often
 	var until time.Time
 	for _, v := range d.Verdicts {
 		if v.Outcome == Wait && v.Until.After(until) {

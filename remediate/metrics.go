@@ -124,7 +124,7 @@ func (e *Engine) watch(ctx context.Context) {
 
 func (e *Engine) measure(ctx context.Context) error {
 	count, oldest := map[Stage]int{}, 0.0
-	err := Each(ctx, e.Store, func(d Dispatch) error {
+	err := Each(ctx, e.Store, e.Now().Add(-Lately), func(d Dispatch) error {
 		if !d.Stage.Over() {
 			count[d.Stage]++
 		}
@@ -159,9 +159,17 @@ func (e *Engine) measure(ctx context.Context) error {
 	return nil
 }
 
-// Each reads every dispatch, the oldest episode first.
-func Each(ctx context.Context, s store.Store, fn func(Dispatch) error) error {
+// Lately is how far back the episodes of dispatches lie that are not over, but for
+// some that wait: nothing is launched so late.
+const Lately = 7 * 24 * time.Hour
+
+// Each reads every dispatch of episodes that began since, the oldest first; of
+// all episodes where since is zero.
+func Each(ctx context.Context, s store.Store, since time.Time, fn func(Dispatch) error) error {
 	after := ""
+	if !since.IsZero() {
+		after = store.DispatchKey(idOf(since, nil))
+	}
 	for {
 		recs, err := s.Scan(ctx, store.DispatchPrefix, after, scanned)
 		if err != nil {
