@@ -85,27 +85,43 @@ func sampleOf(ctx context.Context, sources Sources, source, text string, c Candi
 		if err != nil {
 			return 0, fmt.Errorf("how fresh the data is: %w", err)
 		}
-		if age := float64(c.Now.Add(-f.offset).UnixMilli())/1000 - at; math.Abs(age) > maxStale.Seconds() {
-			return 0, fmt.Errorf("the data is stale: a sample is %s off", time.Duration(age*float64(time.Second)).Round(time.Second))
+		if err := f.check(at, c.Now); err != nil {
+			return 0, err
 		}
 	}
 	return one(ctx, sources, source, q.String(), c.Now)
 }
 
+// check refuses a selector whose oldest sample, in seconds, is too old.
+func (f freshness) check(oldest float64, now time.Time) error {
+	age := float64(now.Add(-f.offset).UnixMilli())/1000 - oldest
+	if math.Abs(age) <= maxStale.Seconds() {
+		return nil
+	}
+	return fmt.Errorf("the data is stale: a sample is %s off", time.Duration(age*float64(time.Second)).Round(time.Second))
+}
+
 // one is the single sample of an answer.
 func one(ctx context.Context, sources Sources, source, promql string, at time.Time) (float64, error) {
-	a, err := sources.Ask(ctx, source, promql, at)
+	values, err := reliable(ctx, sources, source, promql, at)
 	switch {
 	case err != nil:
 		return 0, err
-	case a.Doubt != "":
-		return 0, errors.New("the answer cannot be relied on: " + a.Doubt)
-	case len(a.Values) == 0:
+	case len(values) == 0:
 		return 0, errors.New("the answer is empty")
-	case len(a.Values) > 1:
-		return 0, fmt.Errorf("the answer has %d samples, not one", len(a.Values))
-	case math.IsNaN(a.Values[0]) || math.IsInf(a.Values[0], 0):
-		return 0, fmt.Errorf("the answer is %s", number(a.Values[0]))
+	case len(values) > 1:
+		return 0, fmt.Errorf("the answer has %d samples, not one", len(values))
+	case math.IsNaN(values[0]) || math.IsInf(values[0], 0):
+		return 0, fmt.Errorf("the answer is %s", number(values[0]))
 	}
-	return a.Values[0], nil
+	return values[0], nil
+}
+
+// reliable are the samples of an answer that is whole.
+func reliable(ctx context.Context, sources Sources, source, promql string, at time.Time) ([]float64, error) {
+	a, err := sources.Ask(ctx, source, promql, at)
+	if err == nil && a.Doubt != "" {
+		err = errors.New("the answer cannot be relied on: " + a.Doubt)
+	}
+	return a.Values, err
 }

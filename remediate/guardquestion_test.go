@@ -2,6 +2,7 @@ package remediate_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/stretchr/testify/require"
@@ -99,7 +100,11 @@ func TestRulesHold(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, ok, "one of them is down")
 	require.Equal(t, "0 among 3 samples", saw)
-	for _, blind := range []string{`up{instance="web-9"}`, `up{`, `up * NaN`} {
+	thanos.Set(append(fleetOf(3, 1), steady(1, 3*time.Minute, "__name__", "ready", "host", "web-2"))...)
+	ok, _, err = rules.Holds(t.Context(), `absent(errors{host=$target})`, target)
+	require.NoError(t, err, "that something is gone may be what is asked")
+	require.True(t, ok)
+	for _, blind := range []string{`up{instance="web-9"}`, `up{`, `up * NaN`, `ready{host=$target}`, `vector(1)`, `up @ 1`} {
 		_, _, err = rules.Holds(t.Context(), blind, target)
 		require.Error(t, err, blind)
 	}

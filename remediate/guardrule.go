@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math"
 	"time"
+
+	"github.com/prometheus/prometheus/promql/parser"
 )
 
 // Rules judges candidates by the guards over a world.
@@ -25,27 +27,29 @@ func (r *Rules) Ask(ctx context.Context, c Candidate) []Verdict {
 }
 
 // Holds asks a question of the first source whose samples must all be other than
-// zero, and says what was seen. An answer that is empty, doubtful or not a number
-// is an error: it is not known.
+// zero, and says what was seen. An answer that is empty, doubtful, stale or not a
+// number is an error: it is not known.
 func (r *Rules) Holds(ctx context.Context, query string, t Target) (ok bool, saw string, err error) {
 	if r.sources == nil {
 		return false, "", errors.New("no source is configured")
 	}
-	text, err := Pose(query, t)
+	q, err := pose(query, t)
 	if err != nil {
 		return false, "", err
 	}
-	a, err := r.sources.Ask(ctx, "", text, r.now())
+	now := r.now()
+	if err := notStale(ctx, r.sources, q, now); err != nil {
+		return false, "", err
+	}
+	values, err := reliable(ctx, r.sources, "", q.String(), now)
 	switch {
 	case err != nil:
 		return false, "", err
-	case a.Doubt != "":
-		return false, "", errors.New("the answer cannot be relied on: " + a.Doubt)
-	case len(a.Values) == 0:
+	case len(values) == 0:
 		return false, "", errors.New("the answer is empty")
 	}
-	ok, saw = true, number(a.Values[0])
-	for _, v := range a.Values {
+	ok, saw = true, number(values[0])
+	for _, v := range values {
 		if math.IsNaN(v) {
 			return false, "", errors.New("the answer is NaN")
 		}
@@ -53,8 +57,29 @@ func (r *Rules) Holds(ctx context.Context, query string, t Target) (ok bool, saw
 			ok, saw = false, number(v)
 		}
 	}
-	if n := len(a.Values); n > 1 {
+	if n := len(values); n > 1 {
 		saw += " among " + number(float64(n)) + " samples"
 	}
 	return ok, saw, nil
+}
+
+// notStale refuses a question whose selectors hold old samples. One that holds
+// none is no concern of it: that something is gone may be what is asked.
+func notStale(ctx context.Context, sources Sources, q parser.Expr, now time.Time) error {
+	fresh, err := freshnesses(q)
+	if err != nil {
+		return err
+	}
+	for _, f := range fresh {
+		at, err := reliable(ctx, sources, "", f.query, now)
+		if err != nil {
+			return err
+		}
+		for _, oldest := range at {
+			if err := f.check(oldest, now); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -84,7 +84,7 @@ func (p *Policy) checkStep(s Step) error {
 		bad("danger", "a %s step needs guards.proof: a question that shows the trouble by other means than the alert", s.Danger)
 	}
 	if q := s.Verify.PromQL; q != "" {
-		if _, err := Pose(q, Target{Name: "web-1", Pool: "web"}); err != nil {
+		if err := askable(q); err != nil {
 			bad("verify.promql", "%v", err)
 		}
 	}
