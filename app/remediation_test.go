@@ -79,6 +79,15 @@ type acting struct {
 	repairs bool // the job ends the alert
 }
 
+// fleet is a pool of five hosts that are up.
+func fleet(now time.Time) []enrichtest.Series {
+	var out []enrichtest.Series
+	for i := range 5 {
+		out = append(out, enrichtest.Gauge(now, 1, "__name__", "up", "instance", fmt.Sprintf("web%02d:9100", i+1), "cluster", "c1"))
+	}
+	return out
+}
+
 func newActing(t *testing.T, mode string) *acting {
 	t.Helper()
 	dir := secrets(t)
@@ -86,12 +95,8 @@ func newActing(t *testing.T, mode string) *acting {
 	h := &acting{house: &house{
 		slack:     fakeslack.New(fakeslack.Options{NoRateLimits: true, Token: "xoxb-1"}),
 		pagerduty: fakepagerduty.New(fakepagerduty.Options{}),
-		metrics: enrichtest.New(t, enrichtest.Gauge(now.Add(50*time.Second), 1, "__name__", "up", "instance", "web01:9100", "cluster", "c1"),
-			enrichtest.Gauge(now.Add(50*time.Second), 1, "__name__", "up", "instance", "web02:9100", "cluster", "c1"),
-			enrichtest.Gauge(now.Add(50*time.Second), 1, "__name__", "up", "instance", "web03:9100", "cluster", "c1"),
-			enrichtest.Gauge(now.Add(50*time.Second), 1, "__name__", "up", "instance", "web04:9100", "cluster", "c1"),
-			enrichtest.Gauge(now.Add(50*time.Second), 1, "__name__", "up", "instance", "web05:9100", "cluster", "c1")),
-		log: &bytes.Buffer{}, reload: make(chan struct{}), config: filepath.Join(dir, "tocsin.yml"),
+		metrics:   enrichtest.New(t, fleet(now)...),
+		log:       &bytes.Buffer{}, reload: make(chan struct{}), config: filepath.Join(dir, "tocsin.yml"),
 	}, repairs: true}
 	h.cluster = &cluster{h: h.house}
 	restart := func(_ context.Context, p fakeawx.Play) fakeawx.Result {
@@ -103,6 +108,15 @@ func newActing(t *testing.T, mode string) *acting {
 	h.awx = fakeawx.New(fakeawx.Options{Actions: map[string]fakeawx.Action{"restart.yml": restart}})
 	ctx, cancel := context.WithCancel(context.Background())
 	go h.awx.Run(ctx)
+	go func() { // samples that stay fresh, however long it takes
+		for ctx.Err() == nil {
+			h.metrics.Set(fleet(time.Now())...)
+			select {
+			case <-ctx.Done():
+			case <-time.After(5 * time.Second):
+			}
+		}
+	}()
 	t.Cleanup(func() { cancel(); h.awx.Close() })
 	at := map[string]string{}
 	for name, handler := range map[string]http.Handler{"slack": h.slack, "pagerduty": h.pagerduty, "awx": h.awx, "am": h.cluster} {
