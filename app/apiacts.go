@@ -17,13 +17,14 @@ import (
 
 // actRequest is the body of POST /api/v1/pages/{id}/acts.
 type actRequest struct {
-	Verb    page.Verb `json:"verb"`
-	For     string    `json:"for"`     // silence: how long
-	Until   time.Time `json:"until"`   // silence: or until when
-	Silence string    `json:"silence"` // unsilence: its id
-	Text    string    `json:"text"`    // note
-	Episode int       `json:"episode"` // 0: the latest
-	ID      string    `json:"id"`      // idempotency key; the header Idempotency-Key says it too
+	Verb     page.Verb `json:"verb"`
+	For      string    `json:"for"`      // silence: how long
+	Until    time.Time `json:"until"`    // silence: or until when
+	Silence  string    `json:"silence"`  // unsilence: its id
+	Text     string    `json:"text"`     // note
+	Dispatch string    `json:"dispatch"` // approve, deny: its id
+	Episode  int       `json:"episode"`  // 0: the latest
+	ID       string    `json:"id"`       // idempotency key; the header Idempotency-Key says it too
 }
 
 // maxAct is how much of a body is read.
@@ -90,7 +91,7 @@ func readAct(w http.ResponseWriter, r *http.Request, now time.Time) (web.Wish, e
 		until = now.Add(time.Duration(d))
 	}
 	wish.Episode, wish.Key = q.Episode, key
-	wish.Act = page.Act{Verb: q.Verb, Until: until, Silence: q.Silence, Text: q.Text}
+	wish.Act = page.Act{Verb: q.Verb, Until: until, Silence: q.Silence, Text: q.Text, Dispatch: q.Dispatch}
 	return wish, nil
 }
 

@@ -31,6 +31,7 @@ type parts struct {
 	operators []web.Operator
 	github    []config.Secret
 	heartbeat config.Secret // "": nobody outside listens
+	remedies  *remedies     // nil: nothing acts
 }
 
 // build makes every part of a plan. What can be wrong with a config is found
@@ -72,6 +73,9 @@ func build(p *plan, l lent, m *enrich.Metrics, tracer trace.Tracer) (*parts, err
 	for _, am := range p.Alertmanagers {
 		b.asker[am.Name] = &alertmanager.Client{Base: am.URL, Remote: remote.New(l.transport, alertmanager.MaxAnswer)}
 	}
+	var unbuilt error
+	b.remedies, unbuilt = p.buildRemedies(b, l)
+	errs = append(errs, unbuilt)
 	var unread, unknown, unsigned error
 	b.clusters, unread = readClusters(p.Alertmanagers)
 	b.github, unsigned = readGitHub(p.Changes.GitHubSecretFiles)

@@ -103,6 +103,7 @@ func (b *parts) connect(ctx context.Context) []Finding {
 			try("alertmanager "+am.Name, b.asker[am.Name].Status)
 		}
 	}
+	out = append(out, b.backends(ctx)...)
 	for _, t := range b.router.Targets() {
 		if t.InShadow() {
 			continue // the target itself is asked

@@ -32,6 +32,7 @@ type Config struct {
 	LastResort           *Part             `yaml:"last_resort" doc:"Target of what no receiver takes: Tocsin's own alarms, webhooks for receivers that are not below."`
 	Fallbacks            []Part            `yaml:"fallbacks" doc:"Targets that are told of nothing by themselves, only in the place of those that name them as fallback."`
 	Receivers            []Receiver        `yaml:"receivers" need:"true" doc:"By Alertmanager's receiver name: who is told."`
+	Remediation          Remediation       `yaml:"remediation" doc:"What machines may do about problems, under guard (docs/remediation.md). Nothing acts unless a receiver names a policy."`
 	Owners               []Owner           `yaml:"owners" doc:"Whose problems are, and whom to mention for them: the first that matches. Without a match the alerts' label owner or team names the owner."`
 	Canary               Canary            `yaml:"canary" doc:"Tocsin tries itself."`
 	Heartbeat            Heartbeat         `yaml:"heartbeat" doc:"Tocsin tells somebody outside that it is well."`
@@ -125,6 +126,8 @@ type Receiver struct {
 	Name   string   `yaml:"name" need:"true" doc:"Alertmanager's receiver name."`
 	Shadow bool     `yaml:"shadow" doc:"true: everything is done but the sending, to run beside today's receiver; tocsin shadow report tells what would have been sent. An episode that was sent before goes on being sent to its end; when the receiver leaves the shadow, what is open is sent."`
 	Notify []Target `yaml:"notify" need:"true" doc:"Its targets; each is told once."`
+
+	Remediate []string `yaml:"remediate" doc:"Names of the policies (remediation.policies) that may act on its problems."`
 }
 
 // Target is a part that tells people, and who does when it cannot.

@@ -9,6 +9,8 @@ import (
 	"github.com/tocsin/tocsin/notify/pagerduty"
 	"github.com/tocsin/tocsin/notify/slack"
 	"github.com/tocsin/tocsin/page"
+	"github.com/tocsin/tocsin/remediate"
+	"github.com/tocsin/tocsin/remediate/awx"
 )
 
 // The menu: a new kind is its folder and one line here.
@@ -26,6 +28,13 @@ func Notifiers() []notify.Kind {
 		alertmanager.Kind(),
 		pagerduty.Kind(),
 		slack.Kind(drawPNG),
+	}
+}
+
+// Backends lists the kinds of backend that start playbooks.
+func Backends() []remediate.Kind {
+	return []remediate.Kind{
+		awx.Kind(),
 	}
 }
 

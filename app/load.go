@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/enrich"
 	"github.com/tocsin/tocsin/notify"
+	"github.com/tocsin/tocsin/remediate"
 	"github.com/tocsin/tocsin/webhook"
 )
 
@@ -19,12 +21,14 @@ import (
 // was decoded. Nothing is built yet and no secret was read.
 type plan struct {
 	*Config
-	root    config.Section
-	sources []sourcePlan
-	targets map[string][]targetPlan // by receiver
-	last    []targetPlan
-	spare   []targetPlan        // of fallbacks
-	chains  map[string][]string // who stands in for a target, by their names: kind/name
+	root     config.Section
+	sources  []sourcePlan
+	targets  map[string][]targetPlan // by receiver
+	last     []targetPlan
+	spare    []targetPlan // of fallbacks
+	backends []backendPlan
+	policies []*remediate.Policy
+	chains   map[string][]string // who stands in for a target, by their names: kind/name
 }
 
 type sourcePlan struct {
@@ -78,6 +82,7 @@ func load(path string) (*plan, error) {
 		p.spare = append(p.spare, t)
 		errs = append(errs, err)
 	}
+	errs = append(errs, p.planRemediation(filepath.Dir(path)))
 	errs = append(errs, p.oneStore())
 	errs = append(errs, p.sameTargets(), p.planChains())
 	errs = append(errs, p.doorkeeper())
@@ -174,6 +179,7 @@ type lent struct {
 	log       *slog.Logger
 	now       func() time.Time
 	publicURL string // of the config that is built
+	requests  *remediate.Requests
 }
 
 // redacted lists the labels whose values never leave Tocsin.

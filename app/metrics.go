@@ -10,6 +10,7 @@ import (
 	"github.com/tocsin/tocsin/enrich"
 	"github.com/tocsin/tocsin/notify"
 	"github.com/tocsin/tocsin/pipeline"
+	"github.com/tocsin/tocsin/remediate"
 	"github.com/tocsin/tocsin/web"
 	"github.com/tocsin/tocsin/webhook"
 )
@@ -21,6 +22,9 @@ type metrics struct {
 	enrich   *enrich.Metrics
 	notify   *notify.Metrics
 	web      *web.Metrics
+
+	remediate *remediate.Metrics
+	requests  *remediate.Requests
 
 	stages   *prometheus.HistogramVec
 	reloadOK prometheus.Gauge
@@ -41,6 +45,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		webhook: webhook.NewMetrics(reg), pipeline: pipeline.NewMetrics(reg),
 		enrich: enrich.NewMetrics(reg), notify: notify.NewMetrics(reg), web: web.NewMetrics(reg),
+		remediate: remediate.NewMetrics(reg), requests: remediate.NewRequests(reg),
 		stages: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "tocsin_fault_to_page_seconds",
 			Help:    "Time from the rule's firing (startsAt) until a page had passed a stage: received, durable, enriched, decided, delivered.",

@@ -12,7 +12,7 @@ import (
 // Person is who may press buttons at a service.
 type Person struct {
 	Name      string   `yaml:"name" need:"true" doc:"How the person, or the group, is called on the page."`
-	Role      string   `yaml:"role" enum:"responder,operator" doc:"responder acknowledges, silences (and undoes it), writes notes, says what is not useful; operator may also do all that is to come, approvals first. responder if it is not written."`
+	Role      string   `yaml:"role" enum:"responder,operator" doc:"responder acknowledges, silences (and undoes it), writes notes, says what is not useful; operator also approves and denies what machines ask for. responder if it is not written."`
 	Slack     []string `yaml:"slack" doc:"IDs of Slack users (U0123ABCD) and user groups (S0123ABCD)."`
 	PagerDuty []string `yaml:"pagerduty" doc:"IDs of PagerDuty users (P0123AB)."`
 }

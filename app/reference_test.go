@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tocsin/tocsin/config"
+	"github.com/tocsin/tocsin/remediate"
 	"github.com/tocsin/tocsin/store/bolt"
 	"github.com/tocsin/tocsin/store/etcd"
 )
@@ -53,6 +54,10 @@ func configReference() string {
 	for _, k := range Notifiers() {
 		table(&b, "Target `"+k.Name+"`: its `with`", k.Config())
 	}
+	for _, k := range Backends() {
+		table(&b, "Backend `"+k.Name+"`: its `with`", k.Config())
+	}
+	table(&b, "A file of `remediation.policies`: each item of its `policies`", remediate.DefaultPolicy())
 	return b.String()
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/tocsin/tocsin/notify"
 	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/pipeline"
+	"github.com/tocsin/tocsin/remediate"
 	"github.com/tocsin/tocsin/store"
 	"github.com/tocsin/tocsin/webhook"
 )
@@ -23,6 +24,7 @@ type rooms struct {
 	pipeline *pipeline.Worker
 	notify   *notify.Worker
 	rereader *rereader
+	engine   *remediate.Engine // nil: nothing acts
 	keeper   *pipeline.Keeper
 	stop     context.CancelFunc
 	done     chan struct{} // closed when run has ended
@@ -39,6 +41,9 @@ func (r *rooms) run(ctx context.Context) {
 	workers.Go(func() { r.pipeline.Run(ctx) })
 	workers.Go(func() { r.notify.Run(ctx) })
 	workers.Go(func() { r.keeper.Run(ctx) })
+	if r.engine != nil {
+		workers.Go(func() { r.engine.Run(ctx) })
+	}
 	for _, l := range r.listeners {
 		workers.Go(func() { l.run(ctx) })
 	}
@@ -68,7 +73,7 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 		}
 	}
 	door := &webhook.Door{Store: h.store}
-	return &rooms{
+	r := &rooms{
 		parts: b, done: make(chan struct{}), callbacks: h.callbacks(b), listeners: h.listeners(b),
 		door: &webhook.Handler{
 			Clusters: b.clusters, Users: users, Anonymous: p.anonymous(), GitHubSecrets: b.github, Watchdogs: p.watchdogs(), Limits: webhook.DefaultLimits(), Door: door,
@@ -98,7 +103,11 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 			Alarm: h.alarm(door, b.router),
 		},
 		keeper: h.keeper(p, b.router),
-	}, nil
+	}
+	if r.engine = h.engine(b); r.engine != nil {
+		r.pipeline.Remedies = b.remedies.inbox()
+	}
+	return r, nil
 }
 
 // pageURL returns the addresses of problems' own pages; nil where there are none.

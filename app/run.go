@@ -63,7 +63,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	h := &house{
 		options: o, store: st, file: e.file, metrics: metrics, tracer: tracer,
-		lent: lent{transport: newTransport(), log: o.Log, now: o.Now},
+		lent: lent{transport: newTransport(), log: o.Log, now: o.Now, requests: metrics.requests},
 	}
 	h.archive = newArchive(st, h.redacted)
 	h.board = web.NewBoard(h.archive, o.Log)

@@ -21,6 +21,11 @@ func WriteSchema(w io.Writer) error {
 		targets = append(targets, partSchema(&Part{}, k.Name, k.Config()))
 		told = append(told, partSchema(&Target{}, k.Name, k.Config()))
 	}
+	var backends []*config.Schema
+	for _, k := range Backends() {
+		backends = append(backends, partSchema(&Part{}, k.Name, k.Config()))
+	}
+	s.Properties["remediation"].Properties["backends"].Items = &config.Schema{OneOf: backends}
 	s.Properties["sources"].Items = &config.Schema{OneOf: sources}
 	s.Properties["last_resort"] = &config.Schema{OneOf: targets, Description: s.Properties["last_resort"].Description}
 	s.Properties["receivers"].Items.Properties["notify"].Items = &config.Schema{OneOf: told}

@@ -108,6 +108,7 @@ func (h *house) frontDoor(reg *prometheus.Registry) http.Handler {
 	mux.HandleFunc("/webhook/alertmanager/{$}", h.webhook) // a 404 would lose the page
 	mux.HandleFunc("/webhook/changes", h.change)
 	mux.HandleFunc("/callback/{kind}/{name}", h.callback)
+	mux.HandleFunc("POST /v1/dispatches/{id}/claim", h.claim)
 	mux.HandleFunc("/webhook/events", h.events)
 	mux.HandleFunc("/api/v2/alerts", h.alerts) // where Prometheus sends to an Alertmanager
 	h.health(mux, reg)
@@ -137,6 +138,11 @@ func (h *house) backDoor(ctx context.Context, reg *prometheus.Registry) (http.Ha
 	mux.Handle("POST /api/v1/pages/{id}/acts", h.operatedBy(true, a.act))
 	mux.Handle("GET /api/v1/dead", h.operated(false, a.dead))
 	mux.Handle("POST /api/v1/dead/redrive", h.operatedBy(true, a.redrive))
+	mux.Handle("GET /api/v1/dispatches", h.operated(false, a.dispatches))
+	mux.Handle("GET /api/v1/dispatches/{id}", h.operated(false, a.dispatch))
+	mux.Handle("POST /api/v1/dispatches/{id}/decisions", h.operatedBy(true, a.decide))
+	mux.Handle("GET /api/v1/switches", h.operated(false, h.serveSwitches))
+	mux.Handle("POST /api/v1/switches", h.operatedBy(true, h.serveFlip))
 	mux.Handle("GET /api/v1/backup", h.operated(true, h.serveBackup)) // all there is, secrets of labels too
 	pages := &web.Server{
 		Archive: h.archive, Board: h.board, Acts: a.acts, Operators: h.operators, Log: h.options.Log, Now: h.lent.now,

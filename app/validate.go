@@ -37,6 +37,7 @@ func (c *Config) Validate() error {
 	}
 	errs = append(errs, config.Under("traits.exemplars", c.Traits.Exemplars.Validate()))
 	errs = append(errs, uniqueParts("sources", c.Sources)...)
+	errs = append(errs, config.Under("remediation", c.Remediation.Validate()))
 	errs = append(errs, c.validateLife()...)
 	errs = append(errs, uniqueParts("fallbacks", c.Fallbacks)...)
 	if c.LastResort != nil {

@@ -76,6 +76,16 @@ func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
+// UnmarshalText reads Prometheus' notation, for values that were stored as JSON.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := model.ParseDuration(string(b))
+	if err != nil {
+		return err
+	}
+	*d = Duration(v)
+	return nil
+}
+
 // MarshalText writes Prometheus' notation.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 

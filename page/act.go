@@ -13,6 +13,8 @@ const (
 	UnsilenceIt   Verb = "unsilence" // end the silence Act.Silence
 	NotUseful     Verb = "useless"   // counted per rule
 	Remark        Verb = "note"
+	ApproveIt     Verb = "approve" // the dispatch Act.Dispatch may go on
+	DenyIt        Verb = "deny"    // it may not
 )
 
 // Act is one thing somebody did. It enters by the door, as an Event of kind Acted.
@@ -23,6 +25,8 @@ type Act struct {
 	Until   time.Time `json:"until,omitzero"`    // SilenceIt
 	Silence string    `json:"silence,omitempty"` // UnsilenceIt: Silence.ID
 	Text    string    `json:"text,omitempty"`    // Remark; untrusted
+
+	Dispatch string `json:"dispatch,omitempty"` // ApproveIt, DenyIt: Run.Dispatch
 }
 
 // Ack says who has taken a problem.

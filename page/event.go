@@ -22,6 +22,7 @@ const (
 	Charted  EventKind = "charted"  // the chart is there
 	Blown    EventKind = "blown"    // a problem was folded into this storm, or one of it is over
 	Calmed   EventKind = "calmed"   // the storm, or the flapping, has passed
+	Ran      EventKind = "ran"      // a step of a remediation has come further
 	Told     EventKind = "told"     // a target could not be told in time: somebody else was
 )
 
@@ -42,6 +43,7 @@ type Event struct {
 	Silence      *Silence      `json:"silence,omitempty"`      // Silenced
 	Chart        *Chart        `json:"chart,omitempty"`        // Charted
 	Gust         *Gust         `json:"gust,omitempty"`         // Blown
+	Run          *Run          `json:"run,omitempty"`          // Ran
 	Text         string        `json:"text,omitempty"`         // Told: what failed and who was told instead
 	Trace        string        `json:"trace,omitempty"`        // W3C traceparent, so that a trace survives the store
 }

@@ -47,6 +47,7 @@ type Page struct {
 	Storm    *Storm    `json:"storm,omitempty"`
 	Folded   string    `json:"folded,omitempty"` // problem ID of the storm that tells of it
 	Charted  time.Time `json:"charted,omitzero"`
+	Runs     []Run     `json:"runs,omitempty"` // what is done about it
 
 	GroupLabels Labels `json:"group_labels,omitempty"` // what Alertmanager grouped by: a silence of this page matches exactly these
 }
@@ -70,7 +71,7 @@ func (p Problem) View() Page {
 		Onset: p.Context.Onset, Changes: p.Context.Changes, Impact: p.Context.Impact,
 		Exemplars: p.Context.Exemplars,
 		Updates:   p.Updates, Worse: p.Peak.Times, Ack: p.Ack, Silences: p.Silences,
-		Flapping: p.Flapping, Storm: p.Storm, Folded: p.Folded, Charted: p.Charted,
+		Flapping: p.Flapping, Storm: p.Storm, Folded: p.Folded, Charted: p.Charted, Runs: p.Runs,
 		GroupLabels: p.Group.GroupLabels,
 	}
 	if len(firing) == 0 {

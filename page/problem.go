@@ -61,6 +61,7 @@ type Problem struct {
 	Folded   string      `json:"folded,omitempty"`   // problem ID of the storm whose message tells of it
 	Entries  int         `json:"entries,omitempty"`  // lines of this episode's timeline so far
 	Charted  time.Time   `json:"charted,omitzero"`   // when its chart was made
+	Runs     []Run       `json:"runs,omitempty"`     // of this episode: what is done about it
 	Repeated bool        `json:"repeated,omitempty"` // the timeline's last line is of an event that brought nothing: further ones get none
 
 	Trace string `json:"trace,omitempty"` // W3C traceparent of the step that made this revision

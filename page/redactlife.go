@@ -13,6 +13,10 @@ func (v *Page) hideLife(labels []string, hide func(string) string) {
 	for i, u := range v.Updates {
 		v.Updates[i].Text, v.Updates[i].Link = hide(u.Text), hide(u.Link)
 	}
+	v.Runs = slices.Clone(v.Runs)
+	for i, r := range v.Runs {
+		v.Runs[i].Text, v.Runs[i].Target, v.Runs[i].Link = hide(r.Text), hide(r.Target), hide(r.Link)
+	}
 	v.Silences = slices.Clone(v.Silences)
 	for i, s := range v.Silences {
 		v.Silences[i].Matchers = hideMatchers(s.Matchers, labels, hide)

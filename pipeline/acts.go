@@ -42,6 +42,8 @@ func (s *Step) act(e page.Event) {
 		s.silence(e)
 	case page.UnsilenceIt:
 		s.unsilence(e)
+	case page.ApproveIt, page.DenyIt:
+		s.decide(e)
 	default:
 		s.refuse("an act of unknown verb " + string(a.Verb))
 	}

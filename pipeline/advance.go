@@ -27,6 +27,8 @@ type Step struct {
 
 	Unfolded bool // the problem is told by itself from now on
 
+	decides bool // somebody said whether a dispatch may go on
+
 	votes []string   // rules whose page was found not useful
 	ask   *page.Act  // what Alertmanager is to be told
 	wake  time.Time  // when a silence is over: what fires then is asked for
@@ -75,6 +77,8 @@ func (r Rules) Advance(p page.Problem, e page.Event) Step {
 		s.act(e)
 	case page.Silenced:
 		s.silenced(e)
+	case page.Ran:
+		s.ran(e)
 	case page.Told:
 		s.told(e)
 	case page.Calmed:

@@ -54,6 +54,13 @@ func (w *Worker) batch(ctx context.Context, s *Step, e page.Event, rev uint64) (
 		b.add(*p, func(v []byte) store.Op { return store.Swap(store.ProblemKey(p.ID), rev, v) })
 	}
 	b.ops = append(b.ops, w.followUps(*s, e)...)
+	if w.Remedies != nil && p.ID != "" && (s.Changed || s.decides) {
+		more, err := w.Remedies.Ops(*p, e)
+		if err != nil {
+			return nil, err
+		}
+		b.ops = append(b.ops, more...)
+	}
 	votes, err := w.votes(ctx, *s, e)
 	if err != nil {
 		return nil, err

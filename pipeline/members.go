@@ -81,7 +81,7 @@ func (s *Step) begin(at time.Time) {
 	p := &s.Problem
 	p.State, p.Episode, p.Opened, p.Ended = page.Open, p.Episode+1, at, time.Time{}
 	p.Context, p.Told = page.Context{}, nil
-	p.Updates, p.Ack, p.Silences, p.Useless = nil, nil, nil, nil
+	p.Updates, p.Ack, p.Silences, p.Useless, p.Runs = nil, nil, nil, nil, nil
 	p.Entries, p.Repeated, p.Charted = 0, false, time.Time{}
 	p.Flapping, p.Settling, p.Folded = 0, time.Time{}, ""
 	s.opens(at)

@@ -31,6 +31,12 @@ type Outbox interface {
 	Ops(p page.Problem) []store.Op
 }
 
+// Inbox makes the work that a problem's new revision, or what a person said of it,
+// leaves for those who act on it; the items become durable with the problem.
+type Inbox interface {
+	Ops(p page.Problem, e page.Event) ([]store.Op, error)
+}
+
 // Asker asks the Alertmanager cluster a webhook came from which of the alerts
 // are active there now.
 type Asker interface {
@@ -38,7 +44,7 @@ type Asker interface {
 }
 
 // Worker takes events from the store and applies them. All fields but Observe,
-// Dater, Charter, Silencer and Tracer must be set.
+// Dater, Charter, Remedies, Silencer and Tracer must be set.
 type Worker struct {
 	Store    store.Store
 	Enricher Enricher
@@ -56,6 +62,8 @@ type Worker struct {
 	Dater Dater
 	// Charter draws what the page is about once it has left; nil: nobody does.
 	Charter Charter
+	// Remedies is told of what machines may act on; nil: nothing acts.
+	Remedies Inbox
 	// Silencer tells Alertmanager to be quiet; nil: nobody can.
 	Silencer Silencer
 	// Writers is how many problems are worked on at once. A writer waits for

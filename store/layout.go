@@ -20,10 +20,20 @@ const (
 	// LaneOverdue holds when to look whether a critical page has reached its
 	// targets. The pipeline writes it with the work for them, notify takes it.
 	LaneOverdue = "overdue"
+	// LaneRemediate holds problems that policies may act on, acts of people on
+	// dispatches, and dispatches that are to go on. The pipeline writes the former
+	// with the problem (remediate.Inbox makes the items), remediate takes them all.
+	LaneRemediate = "remediate"
 
 	// ProbeKey is the record by which the door finds out whether the store takes
 	// writes. Writer: webhook.
 	ProbeKey = "probe"
+
+	// PastKey is the record of what dispatches have done lately, of switches and
+	// of breakers: claims, freezes and resets meet in its revision. Writer: remediate.
+	PastKey = "past"
+	// ClaimKey is the secret that dispatches' claim tokens are made with. Writer: remediate.
+	ClaimKey = "claimkey"
 
 	prefixProblem    = "problem/"
 	prefixPage       = "page/"
@@ -40,6 +50,9 @@ const (
 	prefixVote       = "vote/"
 	prefixBeat       = "beat/"
 	prefixOnce       = "once/"
+	prefixDispatch   = "dispatch/"
+	prefixJournal    = "dispatchlog/"
+	prefixLock       = "targetlock/"
 )
 
 // ProblemKey is the record of a page.Problem. Writer: pipeline.
@@ -118,6 +131,19 @@ func BeatKey(name string) string { return prefixBeat + name }
 // was applied; it expires. Writer: webhook.
 func OnceKey(id string) string { return prefixOnce + id }
 
+// DispatchKey is the record of a remediate.Dispatch. Writer: remediate.
+func DispatchKey(id string) string { return prefixDispatch + id }
+
+// JournalKey is the n-th line of what happened to a dispatch, or to the switches.
+// Lines are created and never changed. Writer: remediate.
+func JournalKey(id string, n int) string { return fmt.Sprintf("%s%s/%08d", prefixJournal, id, n) }
+
+// JournalPrefix covers a dispatch's journal.
+func JournalPrefix(id string) string { return prefixJournal + id + "/" }
+
+// LockKey is the record of which dispatch has a target for itself. Writer: remediate.
+func LockKey(target string) string { return prefixLock + target }
+
 // SeenKey holds the sum of the body that was accepted last for a problem, a
 // moment ago. Writer: webhook.
 func SeenKey(problem string) string { return prefixSeen + problem }
@@ -141,6 +167,7 @@ func ChangeIDKey(sum string) string { return prefixChangeID + sum }
 // all receipts.
 const (
 	ChangePrefix     = prefixChange
+	DispatchPrefix   = prefixDispatch
 	ProblemPrefix    = prefixProblem
 	PagesPrefix      = prefixPage
 	LedgerPrefix     = prefixReceipt

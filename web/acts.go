@@ -75,7 +75,7 @@ func (a *Acts) Put(ctx context.Context, w Wish) (event string, err error) {
 	if key == "" {
 		key = rand.Text()
 	}
-	sum := sha256.Sum256([]byte(strings.Join([]string{actor, key, string(w.Act.Verb), w.Act.Silence, w.Act.Text}, "\x00")))
+	sum := sha256.Sum256([]byte(strings.Join([]string{actor, key, string(w.Act.Verb), w.Act.Silence, w.Act.Text, w.Act.Dispatch}, "\x00")))
 	w.Act.By, w.Act.Via = "operator "+w.Operator, ""
 	e := page.Event{
 		Problem: p.ID, Kind: page.Acted, Actor: actor, At: a.Now(), Episode: p.Episode, Act: &w.Act,
@@ -109,9 +109,13 @@ func (a *Acts) check(p page.Problem, w Wish) error {
 		if strings.TrimSpace(act.Text) == "" || utf8.RuneCountInString(act.Text) > maxNote || !utf8.ValidString(act.Text) {
 			return refuse(http.StatusBadRequest, "text: write a note of at most %d characters", maxNote)
 		}
+	case page.ApproveIt, page.DenyIt:
+		if !slices.ContainsFunc(p.Runs, func(r page.Run) bool { return r.Dispatch == act.Dispatch && r.Asks.After(a.Now()) }) {
+			return refuse(http.StatusConflict, "nobody is asked for this any more")
+		}
 	case page.NotUseful:
 	default:
-		return refuse(http.StatusBadRequest, "verb: write ack, unack, silence, unsilence, useless or note")
+		return refuse(http.StatusBadRequest, "verb: write ack, unack, silence, unsilence, useless, note, approve or deny")
 	}
 	if act.Verb != page.SilenceIt {
 		return nil

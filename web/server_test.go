@@ -671,3 +671,25 @@ func TestHistoryPage(t *testing.T) {
 	require.Contains(t, g.text, "limit: write a number")
 	require.Contains(t, b.get("/history?q=nothing").text, "Nothing like that is kept.")
 }
+
+// What machines ask for can be decided on the page, by whom may act, while it is asked.
+func TestApprovals(t *testing.T) {
+	s := newSite(t, tokens()...)
+	p := problem("p1", 2)
+	p.Runs = []page.Run{
+		{Dispatch: "06fx2k0000000000000000000a", Policy: "restart", Text: "waits <b>for</b> approval", State: "awaiting", At: s.now, Asks: s.now.Add(time.Minute), N: 1},
+		{Dispatch: "06fx2k0000000000000000000b", Policy: "restart", Text: "verified", State: "cleared", At: s.now, N: 2, Over: true, Link: "https://awx.example.org/#/jobs/1"},
+	}
+	s.save(t, p)
+	b := s.browser(t)
+	b.login("alice-secret")
+	g := b.get("/pages/p1")
+	require.Contains(t, g.text, "waits <b>for</b> approval")
+	require.Contains(t, g.raw, `href="https://awx.example.org/#/jobs/1"`)
+	require.Equal(t, 1, strings.Count(g.raw, `value="approve"`))
+	after := b.press(g, "approve", "dispatch", p.Runs[0].Dispatch)
+	require.Contains(t, after.text, "Your approval is handed in.")
+	require.Len(t, s.events, 1)
+	require.Equal(t, page.Act{Verb: page.ApproveIt, By: "operator alice", Dispatch: p.Runs[0].Dispatch}, *s.events[0].Act)
+	require.Equal(t, http.StatusConflict, b.press(g, "approve", "dispatch", p.Runs[1].Dispatch).StatusCode, "nobody asks for it")
+}

@@ -222,7 +222,7 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request, v visitor) {
 	err := r.ParseForm()
 	wish := Wish{
 		Operator: v.Name, Problem: r.PathValue("id"), Key: r.PostFormValue("key"),
-		Act: page.Act{Verb: page.Verb(r.PostFormValue("verb")), Silence: r.PostFormValue("silence"), Text: r.PostFormValue("text")},
+		Act: page.Act{Verb: page.Verb(r.PostFormValue("verb")), Silence: r.PostFormValue("silence"), Text: r.PostFormValue("text"), Dispatch: r.PostFormValue("dispatch")},
 	}
 	wish.Episode, _ = strconv.Atoi(r.PostFormValue("episode")) // what is no number is the latest
 	switch {
@@ -257,5 +257,7 @@ func done(verb page.Verb) string {
 		page.UnsilenceIt:   "Alertmanager is asked to end the silence.",
 		page.NotUseful:     "Counted as not useful.",
 		page.Remark:        "Noted.",
+		page.ApproveIt:     "Your approval is handed in.",
+		page.DenyIt:        "Your no is handed in.",
 	}[verb]
 }

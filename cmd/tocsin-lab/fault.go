@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tocsin/tocsin/lab/fakeawx"
 	"github.com/tocsin/tocsin/lab/fakepagerduty"
 	"github.com/tocsin/tocsin/lab/fakeslack"
 	"github.com/tocsin/tocsin/lab/scenario"
@@ -85,15 +86,18 @@ func call(ctx context.Context, method, url string, body []byte) ([]byte, error) 
 }
 
 type fakeCmd struct {
-	Service string `arg:"" enum:"slack,pagerduty" help:"${enum}"`
-	Listen  string `default:"127.0.0.1:0" help:"Address to serve on."`
+	Service   string `arg:"" enum:"slack,pagerduty,awx" help:"${enum}"`
+	Listen    string `default:"127.0.0.1:0" help:"Address to serve on."`
+	World     string `placeholder:"FILE" help:"awx: its users, inventories and templates, as YAML."`
+	Playbooks string `placeholder:"FOLDER" help:"awx: playbooks that ansible-playbook runs, if it is installed."`
 }
 
 // Help shows examples under the flags.
 func (fakeCmd) Help() string {
 	return `GET / shows what people would see, GET /_ledger the same as JSON, POST /_fault makes it misbehave.
 
-  tocsin-lab fake slack --listen 127.0.0.1:9100`
+  tocsin-lab fake slack --listen 127.0.0.1:9100
+  tocsin-lab fake awx --world lab/fakeawx/playbooks/world.yml --playbooks lab/fakeawx/playbooks`
 }
 
 // Run is the command.
@@ -104,6 +108,19 @@ func (c *fakeCmd) Run(ctx context.Context, out *screen) error {
 	case "slack":
 		handler = fakeslack.New(fakeslack.Options{})
 		how = "api_url http://%[2]s/api/, channel C0PAGES, token " + fakeslack.DefaultToken
+	case "awx":
+		o := fakeawx.Options{Playbooks: c.Playbooks}
+		if c.World != "" {
+			w, err := fakeawx.ReadWorld(c.World)
+			if err != nil {
+				return err
+			}
+			o.World = w
+		}
+		f := fakeawx.New(o)
+		go f.Run(ctx)
+		handler = f
+		how = "url http://%[2]s, token " + fakeawx.DefaultToken
 	default:
 		handler = fakepagerduty.New(fakepagerduty.Options{})
 		how = "events_url http://%[2]s, routing key " + fakepagerduty.DefaultKey

@@ -88,7 +88,7 @@ type cli struct {
 	Kill    killCmd    `cmd:"" help:"SIGKILL Tocsin at random under load, then ask the ledgers what was lost or doubled."`
 	Contest contestCmd `cmd:"" help:"Alertmanager telling Slack and PagerDuty itself, beside Alertmanager and Tocsin."`
 	Configs configsCmd `cmd:"" help:"Write the lab's config files, to read or to begin from."`
-	Fake    fakeCmd    `cmd:"" help:"Serve a fake Slack or PagerDuty alone."`
+	Fake    fakeCmd    `cmd:"" help:"Serve a fake Slack, PagerDuty or AWX alone."`
 }
 
 // worldFlags are what all commands that start a world share.

@@ -97,7 +97,7 @@ func TestFaultCommand(t *testing.T) {
 }
 
 func TestFakeServesUntilStopped(t *testing.T) {
-	for _, service := range []string{"slack", "pagerduty"} {
+	for _, service := range []string{"slack", "pagerduty", "awx"} {
 		ctx, cancel := context.WithCancel(t.Context())
 		r, w := io.Pipe()
 		done := make(chan int, 1)

@@ -90,17 +90,18 @@ type cli struct {
 	LogLevel  slog.Level `name:"log.level" default:"info" help:"debug, info, warn or error."`
 	LogFormat string     `name:"log.format" default:"logfmt" enum:"logfmt,json" help:"logfmt or json."`
 
-	Serve   serveCmd         `cmd:"" help:"Run the gateway."`
-	Init    initCmd          `cmd:"" help:"Write a first config, from an alertmanager.yml or a minimal one."`
-	Check   checkCmd         `cmd:"" help:"Read a config and say what is wrong with it."`
-	Preview previewCmd       `cmd:"" help:"Show the page a webhook body would become; nothing is sent."`
-	Page    pageCmd          `cmd:"" help:"Send test pages."`
-	Pages   pagesCmd         `cmd:"" help:"Look at the pages of the gateway that runs, and act on them."`
-	Shadow  shadowCmd        `cmd:"" help:"Look at what receivers in shadow would have sent."`
-	Traits  traitsCmd        `cmd:"" help:"Explain tables offline: what do the failing members share?"`
-	Backup  backupCmd        `cmd:"" help:"Copy the state of a running gateway to a file, and check the copy."`
-	Restore restoreCmd       `cmd:"" help:"Put a backup in the place of the state."`
-	Version kong.VersionFlag `help:"Print the version."`
+	Serve       serveCmd         `cmd:"" help:"Run the gateway."`
+	Init        initCmd          `cmd:"" help:"Write a first config, from an alertmanager.yml or a minimal one."`
+	Check       checkCmd         `cmd:"" help:"Read a config and say what is wrong with it."`
+	Preview     previewCmd       `cmd:"" help:"Show the page a webhook body would become; nothing is sent."`
+	Page        pageCmd          `cmd:"" help:"Send test pages."`
+	Pages       pagesCmd         `cmd:"" help:"Look at the pages of the gateway that runs, and act on them."`
+	Remediation remediationCmd   `cmd:"" help:"Look at what machines do about pages, approve it, stop it."`
+	Shadow      shadowCmd        `cmd:"" help:"Look at what receivers in shadow would have sent."`
+	Traits      traitsCmd        `cmd:"" help:"Explain tables offline: what do the failing members share?"`
+	Backup      backupCmd        `cmd:"" help:"Copy the state of a running gateway to a file, and check the copy."`
+	Restore     restoreCmd       `cmd:"" help:"Put a backup in the place of the state."`
+	Version     kong.VersionFlag `help:"Print the version."`
 }
 
 func (c *cli) logger(w io.Writer) *slog.Logger {

@@ -39,27 +39,30 @@ func policy() map[string]string {
 		"store":   "",
 		"store/*": "config store",
 
-		"webhook":              "page config remote store",
-		"pipeline":             "page config remote store",
-		"enrich":               "page config remote remote/* expr",
-		"enrich/*":             "page config remote remote/* expr enrich",
-		"notify":               "page config remote store",
-		"notify/*":             "page config remote remote/* notify",
-		"web":                  "page config remote store chart",
-		"notify/notifytest":    "page config remote notify lab/fault",
-		"app":                  "*",
-		"app/*":                "config",
-		"deploy":               "",
-		"lab/*":                "page config remote remote/* lab/*",
-		"cmd/tocsin":           "app config",
-		"cmd/tocsin-lab":       "app config lab lab/*",
-		"exporters":            "",
-		"exporters/netns":      "exporters exporters/netns/*",
-		"exporters/netns/*":    "exporters exporters/netns/*",
-		"cmd/netns_exporter":   "exporters exporters/*",
-		"exporters/openapi":    "exporters exporters/openapi/*",
-		"exporters/openapi/*":  "exporters exporters/openapi/*",
-		"cmd/openapi_exporter": "exporters exporters/*",
+		"webhook":                 "page config remote store",
+		"pipeline":                "page config remote store",
+		"enrich":                  "page config remote remote/* expr",
+		"enrich/*":                "page config remote remote/* expr enrich",
+		"notify":                  "page config remote store",
+		"notify/*":                "page config remote remote/* notify",
+		"web":                     "page config remote store chart",
+		"notify/notifytest":       "page config remote notify lab/fault",
+		"app":                     "*",
+		"app/*":                   "config",
+		"deploy":                  "",
+		"lab/*":                   "page config remote remote/* lab/*",
+		"cmd/tocsin":              "app config",
+		"cmd/tocsin-lab":          "app config lab lab/*",
+		"exporters":               "",
+		"exporters/netns":         "exporters exporters/netns/*",
+		"exporters/netns/*":       "exporters exporters/netns/*",
+		"cmd/netns_exporter":      "exporters exporters/*",
+		"exporters/openapi":       "exporters exporters/openapi/*",
+		"exporters/openapi/*":     "exporters exporters/openapi/*",
+		"cmd/openapi_exporter":    "exporters exporters/*",
+		"remediate":               "page config remote remote/* store expr",
+		"remediate/*":             "page config remote remote/* remediate",
+		"remediate/remediatetest": "config remediate lab/fault",
 
 		"internal/archtest": "",
 	}
@@ -77,6 +80,8 @@ func testPolicy() map[string]string {
 		"enrich/*":       "enrich/*",
 		"notify":         "store/* notify/* lab/*",
 		"notify/*":       "store/* notify/* lab/*",
+		"remediate":      "store/* remediate/* lab/* enrich/enrichtest",
+		"remediate/*":    "store/* remediate/* lab/*",
 		"web":            "store/*",
 		"deploy":         "app",
 		"cmd/tocsin":     "lab/* enrich/enrichtest store store/* page",
@@ -142,7 +147,7 @@ func TestTheMatcherOfThePolicy(t *testing.T) {
 func TestMenuListsEveryKind(t *testing.T) {
 	menu, err := os.ReadFile(filepath.Join(root(t), "app", "kinds.go"))
 	require.NoError(t, err)
-	for _, room := range []string{"enrich", "notify"} {
+	for _, room := range []string{"enrich", "notify", "remediate"} {
 		folders, err := os.ReadDir(filepath.Join(root(t), room))
 		require.NoError(t, err)
 		for _, f := range folders {

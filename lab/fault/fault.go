@@ -37,6 +37,7 @@ type Fault struct {
 	Kind        Kind    `json:"kind"`
 	Accept      bool    `json:"accept,omitempty"`      // the service does what it is asked, then misbehaves
 	Path        string  `json:"path,omitempty"`        // only requests whose path contains it
+	Method      string  `json:"method,omitempty"`      // only requests of this method
 	Count       int     `json:"count,omitempty"`       // how many requests it hits; 0: no limit
 	Probability float64 `json:"probability,omitempty"` // of hitting a request; 0 means 1
 	Status      int     `json:"status,omitempty"`
@@ -111,11 +112,11 @@ func (i *Injector) Hits() int {
 	return i.hits
 }
 
-func (i *Injector) draw(path string) (Fault, <-chan struct{}, bool) {
+func (i *Injector) draw(r *http.Request) (Fault, <-chan struct{}, bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for n, f := range i.faults {
-		if !strings.Contains(path, f.Path) || (f.Count > 0 && i.left[n] == 0) {
+		if !strings.Contains(r.URL.Path, f.Path) || (f.Method != "" && f.Method != r.Method) || (f.Count > 0 && i.left[n] == 0) {
 			continue
 		}
 		if f.Probability > 0 && i.rng.Float64() >= f.Probability {
@@ -131,7 +132,7 @@ func (i *Injector) draw(path string) (Fault, <-chan struct{}, bool) {
 // Wrap returns next with the faults in front of it.
 func (i *Injector) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		f, cleared, hit := i.draw(r.URL.Path)
+		f, cleared, hit := i.draw(r)
 		if !hit {
 			next.ServeHTTP(w, r)
 			return

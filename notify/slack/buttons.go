@@ -1,6 +1,7 @@
 package slack
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,10 @@ const (
 	actUnsilence = "tocsin_unsilence"
 	actUseless   = "tocsin_useless"
 	actOpen      = "tocsin_open" // a link: Slack tells of its press too
+
+	// with the id of the dispatch behind it: what is approved is what was shown.
+	actApprove = "tocsin_approve_"
+	actDeny    = "tocsin_deny_"
 )
 
 // Slack's limits of buttons and their dialogues.
@@ -66,7 +71,36 @@ func (o offer) buttons(m notify.Message, now time.Time) []slack.Block {
 		open.URL = u
 		row = append(row, open)
 	}
-	return []slack.Block{slack.NewActionBlock("", row...)}
+	return append([]slack.Block{slack.NewActionBlock("", row...)}, decisions(m, now)...)
+}
+
+// maxAsked bounds the dispatches one message offers to decide on: the others stand
+// on the page's own page.
+const maxAsked = 3
+
+// decisions are what people are asked for: whether a machine may act.
+func decisions(m notify.Message, now time.Time) []slack.Block {
+	var out []slack.Block
+	id := m.Receipt.Delivery
+	for _, r := range m.Page.Runs {
+		if len(out) >= maxAsked || !r.Asks.After(now) || !dispatchID(r.Dispatch) {
+			continue
+		}
+		what := notify.Clean(r.Text, maxConfirm)
+		out = append(out, slack.NewActionBlock("",
+			button(actApprove+r.Dispatch, id, "Approve "+name(r.Policy)+": "+name(r.Target)).WithStyle(slack.StylePrimary).
+				WithConfirm(confirm("Let it run?", what, "Approve")),
+			button(actDeny+r.Dispatch, id, "Deny").WithConfirm(confirm("Say no?", what, "Deny")),
+		))
+	}
+	return out
+}
+
+func dispatchID(s string) bool { return regexp.MustCompile(`^[0-9a-z]{26}$`).MatchString(s) }
+
+func confirm(title, what, yes string) *slack.ConfirmationBlockObject {
+	return slack.NewConfirmationBlockObject(
+		plain(notify.Cut(title, maxConfirmTitle)), plain(notify.Cut(what, maxConfirm)), plain(yes), plain("Cancel"))
 }
 
 func button(action, value, label string) *slack.ButtonBlockElement {

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,7 +99,18 @@ func verbOf(action string) page.Verb {
 	case actUseless:
 		return page.NotUseful
 	}
+	for prefix, verb := range map[string]page.Verb{actApprove: page.ApproveIt, actDeny: page.DenyIt} {
+		if id, ok := strings.CutPrefix(action, prefix); ok && dispatchID(id) {
+			return verb
+		}
+	}
 	return ""
+}
+
+// asks reports whether a page still asks for what a button decides on, and its id.
+func (p press) asks(shown page.Page, now time.Time) (string, bool) {
+	id := p.action[strings.LastIndexByte(p.action, '_')+1:]
+	return id, slices.ContainsFunc(shown.Runs, func(r page.Run) bool { return r.Dispatch == id && r.Asks.After(now) })
 }
 
 // id is the same for every copy of a press.
@@ -164,6 +176,12 @@ func (t *target) act(ctx context.Context, d notify.Desk, p press) (answer string
 		answer = "It is yours. The message says so in a moment."
 	case page.Unacknowledge:
 		answer = "It is nobody's again. The message says so in a moment."
+	case page.ApproveIt, page.DenyIt:
+		var asked bool
+		if act.Dispatch, asked = p.asks(shown, t.now()); !asked {
+			return "Nothing was done: nobody is asked for this any more.", nil
+		}
+		answer = "Your word is handed in. What comes of it stands in the thread."
 	case page.NotUseful, page.Remark:
 	}
 	err = d.Put(ctx, page.Event{
@@ -208,6 +226,8 @@ func deed(v page.Verb) string {
 		return "acknowledge pages here"
 	case page.SilenceIt, page.UnsilenceIt:
 		return "silence alerts here"
+	case page.ApproveIt, page.DenyIt:
+		return "decide here what machines do"
 	case page.NotUseful, page.Remark:
 	}
 	return "say that here"

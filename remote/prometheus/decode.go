@@ -73,6 +73,11 @@ func (d *decoder) answer() error {
 		return d.skip()
 	})
 	d.out.Bytes = d.body.read
+	for _, w := range d.out.Warnings {
+		if strings.HasPrefix(w, warned) {
+			d.out.Doubts = append(d.out.Doubts, w)
+		}
+	}
 	d.out.Warnings = slices.DeleteFunc(d.out.Warnings, Remark)
 	switch {
 	case errors.Is(err, errCut):

@@ -66,14 +66,18 @@ type Answer struct {
 	Series   int
 	Bytes    int64
 	Warnings []string // a part of the data is missing
+	Doubts   []string // PromQL's own warnings: the expression may not mean what it seems to
 	Cut      bool     // a limit ended it early
 }
 
 // Remark reports whether a warning is PromQL's own advice about the expression
 // and says nothing about missing data. Thanos sends both in one list.
 func Remark(warning string) bool {
-	return strings.HasPrefix(warning, "PromQL info:") || strings.HasPrefix(warning, "PromQL warning:")
+	return strings.HasPrefix(warning, "PromQL info:") || strings.HasPrefix(warning, warned)
 }
+
+// warned begins a remark that is more than advice.
+const warned = "PromQL warning:"
 
 // Query evaluates one instant query and calls each with every float sample of
 // the vector it makes, labels sorted by name. The slice of labels is reused.

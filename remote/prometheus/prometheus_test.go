@@ -238,3 +238,18 @@ func BenchmarkQuery(b *testing.B) {
 		}
 	})
 }
+
+// What PromQL warns of is no missing data; who decides on the answer must know.
+func TestWarningsOfPromQLAreKeptApart(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"status":"success","data":{"resultType":"vector","result":[]},
+			"warnings":["PromQL warning: mixed","PromQL info: not a counter","store is gone"]}`)
+	}))
+	defer s.Close()
+	c, err := prometheus.New(prometheus.Options{URL: s.URL, Transport: http.DefaultTransport})
+	require.NoError(t, err)
+	a, err := c.Query(t.Context(), "up", time.Now(), prometheus.Limits{Series: 1, Bytes: 1000}, func([]page.Label, float64) {})
+	require.NoError(t, err)
+	require.Equal(t, []string{"store is gone"}, a.Warnings)
+	require.Equal(t, []string{"PromQL warning: mixed"}, a.Doubts)
+}

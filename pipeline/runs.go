@@ -1,0 +1,41 @@
+package pipeline
+
+import (
+	"slices"
+
+	"github.com/tocsin/tocsin/page"
+)
+
+// decide hands on what somebody said of a dispatch that asks. Whether it counts is
+// found out where the dispatch is.
+func (s *Step) decide(e page.Event) {
+	p, a := &s.Problem, e.Act
+	at := slices.IndexFunc(p.Runs, func(r page.Run) bool { return r.Dispatch == a.Dispatch && a.Dispatch != "" })
+	if at < 0 || !p.Runs[at].Asks.After(e.At) {
+		s.refuse(string(a.Verb) + " by " + who(e) + ": nobody is asked for it")
+		return
+	}
+	s.decides = true
+	s.Why = string(a.Verb) + " by " + who(e) + ": dispatch " + a.Dispatch
+}
+
+// ran takes in how far a step of a remediation has come: what the page is told
+// stands on it also once the problem is over, for that is when it was verified.
+func (s *Step) ran(e page.Event) {
+	p, r := s.Problem, e.Run
+	if r == nil || p.ID == "" || e.Episode != p.Episode {
+		s.Why = "a step of a remediation: the episode is over"
+		return
+	}
+	s.Problem = clone(p)
+	q := &s.Problem
+	var newer bool
+	if q.Runs, newer = page.WithRun(q.Runs, *r); !newer {
+		s.Why = "a step of a remediation that is known"
+		return
+	}
+	u := s.say(page.UpdateRun, e.At, r.Text)
+	u.Link, u.Aloud = r.Link, r.Aloud
+	s.Why = page.OneLine(r.Text)
+	s.revise(e.At)
+}

@@ -1,0 +1,85 @@
+package remediate
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/prometheus/prometheus/promql/parser"
+)
+
+// Rules judges candidates by the guards over a world.
+type Rules struct {
+	guards  []Guard
+	sources Sources
+	now     func() time.Time
+}
+
+// NewRules returns the judge over a world.
+func NewRules(w World, now func() time.Time) *Rules {
+	return &Rules{guards: Guards(w), sources: w.Sources, now: now}
+}
+
+// Ask asks every guard, in their order.
+func (r *Rules) Ask(ctx context.Context, c Candidate) []Verdict {
+	return Decide(ctx, r.guards, c).Verdicts
+}
+
+// Holds asks a question of the first source whose samples must all be other than
+// zero, and says what was seen. An answer that is empty, doubtful, stale or not a
+// number is an error: it is not known.
+func (r *Rules) Holds(ctx context.Context, query string, t Target) (ok bool, saw string, err error) {
+	if r.sources == nil {
+		return false, "", errors.New("no source is configured")
+	}
+	q, err := pose(query, t)
+	if err != nil {
+		return false, "", err
+	}
+	now := r.now()
+	if err := notStale(ctx, r.sources, q, now); err != nil {
+		return false, "", err
+	}
+	values, err := reliable(ctx, r.sources, "", q.String(), now)
+	switch {
+	case err != nil:
+		return false, "", err
+	case len(values) == 0:
+		return false, "", errors.New("the answer is empty")
+	}
+	ok, saw = true, number(values[0])
+	for _, v := range values {
+		if math.IsNaN(v) {
+			return false, "", errors.New("the answer is NaN")
+		}
+		if v == 0 {
+			ok, saw = false, number(v)
+		}
+	}
+	if n := len(values); n > 1 {
+		saw += " among " + number(float64(n)) + " samples"
+	}
+	return ok, saw, nil
+}
+
+// notStale refuses a question whose selectors hold old samples. One that holds
+// none is no concern of it: that something is gone may be what is asked.
+func notStale(ctx context.Context, sources Sources, q parser.Expr, now time.Time) error {
+	fresh, err := freshnesses(q)
+	if err != nil {
+		return err
+	}
+	for _, f := range fresh {
+		at, err := reliable(ctx, sources, "", f.query, now)
+		if err != nil {
+			return err
+		}
+		for _, oldest := range at {
+			if err := f.check(oldest, now); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
