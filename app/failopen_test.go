@@ -49,6 +49,7 @@ func duty(body string) string { return strings.Replace(body, `"team"`, `"duty"`,
 // paged once, before the store is back and never again after; Slack and the
 // resolve follow when it is.
 func TestTheHouseFailsOpen(t *testing.T) {
+	t.Parallel()
 	s := &sick{}
 	h := run(t, "", func(o *app.Options) {
 		o.Store = func(inner store.Store) store.Store { s.Store = inner; return s }

@@ -49,6 +49,7 @@ func TestFallbacks(t *testing.T) {
 // Slack's channel is archived: PagerDuty is paged in its place at once, hears
 // the end, and Slack says who else was told when it works again.
 func TestSomebodyStandsIn(t *testing.T) {
+	t.Parallel()
 	h := run(t, "")
 	raw, err := os.ReadFile(h.config)
 	require.NoError(t, err)

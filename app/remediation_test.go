@@ -203,6 +203,7 @@ func (h *acting) dispatch(t *testing.T) remediate.Dispatch {
 // A fault is paged, a person approves by a signed click, the job repairs, the alert
 // resolves, and the thread tells all of it.
 func TestARepairByASignedClick(t *testing.T) {
+	t.Parallel()
 	h := newActing(t, "approve")
 	h.cluster.say(t, true)
 	h.says(t, "waits for approval")
@@ -241,6 +242,7 @@ func TestARepairByASignedClick(t *testing.T) {
 
 // The job succeeds and the alert stays: people are told that they are needed.
 func TestAJobThatRepairsNothing(t *testing.T) {
+	t.Parallel()
 	h := newActing(t, "auto")
 	h.repairs = false
 	h.cluster.say(t, true)
@@ -277,6 +279,7 @@ func TestCheckSaysWhyAPolicyIsNotReady(t *testing.T) {
 
 // The switches of operators, by the API and by a file.
 func TestNothingRunsWhileFrozen(t *testing.T) {
+	t.Parallel()
 	h := newActing(t, "auto")
 	var out bytes.Buffer
 	g := app.Gateway{ConfigFile: h.config}
