@@ -133,7 +133,7 @@ type Receiver struct {
 // Target is a part that tells people, and who does when it cannot.
 type Target struct {
 	Part     `yaml:",inline"`
-	Fallback []string `yaml:"fallback" doc:"Names of the targets (as name, or as kind/name) that are told, in order, of a critical page which this one does not take within a minute; last_resort comes after them. They may stand in any receiver or in fallbacks."`
+	Fallback []string `yaml:"fallback" doc:"Names of the targets (as name, or as kind/name) that are told, in order, of a critical page which this one does not take within a minute; last_resort comes after them, where no target of the receiver was told. They may stand in any receiver or in fallbacks."`
 }
 
 // Owner is somebody whose problems some are.

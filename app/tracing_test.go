@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -27,6 +25,7 @@ import (
 	"github.com/tocsin/tocsin/enrich/enrichtest"
 	"github.com/tocsin/tocsin/lab/fakepagerduty"
 	"github.com/tocsin/tocsin/lab/fakeslack"
+	"github.com/tocsin/tocsin/lab/world"
 )
 
 // otlp is a collector: it keeps the names of the spans it is sent, by trace.
@@ -91,11 +90,11 @@ store: {bolt: {path: %s/state/tocsin.db}}
 sources: [{kind: thanos, name: main, with: {http: %q}}]
 receivers:
   - name: team
-    notify: [{kind: slack, name: team, with: {token_file: slack.token, channel: C0PAGES, api_url: %[5]s/api/}}]
+    notify: [{kind: slack, name: team, with: {token_file: slack.token, channel: C0PAGES, messages_per_second: 1000, edits_per_minute: 60000, api_url: %[5]s/api/}}]
   - name: duty
     notify:
-      - {kind: slack, name: team, with: {token_file: slack.token, channel: C0PAGES, api_url: %[5]s/api/}}
-      - {kind: pagerduty, name: duty, with: {routing_key_file: pd.key, events_url: %q}}
+      - {kind: slack, name: team, with: {token_file: slack.token, channel: C0PAGES, messages_per_second: 1000, edits_per_minute: 60000, api_url: %[5]s/api/}}
+      - {kind: pagerduty, name: duty, with: {routing_key_file: pd.key, events_per_minute: 60000, events_url: %q}}
 %s`, h.listen, h.operators, dir, h.metrics.URL, slackAt.URL, pagerduty.URL, more)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "pd.key"), []byte(fakepagerduty.DefaultKey), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "eve.token"), []byte("eve-secret"), 0o600))
@@ -129,15 +128,9 @@ func (h *house) start(t *testing.T, options ...func(*app.Options)) {
 // system hands out, so that no connection takes it meanwhile.
 func free(t *testing.T) string {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000)))
-		if err == nil {
-			defer l.Close()
-			return l.Addr().String()
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
+	ports, err := world.Ports(t.Context(), 1)
+	require.NoError(t, err)
+	return ports[0]
 }
 
 type answer struct {

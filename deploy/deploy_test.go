@@ -6,6 +6,7 @@ package deploy_test
 import (
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -109,7 +110,8 @@ type rule struct {
 	Annotations map[string]string
 }
 
-func rules(t *testing.T) []rule {
+// rules are those of a file in alerts.
+func rules(t *testing.T, name string) []rule {
 	t.Helper()
 	var file struct {
 		Groups []struct {
@@ -117,7 +119,7 @@ func rules(t *testing.T) []rule {
 			Rules []rule
 		}
 	}
-	strictly(t, "alerts/tocsin.rules.yml", &file)
+	strictly(t, "alerts/"+name+".rules.yml", &file)
 	require.Len(t, file.Groups, 1)
 	return file.Groups[0].Rules
 }
@@ -126,10 +128,15 @@ func rules(t *testing.T) []rule {
 // among promtool's tests both as firing and, but for the one that always fires,
 // as not firing.
 func TestAlerts(t *testing.T) {
-	known := metrics(t)
-	tests := read(t, "alerts/tests/tocsin_test.yml")
+	checkAlerts(t, "tocsin", metrics(t))
+	checkAlerts(t, "netns", netnsMetrics(t))
+}
+
+func checkAlerts(t *testing.T, name string, known map[string][]string) {
+	t.Helper()
+	tests := read(t, "alerts/tests/"+name+"_test.yml")
 	ql := parser.NewParser(parser.Options{})
-	for _, r := range rules(t) {
+	for _, r := range rules(t, name) {
 		expr, err := ql.ParseExpr(r.Expr)
 		require.NoError(t, err, r.Alert)
 		parser.Inspect(expr, func(n parser.Node, _ []parser.Node) error {
@@ -143,7 +150,7 @@ func TestAlerts(t *testing.T) {
 					base = b
 				}
 			}
-			require.Contains(t, known, base, "%s asks for a metric that docs/reference/metrics.md does not name", r.Alert)
+			require.Contains(t, known, base, "%s asks for a metric that is not there", r.Alert)
 			for _, m := range v.LabelMatchers {
 				require.Contains(t, append(known[base], "__name__", "job", "instance", "le"), m.Name, "%s: %s", r.Alert, v.Name)
 			}
@@ -165,7 +172,7 @@ func TestAlerts(t *testing.T) {
 
 func TestEveryRunbookHasItsAlert(t *testing.T) {
 	var names []string
-	for _, r := range rules(t) {
+	for _, r := range append(rules(t, "tocsin"), rules(t, "netns")...) {
 		names = append(names, r.Alert)
 	}
 	books, err := filepath.Glob("../docs/runbooks/*.md")
@@ -187,6 +194,25 @@ func metrics(t *testing.T) map[string][]string {
 		out[m[1]] = strings.FieldsFunc(m[2], func(r rune) bool { return r == ',' || r == ' ' })
 	}
 	require.NotEmpty(t, out)
+	return out
+}
+
+// netnsMetrics are the metrics of netns_exporter with their labels, as its own
+// reference has them.
+func netnsMetrics(t *testing.T) map[string][]string {
+	t.Helper()
+	out := map[string][]string{}
+	row := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (counter|gauge|histogram) \\| ([a-z_, ]*) \\|")
+	for _, m := range row.FindAllStringSubmatch(read(t, "../docs/netns.md"), -1) {
+		labels := append(strings.FieldsFunc(m[3], func(r rune) bool { return r == ',' || r == ' ' }), "")
+		out[m[1]] = labels
+		if m[2] == "histogram" {
+			for _, part := range []string{"_bucket", "_count", "_sum"} {
+				out[m[1]+part] = labels
+			}
+		}
+	}
+	require.Greater(t, len(out), 100)
 	return out
 }
 
@@ -240,14 +266,17 @@ func found(t *testing.T, name string, args ...string) (out string, ok bool) {
 // reference, the words of the log in the code.
 func TestRunbooksNameWhatThereIs(t *testing.T) {
 	known := metrics(t)
+	maps.Copy(known, netnsMetrics(t))
 	books, err := filepath.Glob("../docs/runbooks/*.md")
 	require.NoError(t, err)
 	all := ""
 	for _, b := range books {
 		text := read(t, b)
 		all += text
-		for _, m := range regexp.MustCompile(`tocsin_\w+`).FindAllString(text, -1) {
-			require.Contains(t, known, strings.TrimSuffix(m, "_bucket"), b)
+		for _, m := range regexp.MustCompile(`\b(?:tocsin|netns|cgroup)_\w+`).FindAllString(text, -1) {
+			if m != "netns_exporter" {
+				require.Contains(t, known, strings.TrimSuffix(m, "_bucket"), b)
+			}
 		}
 	}
 	for words, file := range map[string]string{

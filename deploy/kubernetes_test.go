@@ -137,6 +137,10 @@ func patched(t *testing.T, n any, path []string, op string, value any) any {
 			n[i] = patched(t, n[i], path[1:], op, value)
 			return n
 		}
+		if op == "test" {
+			require.Equal(t, value, n[i])
+			return n
+		}
 		require.Equal(t, "remove", op)
 		return slices.Delete(n, i, i+1)
 	}

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
@@ -178,50 +177,6 @@ func question(e expression, shared page.Labels, now time.Time) enrich.Question {
 		Alert: "A", Expr: e.Expr, Labels: shared, At: now,
 		Group: page.Labels{"alertname": "A", "cluster": "dc1-prod", "service": "checkout"},
 	}
-}
-
-// TestMatrix asks about every expression of the catalogue under every fault of
-// its signal: the right trait or the right none, in the first answer.
-func TestMatrix(t *testing.T) {
-	list := catalogue(t)
-	cells := map[string][]string{}
-	right, late, asked := 0, 0, 0
-	var queries, series int
-	var longest time.Duration
-	for _, signal := range []string{"errors", "slow", "down", "busy", "full", "gone"} {
-		for _, p := range places() {
-			for seed := range seeds(t) {
-				w := newWorld(t, signal, p, seed)
-				for _, e := range list {
-					if e.Signal != signal || (p.name == "user" && !e.User) {
-						continue
-					}
-					v := w.judge(t, e, p)
-					cells[e.Name] = append(cells[e.Name], p.name+" "+v.word)
-					if !v.asked {
-						continue
-					}
-					asked, queries, series, longest = asked+1, queries+len(v.table.Queries), series+read(v.table), max(longest, v.took)
-					if v.late {
-						late++
-					}
-					if v.right {
-						right++
-						continue
-					}
-					t.Logf("%s, %s, seed %d: %s", e.Name, p.name, seed, v.why)
-				}
-			}
-		}
-	}
-	for _, e := range list {
-		t.Logf("%-48s %s", e.Name, strings.Join(slices.Compact(cells[e.Name]), " · "))
-		assert.GreaterOrEqual(t, strings.Count(strings.Join(cells[e.Name], " "), "right"), 1, "%s never fires", e.Name)
-	}
-	t.Logf("%d expressions, %d answers, %d right at first (%.1f %%), %d against the past too; %.1f queries and %.0f series each, longest %s",
-		len(list), asked, right, 100*float64(right)/float64(asked), late, float64(queries)/float64(asked), float64(series)/float64(asked), longest.Round(time.Millisecond))
-	require.GreaterOrEqual(t, float64(right), .95*float64(asked))
-	require.GreaterOrEqual(t, float64(late), .95*float64(asked))
 }
 
 // seeds is how many fleets a cell of the matrix has: SEEDS=n, else one, for the

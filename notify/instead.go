@@ -25,9 +25,12 @@ func (r *Router) Chain(t Target) []Target {
 // overdue is the item that looks after a page once its targets had their time.
 func (r *Router) overdue(from time.Time, w work, id string) store.Op {
 	return store.Enqueue(store.Item{
-		Lane: store.LaneOverdue, ID: id, Key: id, Due: from.Add(cmp.Or(r.Patience, DefaultPatience)), Value: w.encode(),
+		Lane: store.LaneOverdue, ID: id, Key: id, Due: from.Add(r.patience()), Value: w.encode(),
 	})
 }
+
+// patience is how long a critical page has for reaching its targets.
+func (r *Router) patience() time.Duration { return cmp.Or(r.Patience, DefaultPatience) }
 
 // named finds a target by its name.
 func (r *Router) named(name string) (Target, bool) {
@@ -62,10 +65,39 @@ func (w *Worker) stand(ctx context.Context, problem string, episode int, target 
 	return s, nil
 }
 
+// needless reports whether the last resort need not be told of a page in the
+// place of a target: another target of the receiver, or who stands in for one,
+// was told, or may still be before the page is overdue.
+func (w *Worker) needless(ctx context.Context, p page.Page, own []Target, of Target, overdue bool) (bool, error) {
+	for _, t := range own {
+		if t.InShadow() || t.String() == of.String() {
+			continue
+		}
+		if !overdue {
+			return true, nil
+		}
+		s, err := w.stand(ctx, p.Problem, p.Episode, t.String())
+		if err != nil {
+			return false, err
+		}
+		for _, name := range append(s.Told, t.String()) {
+			r, _, err := w.receipt(ctx, p.Problem, p.Episode, name)
+			if err != nil {
+				return false, err
+			}
+			if teller, ok := w.Router.named(name); ok && told(r) && !silent(teller, r, p) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
 // handOver has the next in a target's chain told of a critical page, if nobody
 // else took it over. failed is the target itself, or who stood in for it last.
-// A target of the episode tells of it by itself: there the chain ends.
-func (w *Worker) handOver(ctx context.Context, p page.Page, k work, of, failed Target, why string) error {
+// A target of the episode tells of it by itself: there the chain ends. Nobody
+// named the last resort for this target: it is told only where no other was.
+func (w *Worker) handOver(ctx context.Context, p page.Page, k work, of, failed Target, why string, overdue bool) error {
 	if p.Severity != page.Critical || p.State != page.Open || p.Folded != "" {
 		return nil
 	}
@@ -83,6 +115,11 @@ func (w *Worker) handOver(ctx context.Context, p page.Page, k work, of, failed T
 		return nil
 	}
 	next := chain[i]
+	if !slices.ContainsFunc(w.Router.Fallbacks[of.String()], func(t Target) bool { return t.String() == next.String() }) {
+		if skip, err := w.needless(ctx, p, own, of, overdue); skip || err != nil {
+			return err
+		}
+	}
 	now := w.Now()
 	s.Told, s.Why = append(s.Told, next.String()), cmp.Or(s.Why, Clean(why, maxLine))
 	record, err := store.Marshal(s)
@@ -132,7 +169,7 @@ func (d *delivery) instead(ctx context.Context, why string) error {
 			return nil
 		}
 	}
-	return d.handOver(ctx, d.page, d.work, of, d.target, why)
+	return d.handOver(ctx, d.page, d.work, of, d.target, why, false)
 }
 
 // pass lets those who stand in for the target hear what it hears, and notes who
@@ -194,8 +231,10 @@ func (w *Worker) receipt(ctx context.Context, problem string, episode int, targe
 	return r, true, nil
 }
 
-// watchOverdue looks after critical pages whose targets had their time.
+// watchOverdue looks after critical pages whose targets had their time. What was
+// due while nobody ran, by the clock at least, gets it once more: its targets had none.
 func (w *Worker) watchOverdue(ctx context.Context) {
+	began, patience := time.Now(), w.Router.patience()
 	for ctx.Err() == nil {
 		lease, err := w.Store.Take(ctx, store.LaneOverdue, time.Minute)
 		if err != nil {
@@ -207,6 +246,12 @@ func (w *Worker) watchOverdue(ctx context.Context) {
 			continue
 		}
 		during := context.WithoutCancel(ctx)
+		if left := patience - time.Since(began); left > 0 && lease.Attempt == 0 {
+			if err := w.Store.Apply(during, store.Retry(lease, w.Now().Add(left))); err != nil {
+				w.Log.Warn("overdue page is not put back: its lease ends by itself", "item", lease.ID, "err", err)
+			}
+			continue
+		}
 		err = w.overdue(during, lease)
 		if err == nil {
 			err = w.Store.Apply(during, store.Done(lease))
@@ -247,15 +292,18 @@ func (w *Worker) overdue(ctx context.Context, lease store.Lease) error {
 			return err
 		}
 		of, known := w.Router.named(cmp.Or(k.Instead, t.String()))
-		if !known || t.InShadow() || r.Resolved || (r.Ref != "" || !r.First.IsZero()) && !silent(t, r, p) {
+		if !known || t.InShadow() || r.Resolved || told(r) && !silent(t, r, p) {
 			continue
 		}
-		if err := w.handOver(ctx, p, k, of, t, cmp.Or(r.Error, "no answer in time")); err != nil {
+		if err := w.handOver(ctx, p, k, of, t, cmp.Or(r.Error, "no answer in time"), true); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// told reports whether a target has heard of a page.
+func told(r page.Receipt) bool { return r.Ref != "" || !r.First.IsZero() }
 
 // silent reports whether a target that was told of a page did not say what is
 // worth a ring since: that it got worse.

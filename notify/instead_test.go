@@ -201,6 +201,75 @@ func TestATargetOfTheEpisodeStandsInForNobody(t *testing.T) {
 	})
 }
 
+// Nobody named the last resort as who stands in: it is told where no target of the
+// receiver was, and not while one of them still may be.
+func TestTheLastResortIsForPagesThatNobodyWasToldOf(t *testing.T) {
+	archived := &remote.Error{Op: "post message", Class: remote.Config, Status: 200, Reason: "is_archived"}
+	for name, tc := range map[string]struct {
+		second, fallback *standin
+		mended           time.Duration // of the second; 0: never
+		told             int
+		by               time.Duration
+	}{
+		"another was told":                 {second: &standin{}, told: 0},
+		"another comes through in time":    {second: &standin{err: archived}, mended: 20 * time.Second, told: 0},
+		"neither was told":                 {second: &standin{err: archived}, told: 1, by: time.Minute},
+		"somebody stands in for the other": {second: &standin{err: archived}, fallback: &standin{}, told: 0},
+		"nor does who stands in":           {second: &standin{err: archived}, fallback: &standin{err: archived}, told: 1, by: time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			last := &standin{}
+			s := &scripted{errs: always(archived, 1000), second: tc.second, last: last}
+			if tc.fallback != nil {
+				s.fallback, s.of = tc.fallback, "scripted/y"
+			}
+			virtually(t, s, func(t *testing.T, v *timed) {
+				v.put(t, problem(id(1)))
+				if tc.mended > 0 {
+					pass(tc.mended)
+					tc.second.mu.Lock()
+					tc.second.err = nil
+					tc.second.mu.Unlock()
+				}
+				pass(40*time.Second - tc.mended)
+				require.Empty(t, last.heard(), "another may still be told")
+				pass(tc.by)
+				require.Equal(t, tc.told, last.opens())
+				pass(time.Hour)
+				require.Equal(t, tc.told, last.opens())
+			})
+		})
+	}
+}
+
+// While Tocsin was down, or somebody set its clock ahead, no target had its time:
+// it gets that after the start, and once.
+func TestTargetsHaveTheirTimeAfterAStart(t *testing.T) {
+	archived := &remote.Error{Op: "post message", Class: remote.Config, Status: 200, Reason: "is_archived"}
+	for name, told := range map[string]int{"a target comes through": 0, "none does": 1} {
+		t.Run(name, func(t *testing.T) {
+			last, second := &standin{}, &standin{err: archived}
+			virtually(t, &scripted{errs: always(archived, 1000), second: second, last: last}, func(t *testing.T, v *timed) {
+				v.put(t, problem(id(1)))
+				pass(time.Second)
+				v.cancel()
+				<-v.done
+				pass(time.Hour)
+				v.start(context.Background())
+				pass(20 * time.Second)
+				require.Empty(t, last.heard())
+				if told == 0 {
+					second.mu.Lock()
+					second.err = nil
+					second.mu.Unlock()
+				}
+				pass(time.Minute)
+				require.Equal(t, told, last.opens())
+			})
+		})
+	}
+}
+
 // Whatever write is the last one before a crash: somebody stands in, once.
 func TestStandingInOutlivesACrash(t *testing.T) {
 	archived := &remote.Error{Op: "post message", Class: remote.Config, Status: 200, Reason: "is_archived"}

@@ -43,6 +43,7 @@ type scripted struct {
 
 	fallback notify.Notifier // stands in first, as "scripted/mail" or chain
 	chain    string
+	of       string // for whom fallback stands in; "" for the first target
 }
 
 type call struct {
@@ -161,7 +162,7 @@ func virtually(t *testing.T, s *scripted, body func(*testing.T, *timed)) {
 			v.router.LastResort = []notify.Target{{Kind: "scripted", Name: "last", Notifier: s.last}}
 		}
 		if s.fallback != nil {
-			v.router.Fallbacks = map[string][]notify.Target{target.String(): {{Kind: "scripted", Name: cmp.Or(s.chain, "mail"), Notifier: s.fallback}}}
+			v.router.Fallbacks = map[string][]notify.Target{cmp.Or(s.of, target.String()): {{Kind: "scripted", Name: cmp.Or(s.chain, "mail"), Notifier: s.fallback}}}
 		}
 		v.start(t.Context())
 		body(t, v)

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tocsin/tocsin/page"
@@ -37,6 +38,8 @@ type Step struct {
 	post  bool      // the chart is the episode's first: targets are handed it
 	blows bool      // a storm is to be looked at when it may be calm
 	later time.Time // when a storm shows its counts
+
+	besides []page.Receipt // who was told of a known episode past the store, and nobody here knew
 
 	rules Rules
 	veil  *page.Veil // made when the first text is
@@ -134,9 +137,10 @@ func (s *Step) group(e page.Event, confirmed bool) {
 			s.Held = append(s.Held, a)
 		}
 		switch {
-		// Where somebody was told of it past the store, what stands there must be
-		// ended, be it an echo or not: it opens, and Alertmanager is asked then.
-		case late && len(e.Receipts) == 0:
+		// Where somebody was told past the store of an episode that is not known
+		// here, what stands there must be ended, be it an echo or not: it opens,
+		// and Alertmanager is asked then.
+		case late && (len(e.Receipts) == 0 || s.knows(e.Receipts)):
 		case a.Status == page.Firing:
 			q.Members[a.ID] = fire(m, a, e.At)
 			if !m.Open {
@@ -165,6 +169,31 @@ func (s *Step) group(e page.Event, confirmed bool) {
 		return
 	}
 	s.settle(c, e.At)
+	if len(s.Held) > 0 && !s.Changed && s.knows(e.Receipts) {
+		s.endAgain(e)
+	}
+}
+
+// knows reports whether what was told past the store was told of the episode
+// that is the last one here.
+func (s *Step) knows(told []page.Receipt) bool {
+	return len(told) > 0 && !slices.ContainsFunc(told, func(r page.Receipt) bool { return r.Episode != s.Problem.Episode })
+}
+
+// endAgain tells once more that an episode is over: somebody was told of it past
+// the store while others told of it and of its end, so nobody knows which came last.
+func (s *Step) endAgain(e page.Event) {
+	q := &s.Problem
+	if q.State != page.Closed || !q.Settling.IsZero() {
+		return // its end is told when it comes
+	}
+	for _, r := range e.Receipts {
+		if !slices.Contains(q.Told, r.Target) {
+			q.Told, s.besides = append(slices.Clip(q.Told), r.Target), append(s.besides, r)
+		}
+	}
+	s.Why += "; its end is told again where it was told past the store"
+	s.revise(e.At)
 }
 
 // settle decides what a swing means for the problem as a whole.

@@ -70,13 +70,15 @@ func (w *Worker) batch(ctx context.Context, s *Step, e page.Event, rev uint64) (
 		return nil, err
 	}
 	b.ops = append(append(b.ops, votes...), gusts...)
+	past := s.besides
 	if s.Opened {
-		// who was told of the episode past the store, before it knew of it: what
-		// follows at these targets changes what stands there
-		for _, r := range e.Receipts {
-			r.Episode = p.Episode
-			b.add(r, func(v []byte) store.Op { return store.Put(store.ReceiptKey(p.ID, p.Episode, r.Target), v) })
-		}
+		past = e.Receipts
+	}
+	for _, r := range past {
+		// Who was told of the episode past the store, before it knew of it: what
+		// follows at these targets changes what stands there.
+		r.Episode = p.Episode
+		b.add(r, func(v []byte) store.Op { return store.Put(store.ReceiptKey(p.ID, p.Episode, r.Target), v) })
 	}
 	return b.ops, b.err
 }

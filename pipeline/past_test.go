@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tocsin/tocsin/page"
+	"github.com/tocsin/tocsin/pipeline"
 	"github.com/tocsin/tocsin/store"
 )
 
@@ -41,6 +42,48 @@ func TestWhatWasToldPastTheStoreIsEndedThoughItIsOver(t *testing.T) {
 				last := shown[len(shown)-1]
 				require.Equal(t, 1, last.Episode)
 				require.Equal(t, fires, last.State == page.Open)
+			})
+		})
+	}
+}
+
+// Two replicas tell of one episode, one of them past the store; the other has
+// ended it when the first comes back. It is not opened anew: its end is told once
+// more, also to whom only the first one told.
+func TestWhatOthersEndedIsEndedAgain(t *testing.T) {
+	for name, fires := range map[string]bool{"it is over": false, "it still fires": true} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				firing := snapshot(t, "0 a+@0")
+				w.active = func() ([]page.Alert, error) {
+					if fires {
+						return firing.Notification.Alerts, nil
+					}
+					return nil, nil
+				}
+				w.send("0 a+@0")
+				w.after(10 * time.Second)
+				w.send("5 a-@0:5")
+				shown := w.after(time.Second)
+				over := shown[len(shown)-1]
+				require.Equal(t, page.Closed, over.State)
+				for _, target := range []string{"test/test", "test/last"} {
+					firing.Receipts = append(firing.Receipts, page.Receipt{
+						Delivery: "d", Problem: firing.Problem, Episode: 1, Target: target, State: page.Sent, Ref: "incident",
+					})
+				}
+				w.put(firing)
+				shown = w.after(time.Second)
+				again := shown[len(shown)-1]
+				require.Equal(t, page.Closed, again.State)
+				require.Equal(t, 1, again.Episode)
+				require.Greater(t, again.Revision, over.Revision)
+				p, _, err := pipeline.Load(t.Context(), w.store, firing.Problem)
+				require.NoError(t, err)
+				require.Equal(t, []string{"test/last", "test/test"}, p.Told)
+				shown = w.after(time.Minute)
+				last := shown[len(shown)-1]
+				require.Equal(t, fires, last.State == page.Open, "Alertmanager is asked whether it fires anew")
 			})
 		})
 	}

@@ -31,6 +31,7 @@ type Error struct {
 	Err        error         // the cause, if any
 }
 
+// Error says the act, the status and the reason.
 func (e *Error) Error() string {
 	s := e.Op
 	if e.Status != 0 {
@@ -45,6 +46,7 @@ func (e *Error) Error() string {
 	return s
 }
 
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
 // ClassOf returns the class of err; an error of another making is Unknown,

@@ -23,6 +23,10 @@ import (
 )
 
 func main() {
+	if inside, err := insideANode(os.Args[1:]); inside {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:], &screen{out: os.Stdout, live: term.IsTerminal(int(os.Stdout.Fd()))}, os.Stderr))
@@ -73,6 +77,8 @@ func run(ctx context.Context, args []string, out *screen, stderr io.Writer) (cod
 }
 
 type cli struct {
+	machine
+
 	Demo    demoCmd    `cmd:"" help:"A fault strikes; watch its page arrive."`
 	Up      upCmd      `cmd:"" help:"Bring a world up and keep it until Ctrl-C."`
 	Fault   faultCmd   `cmd:"" help:"Strike or heal a fault in a world that is up."`

@@ -93,5 +93,5 @@ func jumpTwice(t *testing.T, first, second string, seed uint64) {
 	pause(some())
 	set(first)
 	all.Wait()
-	require.Equal(t, problems, g.settled(30*time.Second).Problems)
+	require.Equal(t, problems, g.settled(time.Minute).Problems)
 }

@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,6 +19,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tocsin/tocsin/lab/world"
 )
 
 // TestFaultNoAnswerBeforeTheSync runs the real program under strace and posts
@@ -30,7 +31,9 @@ import (
 func TestFaultNoAnswerBeforeTheSync(t *testing.T) {
 	const webhooks = 1000
 	dir := t.TempDir()
-	listen, operators := freePort(t), freePort(t)
+	ports, err := world.Ports(t.Context(), 2)
+	require.NoError(t, err)
+	listen, operators := ports[0], ports[1]
 	for name, text := range map[string]string{
 		"am.token": "am-secret", "slack.token": "xoxb-none",
 		"tocsin.yml": fmt.Sprintf(`listen: %s
@@ -123,12 +126,4 @@ func eventsApplied(t *testing.T, listen string) int {
 		n += v
 	}
 	return n
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
 }

@@ -40,6 +40,9 @@ alertmanagers: [{name: lab, url: "%[2]s", inbound_token_files: [am.token]}]
 store: {etcd: {endpoints: [%[3]s], prefix: /tocsin}}
 deadline: {critical: 150ms, other: 150ms}
 sources: [{kind: thanos, name: slow, with: {http: "%[4]s"}}]
+last_resort: {kind: pagerduty, name: ops, with: {routing_key_file: pagerduty.key, events_url: "%[6]s"}}
+storms: {problems: 0} # every page is counted by itself
+flapping: {openings: 0}
 receivers:
   - name: lab
     notify:

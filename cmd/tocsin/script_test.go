@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,6 +23,7 @@ import (
 	"github.com/tocsin/tocsin/lab/etcdcluster"
 	"github.com/tocsin/tocsin/lab/fakepagerduty"
 	"github.com/tocsin/tocsin/lab/fakeslack"
+	"github.com/tocsin/tocsin/lab/world"
 )
 
 func TestMain(m *testing.M) {
@@ -81,13 +81,13 @@ func setUp(t *testing.T, env *testscript.Env) error {
 	}
 	env.Setenv("PROMETHEUS", f.metrics.URL)
 	env.Setenv("THANOS", f.metrics.GRPC)
-	for _, name := range []string{"LISTEN", "OPERATORS", "LISTEN2", "OPERATORS2", "NOBODY"} {
-		l, err := net.Listen("tcp", "127.0.0.1:0") // closed at once
-		if err != nil {
-			return err
-		}
-		env.Setenv(name, l.Addr().String())
-		l.Close()
+	names := []string{"LISTEN", "OPERATORS", "LISTEN2", "OPERATORS2", "NOBODY"}
+	ports, err := world.Ports(context.Background(), len(names))
+	if err != nil {
+		return err
+	}
+	for i, name := range names {
+		env.Setenv(name, ports[i])
 	}
 	for name, secret := range map[string]string{
 		"slack.token": fakeslack.DefaultToken, "pagerduty.key": fakepagerduty.DefaultKey, "am.token": "am-secret",
@@ -193,7 +193,7 @@ func said(ts *testscript.TestScript, neg bool, args []string) {
 // `deploy=v42` (its requests fail), `everything` (all fail), or how the source
 // misbehaves: `hangs`, `refuses`, `endless`, `partial`, `answers`.
 func setSource(ts *testscript.TestScript, _ bool, args []string) {
-	f := world(ts).metrics
+	f := fakesOf(ts).metrics
 	switch word := args[0]; word {
 	case "hangs":
 		f.Misbehave(enrichtest.Trouble{Hang: true})
@@ -216,9 +216,9 @@ func setSource(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func ledger(ts *testscript.TestScript, who string) string {
-	var v any = world(ts).slack.Ledger()
+	var v any = fakesOf(ts).slack.Ledger()
 	if who == "pagerduty" {
-		v = world(ts).pagerduty.Ledger()
+		v = fakesOf(ts).pagerduty.Ledger()
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -228,7 +228,7 @@ func ledger(ts *testscript.TestScript, who string) string {
 	return b.String()
 }
 
-func world(ts *testscript.TestScript) *fakes {
+func fakesOf(ts *testscript.TestScript) *fakes {
 	f, ok := ts.Value(fakesKey{}).(*fakes)
 	if !ok {
 		ts.Fatalf("no fakes")

@@ -62,6 +62,7 @@ deadline: {critical: 150ms, other: 150ms}
 storms: {problems: 0}
 flapping: {openings: 0}
 sources: [{kind: thanos, name: slow, with: {http: "%[4]s"}}]
+last_resort: {kind: pagerduty, name: ops, with: {routing_key_file: pagerduty.key, events_url: "%[3]s"}}
 receivers:
   - name: lab
     notify:
@@ -69,8 +70,7 @@ receivers:
       - {kind: pagerduty, name: oncall, with: {routing_key_file: pagerduty.key, events_url: "%[3]s", events_per_minute: 60000}}
 `
 
-// newGateway writes the config of a gateway; more goes into its store. No
-// target has anybody who stands in for it: what is counted is how often each is told.
+// newGateway writes the config of a gateway; more goes into its store.
 func newGateway(t testing.TB, seed uint64, more string) *gateway {
 	t.Helper()
 	g := &gateway{

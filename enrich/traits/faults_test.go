@@ -2,12 +2,8 @@ package traits_test
 
 import (
 	"fmt"
-	"testing"
-
-	"github.com/stretchr/testify/require"
 
 	"github.com/tocsin/tocsin/enrich"
-	"github.com/tocsin/tocsin/enrich/traits"
 	"github.com/tocsin/tocsin/page"
 )
 
@@ -39,30 +35,6 @@ func ratioFaults() []fault {
 		{"everything, by user", true, all, nil, true, true},
 		{"calm", false, func([]string) bool { return false }, nil, false, false},
 		{"calm, by user", true, func([]string) bool { return false }, nil, false, false},
-	}
-}
-
-func TestFaultsOfRatios(t *testing.T) {
-	for _, fault := range ratioFaults() {
-		t.Run(fault.name, func(t *testing.T) {
-			right := 0
-			for seed := range uint64(seeds) {
-				f := newFleet(seed, fault.perUser)
-				f.run(fault.hit, .25+.5*f.r.Float64())
-				share := .05
-				if fault.fires { // a rule that is content with the background and not with this
-					share = f.background + (f.rate()-f.background)*(.2+.7*f.r.Float64())
-				}
-				got := traits.New(roles()).Explain(f.table(share))
-				if said(got, fault.want) && got.None == fault.none {
-					right++
-				} else {
-					t.Logf("seed %d: %s", seed, brief(got))
-				}
-			}
-			t.Logf("%d of %d right", right, seeds)
-			require.GreaterOrEqual(t, right, seeds*98/100)
-		})
 	}
 }
 

@@ -15,7 +15,6 @@ import (
 
 	"github.com/tocsin/tocsin/enrich"
 	"github.com/tocsin/tocsin/enrich/traits"
-	"github.com/tocsin/tocsin/page"
 )
 
 // service is a made-up fleet with a past: pods on nodes in zones, an instance
@@ -95,57 +94,6 @@ func report(t *testing.T, csv string) traits.Report {
 	table, err := traits.ReadCSV(strings.NewReader(csv), "")
 	require.NoError(t, err)
 	return traits.Causes(table)
-}
-
-func TestKinds(t *testing.T) {
-	has := func(want map[string]string, by map[string]string) bool {
-		for k, v := range want {
-			if by[k] != v {
-				return false
-			}
-		}
-		return true
-	}
-	for _, kind := range traits.Kinds() {
-		for _, want := range []map[string]string{
-			{"zone": "z1"},
-			{"version": "v1"},
-			{"node": "n3"},
-			{"user": "u0"},
-			{"version": "v1", "endpoint": "/e2"},
-			{"zone": "z0", "version": "v0", "endpoint": "/e1"},
-		} {
-			t.Run(kind+"/"+page.Labels(want).String(), func(t *testing.T) {
-				right := 0
-				for seed := range uint64(8) {
-					s := newService(seed, 1500)
-					r := report(t, s.csv(kind, func(by map[string]string) float64 {
-						if has(want, by) {
-							return .5
-						}
-						return 0
-					}))
-					if len(r.Causes) == 1 && sameRows(s, r.Causes[0].Labels, want) {
-						right++
-					} else {
-						t.Log(seed, r)
-					}
-				}
-				require.GreaterOrEqual(t, right, 7)
-			})
-		}
-		t.Run(kind+"/everywhere or nowhere", func(t *testing.T) {
-			none := 0
-			for seed := range uint64(8) {
-				for _, h := range []float64{0, .3} {
-					if report(t, newService(seed, 1500).csv(kind, func(map[string]string) float64 { return h })).None {
-						none++
-					}
-				}
-			}
-			require.GreaterOrEqual(t, none, 15)
-		})
-	}
 }
 
 // sameRows says whether two conjunctions hold the same rows: pod and instance are one.

@@ -56,6 +56,10 @@ func policy() map[string]string {
 		"lab/*":                   "page config remote remote/* lab/*",
 		"cmd/tocsin":              "app config",
 		"cmd/tocsin-lab":          "app config lab lab/*",
+		"exporters":               "",
+		"exporters/netns":         "exporters exporters/netns/*",
+		"exporters/netns/*":       "exporters exporters/netns/*",
+		"cmd/netns_exporter":      "exporters exporters/*",
 
 		"internal/archtest": "",
 	}

@@ -67,7 +67,7 @@ func (r *Runner) Matrix(ctx context.Context, m Matrix) ([]Scene, error) {
 	tick := time.NewTicker(cmp.Or(m.Every, 3*time.Second))
 	defer tick.Stop()
 	for over := 0; over < len(scenes); {
-		pages, err := r.pages(ctx, "open")
+		pages, err := r.Pages(ctx, "open")
 		if err != nil {
 			pages = nil // the next look may see them
 		}

@@ -133,8 +133,8 @@ func (r *Runner) readPage(ctx context.Context, o *Outcome) {
 	r.pass(o, ttn.StageEnriched, p.Clock.Enriched)
 }
 
-// pages reads the open pages, or all there are ("all").
-func (r *Runner) pages(ctx context.Context, state string) ([]page.Page, error) {
+// Pages reads the open pages, or all there are ("all").
+func (r *Runner) Pages(ctx context.Context, state string) ([]page.Page, error) {
 	token, err := r.World.Secret(r.World.SecretFiles.Operator)
 	if err != nil {
 		return nil, err
@@ -146,7 +146,7 @@ func (r *Runner) pages(ctx context.Context, state string) ([]page.Page, error) {
 
 // page finds the page about the fault.
 func (r *Runner) page(ctx context.Context, o *Outcome) (page.Page, bool) {
-	pages, err := r.pages(ctx, "all")
+	pages, err := r.Pages(ctx, "all")
 	if err != nil {
 		return page.Page{}, false
 	}

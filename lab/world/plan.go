@@ -35,6 +35,7 @@ type Plan struct {
 	SecretFiles   Secrets
 	Expressions   []expressions.Expression // the rules, in place of the lab's own three; nil: those
 	Services      []string                 // that the rules of Expressions are made for
+	RuleFiles     []string                 // beside rules.yml
 }
 
 // Thanos is the two addresses of a Thanos component.

@@ -3,7 +3,9 @@ package world
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -66,6 +68,10 @@ func (w *World) write() error {
 	if files["targets.json"], err = w.Fleet.Discovery(w.Plan.Fleet); err != nil {
 		return err
 	}
+	if files["targets.json"], err = beside(files["targets.json"], w.options.Guests); err != nil {
+		return err
+	}
+	maps.Copy(files, w.options.Rules)
 	files["env"] = fmt.Appendf(nil, "export SLACK=http://%s PAGERDUTY=http://%s FLEET=http://%s TOCSIN=http://%s PAGES=http://%s\n",
 		w.Slack, w.PagerDuty, w.Plan.Fleet, w.Tocsin, w.Operators)
 	for name, body := range files {
@@ -85,6 +91,21 @@ func (w *World) write() error {
 		}
 	}
 	return nil
+}
+
+// beside adds guests to a file of targets.
+func beside(targets []byte, guests []Guest) ([]byte, error) {
+	if len(guests) == 0 {
+		return targets, nil
+	}
+	var groups []any
+	if err := json.Unmarshal(targets, &groups); err != nil {
+		return nil, err
+	}
+	for _, g := range guests {
+		groups = append(groups, map[string]any{"targets": []string{g.Addr}, "labels": g.Labels})
+	}
+	return json.MarshalIndent(groups, "", " ")
 }
 
 // Secret reads one of the world's own secrets.

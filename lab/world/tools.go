@@ -57,6 +57,11 @@ func Tools() []Tool {
 			Package: "./cmd/tocsin", Tags: "remove_all_sd",
 			Takes: "about 2 CPU minutes the first time",
 		},
+		{
+			Name: "netns_exporter", OnPath: []string{"netns_exporter"}, Module: ".",
+			Package: "./cmd/netns_exporter",
+			Takes:   "about 1 CPU minute the first time",
+		},
 	}
 }
 
@@ -88,7 +93,7 @@ func (f Finder) Find(ctx context.Context, name string) (string, error) {
 	if path := f.Given[name]; path != "" {
 		return filepath.Abs(path)
 	}
-	if name == "tocsin" {
+	if tool.Module == "." {
 		return f.own(ctx, tool)
 	}
 	for _, alias := range tool.OnPath {
@@ -110,7 +115,7 @@ func (f Finder) Find(ctx context.Context, name string) (string, error) {
 	return f.build(ctx, tool)
 }
 
-// own finds our own gateway: beside our own program, else fresh from the sources.
+// own finds one of our own programs: beside our own program, else fresh from the sources.
 func (f Finder) own(ctx context.Context, tool Tool) (string, error) {
 	if path := filepath.Join(f.Beside, tool.Name); f.Beside != "" && isProgram(path) {
 		return path, nil

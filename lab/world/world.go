@@ -12,10 +12,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -42,7 +44,15 @@ type Options struct {
 	Services      []string                 // of the fleet; nil: its own five
 	PerHost       int                      // instances of one service on one host; 0: the fleet's own
 	Expressions   []expressions.Expression // the rules, in place of the lab's own three; the fleet tells what they ask for
+	Rules         map[string][]byte        // files of rules beside the lab's own, by name
+	Guests        []Guest                  // targets beside the fleet's
 	Out           io.Writer                // is told what happens
+}
+
+// Guest is a target that somebody else has brought up.
+type Guest struct {
+	Addr   string
+	Labels map[string]string // job and instance among them
 }
 
 // World is a running world.
@@ -55,6 +65,7 @@ type World struct {
 	FakePD    *fakepagerduty.Fake
 	Gateway   *Process // tocsin
 
+	options    Options
 	hookSecret string // signs what the fake PagerDuty calls back with
 	out        io.Writer
 	servers    []*http.Server
@@ -115,7 +126,7 @@ func start(ctx context.Context, o Options, paths map[string]string) (*World, err
 		return nil, err
 	}
 	w := &World{
-		Plan: Plan{Expressions: o.Expressions, Services: f.Services()},
+		Plan: Plan{Expressions: o.Expressions, Services: f.Services(), RuleFiles: slices.Sorted(maps.Keys(o.Rules))},
 		Dir:  o.Dir, Fleet: f, Board: scenario.NewBoard(f, o.Seed),
 		FakeSlack: fakeslack.New(fakeslack.Options{
 			Channels:     []fakeslack.Channel{{ID: channelID, Name: "pages"}},
@@ -125,7 +136,7 @@ func start(ctx context.Context, o Options, paths map[string]string) (*World, err
 			RoutingKeys:  map[string]string{fakepagerduty.DefaultKey: "pages", spareKey: "spare"},
 			NoRateLimits: o.Unlimited, Seed: o.Seed,
 		}),
-		hookSecret: rand.Text(), out: o.Out, failed: make(chan error, 1), ending: make(chan struct{}),
+		options: o, hookSecret: rand.Text(), out: o.Out, failed: make(chan error, 1), ending: make(chan struct{}),
 	}
 	if err := w.raise(ctx, o, paths); err != nil {
 		w.Stop()
