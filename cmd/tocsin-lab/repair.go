@@ -59,7 +59,7 @@ func plays() []play {
 	approved := []string{waits, "approved by ann", "launches", runs, "successful", over, "verified: repaired"}
 	return []play{
 		{"restart", scenario.BadHost, "checkout", "restart-host", true, []string{"restart"}, "host", "", approved},
-		{"ladder", scenario.TargetDown, "catalog", "reload-host", false, []string{"reload", "reload-all"}, "host", "", []string{
+		{"ladder", scenario.BadHost, "catalog", "reload-host", false, []string{"reload", "reload-all"}, "host", "", []string{
 			"step reload", runs, "successful", "not repaired: the alert still fires", "next step: reload-all",
 			"step reload-all", runs, "successful", "not repaired: the alert still fires", "nothing more is tried: people are needed",
 		}},
