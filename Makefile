@@ -31,8 +31,9 @@ test: ## run all unit tests and stories, with the race detector
 demo: build ## a bad deploy strikes in a world in a box; ARGS=--once, ARGS=--thanos
 	$(BIN)/tocsin-lab demo $(ARGS)
 
-e2e: build ## every fault on real Prometheus x2, Thanos, Alertmanager x2; as root also a throttled and a lossy container
+e2e: build ## every fault on real Prometheus x2, Thanos, Alertmanager x2; playbooks that repair; as root also a throttled and a lossy container
 	$(BIN)/tocsin-lab e2e $(ARGS)
+	$(BIN)/tocsin-lab repair
 	$(BIN)/tocsin-lab matrix --only bad-deploy --only target-down --warm 45s --stagger 20s --patience 100s --bar 80
 	$(BIN)/tocsin-lab nodes
 

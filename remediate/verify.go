@@ -123,7 +123,7 @@ func (w *walk) ladder(ctx context.Context) error {
 	}
 	return w.move(ctx, move{
 		to: Escalated, reason: d.Reason, aloud: firing || d.Stage == Dangerous,
-		tell: with(said+d.Reason, d.Evidence.words(), w.guards()),
+		tell: with(said+d.Reason, w.guards(), d.Evidence.words()),
 	})
 }
 

@@ -63,9 +63,9 @@ func guardsPass(n int) string {
 	return fmt.Sprintf("all %d guards pass", n)
 }
 
-// maxTail is how much of a job's output the page is told: the end is all that
-// fits into a line.
-const maxTail = 400
+// maxTail is how much of a job's output the page is told, in runes: its very end,
+// which Ansible's recap is. More does not fit into a line with the rest.
+const maxTail = 100
 
 // words says what a job did and how its output ends.
 func (e *Evidence) words() string {
@@ -80,11 +80,11 @@ func (e *Evidence) words() string {
 		}
 		out = append(out, fmt.Sprintf("%s: %d ok, %d changed, %d failed, %d unreachable", h.Host, h.OK, h.Changed, h.Failed, h.Dark))
 	}
-	if tail := page.OneLine(strings.TrimSpace(e.Tail)); tail != "" {
-		if r := []rune(tail); len(r) > maxTail {
+	if tail := strings.Join(strings.Fields(e.Tail), " "); tail != "" {
+		if r := []rune(tail); len(r) > maxTail { // before it is made a line, which keeps the beginning
 			tail = "…" + string(r[len(r)-maxTail:])
 		}
-		out = append(out, "output ends: "+tail)
+		out = append(out, "output ends: "+page.OneLine(tail))
 	}
 	return strings.Join(out, "; ")
 }

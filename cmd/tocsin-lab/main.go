@@ -84,6 +84,7 @@ type cli struct {
 	Fault   faultCmd   `cmd:"" help:"Strike or heal a fault in a world that is up."`
 	Measure measureCmd `cmd:"" help:"Measure fault to page over many faults, by stage."`
 	E2E     e2eCmd     `cmd:"" name:"e2e" help:"Every kind of fault on the full chain: one page, the trait, the edits, the resolve."`
+	Repair  repairCmd  `cmd:"" help:"Faults that an approved playbook ends: from the page to the verified repair, and what does not repair."`
 	Matrix  matrixCmd  `cmd:"" help:"Every kind of fault × alert expressions of every shape: what does the first message say?"`
 	Kill    killCmd    `cmd:"" help:"SIGKILL Tocsin at random under load, then ask the ledgers what was lost or doubled."`
 	Contest contestCmd `cmd:"" help:"Alertmanager telling Slack and PagerDuty itself, beside Alertmanager and Tocsin."`

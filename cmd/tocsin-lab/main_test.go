@@ -29,7 +29,7 @@ func lab(t *testing.T, args ...string) (code int, out, errs string) {
 func TestHelp(t *testing.T) {
 	code, out, _ := lab(t, "--help")
 	require.Zero(t, code)
-	for _, command := range []string{"demo", "up", "fault", "measure", "e2e", "matrix", "kill", "nodes", "fake", "configs"} {
+	for _, command := range []string{"demo", "up", "fault", "measure", "e2e", "matrix", "kill", "nodes", "repair", "fake", "configs"} {
 		require.Contains(t, out, "\n  "+command+" ")
 		code, help, _ := lab(t, command, "--help")
 		require.Zero(t, code)
@@ -51,7 +51,7 @@ func TestConfigs(t *testing.T) {
 }
 
 func TestCommandLineMistakes(t *testing.T) {
-	for _, args := range [][]string{{}, {"demo", "--fault", "flood"}, {"fake", "teams"}, {"up", "--replicas", "3"}, {"fault", "bad-host"}} {
+	for _, args := range [][]string{{}, {"demo", "--fault", "flood"}, {"fake", "teams"}, {"up", "--replicas", "3"}, {"fault", "bad-host"}, {"repair", "--only", "reboot"}} {
 		code, _, errs := lab(t, args...)
 		require.Equal(t, 2, code, args)
 		require.Contains(t, errs, "tocsin-lab --help lists the commands")

@@ -36,6 +36,8 @@ type Plan struct {
 	Expressions   []expressions.Expression // the rules, in place of the lab's own three; nil: those
 	Services      []string                 // that the rules of Expressions are made for
 	RuleFiles     []string                 // beside rules.yml
+	AWX           string                   // "": nothing is remediated
+	Remediate     []string                 // policies of policies.yml that the receiver names
 }
 
 // Thanos is the two addresses of a Thanos component.
@@ -45,17 +47,20 @@ type Thanos struct{ GRPC, HTTP string }
 type Secrets struct {
 	Alertmanager, Operator           string
 	Slack, SlackApp                  string // tokens of the bot and of Socket Mode
+	SlackSigning                     string // of clicks, where they come by HTTP
 	PagerDuty, PagerDutySpare        string // integration keys of the service and of the one that stands in
 	PagerDutyToken, PagerDutyWebhook string // of the REST API and of the subscription
+	AWX                              string // token of the account
 }
 
 // SecretsIn names the files in a folder.
 func SecretsIn(dir string) Secrets {
 	return Secrets{
 		Alertmanager: dir + "/alertmanager", Operator: dir + "/operator",
-		Slack: dir + "/slack", SlackApp: dir + "/slack-app",
+		Slack: dir + "/slack", SlackApp: dir + "/slack-app", SlackSigning: dir + "/slack-signing",
 		PagerDuty: dir + "/pagerduty", PagerDutySpare: dir + "/pagerduty-spare",
 		PagerDutyToken: dir + "/pagerduty-token", PagerDutyWebhook: dir + "/pagerduty-webhook",
+		AWX: dir + "/awx",
 	}
 }
 
@@ -63,6 +68,17 @@ func SecretsIn(dir string) Secrets {
 // call back, somebody stands in for Slack, and the watchdog is awake. A world
 // that only counts pages has none of it.
 func (p Plan) Manned() bool { return len(p.Alertmanagers) > 0 && p.Expressions == nil }
+
+// Querier is the address that answers PromQL for people: Thanos where there is one.
+func (p Plan) Querier() string {
+	if p.Query.HTTP != "" {
+		return "http://" + p.Query.HTTP
+	}
+	if len(p.Prometheus) > 0 {
+		return "http://" + p.Prometheus[0]
+	}
+	return ""
+}
 
 // Replica names a Prometheus replica: a, b.
 func Replica(i int) string { return string(rune('a' + i)) }

@@ -26,6 +26,10 @@ func plans() map[string]world.Plan {
 			Sidecars: []world.Thanos{{"side-a:1", "side-a:2"}, {"side-b:1", "side-b:2"}}, Query: world.Thanos{GRPC: "query:1", HTTP: "query:2"},
 			SecretFiles: secrets,
 		},
+		"repair": {
+			Settings: ttn.Fast(), Slack: "slack:1", PagerDuty: "pd:1", Tocsin: "tocsin:1", Operators: "tocsin:2", Channel: "C0PAGES",
+			Prometheus: []string{"prom-a:1"}, Alertmanagers: []string{"am-1:1"}, SecretFiles: secrets, AWX: "awx:1", Remediate: []string{"restart", "shift"},
+		},
 		"stock": {
 			Settings: ttn.Stock(), Slack: "slack:1", PagerDuty: "pd:1", Tocsin: "tocsin:1", Operators: "tocsin:2", Channel: "C0PAGES",
 			Prometheus: []string{"prom-a:1"}, Alertmanagers: []string{"am-1:1"}, SecretFiles: secrets,

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tocsin/tocsin/lab/fakeawx"
 	"github.com/tocsin/tocsin/lab/fakepagerduty"
 	"github.com/tocsin/tocsin/lab/fakeslack"
 )
@@ -72,6 +73,9 @@ func (w *World) write() error {
 		return err
 	}
 	maps.Copy(files, w.options.Rules)
+	if r := w.options.Remediation; r != nil {
+		files["policies.yml"] = r.Policies
+	}
 	files["env"] = fmt.Appendf(nil, "export SLACK=http://%s PAGERDUTY=http://%s FLEET=http://%s TOCSIN=http://%s PAGES=http://%s\n",
 		w.Slack, w.PagerDuty, w.Plan.Fleet, w.Tocsin, w.Operators)
 	for name, body := range files {
@@ -82,9 +86,10 @@ func (w *World) write() error {
 	s := w.SecretFiles
 	for file, secret := range map[string]string{
 		s.Alertmanager: rand.Text(), s.Operator: rand.Text(),
-		s.Slack: fakeslack.DefaultToken, s.SlackApp: fakeslack.DefaultAppToken,
+		s.Slack: fakeslack.DefaultToken, s.SlackApp: fakeslack.DefaultAppToken, s.SlackSigning: fakeslack.DefaultSigningSecret,
 		s.PagerDuty: fakepagerduty.DefaultKey, s.PagerDutySpare: spareKey,
 		s.PagerDutyToken: fakepagerduty.DefaultAPIToken, s.PagerDutyWebhook: w.hookSecret,
+		s.AWX: fakeawx.DefaultToken,
 	} {
 		if err := os.WriteFile(filepath.Join(w.Dir, file), []byte(secret+"\n"), 0o600); err != nil {
 			return err
@@ -155,15 +160,4 @@ func (w *World) alertmanagerArgs(i int, name, addr string) []string {
 		return append(args, "--cluster.listen-address=")
 	}
 	return append(args, "--cluster.listen-address="+w.Gossip[i], "--cluster.peer="+w.Gossip[(i+1)%len(w.Gossip)])
-}
-
-// Querier is the address that answers PromQL for people: Thanos where there is one.
-func (w *World) Querier() string {
-	if w.Query.HTTP != "" {
-		return "http://" + w.Query.HTTP
-	}
-	if len(w.Prometheus) > 0 {
-		return "http://" + w.Prometheus[0]
-	}
-	return ""
 }

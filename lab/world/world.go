@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/tocsin/tocsin/lab/expressions"
+	"github.com/tocsin/tocsin/lab/fakeawx"
 	"github.com/tocsin/tocsin/lab/fakepagerduty"
 	"github.com/tocsin/tocsin/lab/fakeslack"
 	"github.com/tocsin/tocsin/lab/fleet"
@@ -46,6 +47,7 @@ type Options struct {
 	Expressions   []expressions.Expression // the rules, in place of the lab's own three; the fleet tells what they ask for
 	Rules         map[string][]byte        // files of rules beside the lab's own, by name
 	Guests        []Guest                  // targets beside the fleet's
+	Remediation   *Remediation             // an AWX, and what Tocsin may have it do; nil: none
 	Out           io.Writer                // is told what happens
 }
 
@@ -63,7 +65,8 @@ type World struct {
 	Board     *scenario.Board
 	FakeSlack *fakeslack.Fake
 	FakePD    *fakepagerduty.Fake
-	Gateway   *Process // tocsin
+	FakeAWX   *fakeawx.Fake // nil without Options.Remediation
+	Gateway   *Process      // tocsin
 
 	options    Options
 	hookSecret string // signs what the fake PagerDuty calls back with
@@ -152,6 +155,9 @@ func (w *World) raise(ctx context.Context, o Options, paths map[string]string) e
 	if err := w.serve(ctx); err != nil {
 		return err
 	}
+	if err := w.employ(ctx, o); err != nil {
+		return err
+	}
 	if err := w.plan(ctx, o); err != nil {
 		return err
 	}
@@ -160,6 +166,9 @@ func (w *World) raise(ctx context.Context, o Options, paths map[string]string) e
 	}
 	if w.Manned() {
 		w.callBack(ctx)
+	}
+	if w.AWX != "" {
+		w.FakeSlack.SetApp("http://"+w.Tocsin+"/callback/slack/lab", fakeslack.DefaultSigningSecret)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, 90*time.Second, errors.New("the world had 90 s"))
 	defer cancel()
@@ -243,7 +252,11 @@ func (w *World) Stop() {
 // record writes what the fakes saw beside the logs.
 func (w *World) record() error {
 	var errs []error
-	for name, ledger := range map[string]any{"slack.json": w.FakeSlack.Ledger(), "pagerduty.json": w.FakePD.Ledger()} {
+	ledgers := map[string]any{"slack.json": w.FakeSlack.Ledger(), "pagerduty.json": w.FakePD.Ledger()}
+	if w.FakeAWX != nil {
+		ledgers["awx.json"] = w.FakeAWX.Ledger()
+	}
+	for name, ledger := range ledgers {
 		b, err := json.MarshalIndent(ledger, "", " ")
 		if err == nil {
 			err = os.WriteFile(filepath.Join(w.Dir, "logs", name), b, 0o644)
@@ -263,20 +276,28 @@ func (w *World) serve(ctx context.Context) error {
 		addr    *string
 		handler http.Handler
 	}{{&w.Plan.Fleet, lab}, {&w.Slack, w.FakeSlack}, {&w.PagerDuty, w.FakePD}} {
-		var lc net.ListenConfig
-		l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
-		if err != nil {
+		var err error
+		if *s.addr, err = w.open(ctx, s.handler); err != nil {
 			return err
 		}
-		*s.addr = l.Addr().String()
-		srv := &http.Server{
-			Handler: s.handler, ReadHeaderTimeout: 10 * time.Second,
-			ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // a target that is down hangs up on purpose
-		}
-		w.servers = append(w.servers, srv)
-		go func() { _ = srv.Serve(l) }() // ends with Close
 	}
 	return nil
+}
+
+// open serves a handler until the world ends, and returns where.
+func (w *World) open(ctx context.Context, handler http.Handler) (addr string, err error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	srv := &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // a target that is down hangs up on purpose
+	}
+	w.servers = append(w.servers, srv)
+	go func() { _ = srv.Serve(l) }() // ends with Close
+	return l.Addr().String(), nil
 }
 
 // clean empties a run folder. It touches no folder that is not one.

@@ -1,0 +1,47 @@
+package world
+
+import (
+	"context"
+	"slices"
+
+	"github.com/tocsin/tocsin/lab/fakeawx"
+)
+
+// Remediation is an AWX beside the fleet, and what Tocsin may have it do.
+type Remediation struct {
+	Policies  []byte             // a file of policies; their backend is awx/main
+	Names     []string           // of those that act
+	Playbooks string             // folder of fakeawx's playbooks; "": its actions stand in for them
+	Templates []fakeawx.Template // beside those of fakeawx.FleetWorld
+}
+
+// employ brings up the AWX. Its inventory is the fleet's hosts.
+func (w *World) employ(ctx context.Context, o Options) error {
+	r := o.Remediation
+	if r == nil {
+		return nil
+	}
+	var hosts []string
+	for _, service := range w.Fleet.Services() {
+		for _, t := range w.Fleet.Members(service) {
+			hosts = append(hosts, t["host"])
+		}
+	}
+	slices.Sort(hosts)
+	inside, actions := fakeawx.FleetWorld(slices.Compact(hosts), "http://"+w.Plan.Fleet)
+	for _, t := range r.Templates {
+		inside.Templates = append(inside.Templates, t)
+		inside.Users[0].Execute = append(inside.Users[0].Execute, t.Name)
+	}
+	w.FakeAWX = fakeawx.New(fakeawx.Options{World: inside, Playbooks: r.Playbooks, Actions: actions, Seed: o.Seed})
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	go w.FakeAWX.Run(ctx)
+	go func() {
+		<-w.ending
+		cancel()
+	}()
+	var err error
+	w.AWX, err = w.open(ctx, w.FakeAWX)
+	w.Remediate = r.Names
+	return err
+}
