@@ -39,15 +39,7 @@ type parts struct {
 func build(p *plan, l lent, m *enrich.Metrics, tracer trace.Tracer) (*parts, error) {
 	b := &parts{plan: p, asker: asker{}}
 	l.publicURL = p.PublicURL
-	var errs []error
-	for _, s := range p.sources {
-		src, err := s.kind.New(s.cfg, enrich.Deps{
-			Name: s.part.Name, Transport: l.transport, Now: l.now, Roles: enrich.Roles(p.Traits.Roles),
-			Log: l.log.With("source", s.part.Name),
-		})
-		errs = append(errs, config.Under(s.at+".with", err))
-		b.sources = append(b.sources, enrich.Named{Name: s.part.Name, Source: src})
-	}
+	errs := []error{b.buildSources(l)}
 	made := map[string]notify.Target{} // a target that stands in two receivers is one
 	b.router = &notify.Router{Receivers: map[string][]notify.Target{}, First: p.first(), Canary: []notify.Target{canarySink()}}
 	for _, r := range p.Receivers {
@@ -98,6 +90,20 @@ func build(p *plan, l lent, m *enrich.Metrics, tracer trace.Tracer) (*parts, err
 		Log:     l.log, Now: l.now, Metrics: m, Tracer: tracer,
 	})
 	return b, nil
+}
+
+// buildSources makes who is asked what the failing share.
+func (b *parts) buildSources(l lent) error {
+	var errs []error
+	for _, s := range b.plan.sources {
+		src, err := s.kind.New(s.cfg, enrich.Deps{
+			Name: s.part.Name, Transport: l.transport, Now: l.now, Roles: enrich.Roles(b.plan.Traits.Roles),
+			Log: l.log.With("source", s.part.Name),
+		})
+		errs = append(errs, config.Under(s.at+".with", err))
+		b.sources = append(b.sources, enrich.Named{Name: s.part.Name, Source: src})
+	}
+	return errors.Join(errs...)
 }
 
 func buildTarget(t targetPlan, made map[string]notify.Target, l lent) (notify.Target, error) {
