@@ -1,6 +1,7 @@
 package remediate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -33,7 +34,7 @@ func (p *Policy) Validate() error {
 	if q.Mode == Auto && q.Danger == Destructive {
 		errs = append(errs, config.Bad("mode", "what can destroy never runs by itself: write approve"))
 	}
-	if q.Mode == Auto && q.Target.Kind != HostTarget {
+	if q.Mode == Auto && (q.Target.Kind == ServiceTarget || q.Target.Kind == DatacentreTarget) {
 		errs = append(errs, config.Bad("mode", "a %s is never touched without a person: write approve", q.Target.Kind))
 	}
 	for i, role := range q.Approval.Roles {
@@ -116,7 +117,7 @@ func (r TargetRule) check() error {
 	errs := []error{oneOf("kind", string(r.Kind), words([]TargetKind{HostTarget, ServiceTarget, DatacentreTarget}))}
 	bad := func(field, format string, args ...any) { errs = append(errs, config.Bad(field, format, args...)) }
 	if !model.UTF8Validation.IsValidLabelName(r.Label) {
-		bad("label", "write the label that names the %s", r.Kind)
+		bad("label", "write the label that names the %s", cmp.Or(string(r.Kind), "target"))
 	}
 	if r.Pool.Label != "" && !model.UTF8Validation.IsValidLabelName(r.Pool.Label) {
 		bad("pool.label", "%q is no label", r.Pool.Label)

@@ -217,7 +217,7 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			config := write(t, dir, "openapi.yml", "services: [{name: shop, document: "+c.document+", proxy: {listen: ':0', upstream: 'http://localhost'}}]")
 			var out bytes.Buffer
-			code := openapi.Run(append([]string{"check", "--config", config}, c.args...), "test", &out, &out)
+			code := openapi.Run(append([]string{"check", "--config.file", config}, c.args...), "test", &out, &out)
 			require.Equal(t, c.code, code, out.String())
 			require.Regexp(t, regexp.MustCompile(c.says), out.String())
 		})
@@ -230,7 +230,7 @@ func TestGenerateWritesWhatWatches(t *testing.T) {
 	config := write(t, dir, "openapi.yml", "services: [{name: shop, document: shop.yaml, logs: [{file: a.log}]}]")
 	var out bytes.Buffer
 	run := func(args ...string) int {
-		return openapi.Run(append([]string{"generate", "--config", config, "--out", filepath.Join(dir, "watch")}, args...), "test", &out, &out)
+		return openapi.Run(append([]string{"generate", "--config.file", config, "--out", filepath.Join(dir, "watch")}, args...), "test", &out, &out)
 	}
 	require.Equal(t, 0, run(), out.String())
 	for _, name := range []string{"shop.rules.yml", "shop.dashboard.json", "shop.md"} {
@@ -254,7 +254,7 @@ func TestTheCommandLine(t *testing.T) {
 		"help":       {[]string{"--help"}, 0, "serve"},
 		"version":    {[]string{"--version"}, 0, "v1"},
 		"no command": {nil, 2, "--help lists the commands"},
-		"no config":  {[]string{"serve", "--config", "/nonexistent"}, 2, "no such file"},
+		"no config":  {[]string{"serve", "--config.file", "/nonexistent"}, 2, "no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer

@@ -30,7 +30,7 @@ func TestARealPrometheus(t *testing.T) {
 	metrics := httptest.NewServer(w.house.Handler())
 	defer metrics.Close()
 	watch := filepath.Join(w.dir, "watch")
-	require.Equal(t, 0, openapi.Run([]string{"generate", "--config", filepath.Join(w.dir, "openapi.yml"), "--out", watch, "--native-histograms"}, "test", os.Stdout, os.Stderr))
+	require.Equal(t, 0, openapi.Run([]string{"generate", "--config.file", filepath.Join(w.dir, "openapi.yml"), "--out", watch, "--native-histograms"}, "test", os.Stdout, os.Stderr))
 	config := write(t, w.dir, "prometheus.yml", fmt.Sprintf(`
 global: {scrape_interval: 1s, evaluation_interval: 1s, scrape_native_histograms: true, always_scrape_classic_histograms: true}
 rule_files: [%s/*.rules.yml]

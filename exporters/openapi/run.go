@@ -32,15 +32,15 @@ type Commands struct {
 func (Commands) Help() string {
 	return `Examples:
 
-  openapi_exporter check --config openapi.yml
-  openapi_exporter serve --config openapi.yml --web.listen-address 127.0.0.1:9418
-  openapi_exporter generate --config openapi.yml --out watch/
+  openapi_exporter check --config.file openapi.yml
+  openapi_exporter serve --config.file openapi.yml --web.listen-address 127.0.0.1:9418
+  openapi_exporter generate --config.file openapi.yml --out watch/
   kill -HUP $(pidof openapi_exporter)                look at the documents now`
 }
 
 // Serve is a command.
 type Serve struct {
-	Config    string `default:"openapi.yml" placeholder:"FILE" help:"The config file."`
+	Config    string `name:"config.file" default:"openapi.yml" placeholder:"FILE" help:"The config file."`
 	Listen    string `name:"web.listen-address" default:":9418" placeholder:"ADDRESS" help:"Where /metrics is served."`
 	WebConfig string `name:"web.config.file" placeholder:"FILE" help:"TLS and basic auth of /metrics, as Prometheus' exporter-toolkit reads them."`
 	LogLevel  string `name:"log.level" default:"info" enum:"debug,info,warn,error" help:"Lowest level to log: debug, info, warn, error."`
@@ -48,13 +48,13 @@ type Serve struct {
 
 // Check is a command.
 type Check struct {
-	Config string `default:"openapi.yml" placeholder:"FILE" help:"The config file."`
+	Config string `name:"config.file" default:"openapi.yml" placeholder:"FILE" help:"The config file."`
 	Strict bool   `help:"Fail on anything that is wrong in a document, also where it works all the same."`
 }
 
 // Generate is a command.
 type Generate struct {
-	Config     string        `default:"openapi.yml" placeholder:"FILE" help:"The config file."`
+	Config     string        `name:"config.file" default:"openapi.yml" placeholder:"FILE" help:"The config file."`
 	Out        string        `required:"" placeholder:"DIR" help:"Where <service>.rules.yml, <service>.dashboard.json and <service>.md are written. A runbook that is there is left alone."`
 	ErrorShare float64       `default:"0.05" help:"Share of server errors above which an operation without x-slo alerts."`
 	Latency    time.Duration `default:"1s" help:"Time in which 99 % of an operation's requests are answered, where it has no x-slo."`
