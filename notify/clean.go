@@ -19,10 +19,14 @@ func Clean(s string, n int) string { return clean(s, n, false) }
 func CleanLines(s string, n int) string { return clean(s, n, true) }
 
 func clean(s string, n int, lines bool) string {
+	if tidy(s) {
+		return Cut(s, n)
+	}
 	var b strings.Builder
 	count, space, breaks := 0, false, 0
 	for _, r := range s {
 		switch {
+		case '!' <= r && r <= '~':
 		case lines && (r == '\n' || r == '\u2028' || r == '\u2029'):
 			breaks++
 			continue
@@ -47,6 +51,20 @@ func clean(s string, n int, lines bool) string {
 		}
 	}
 	return Cut(b.String(), n)
+}
+
+// tidy reports whether s is printable ASCII with single spaces inside it, as
+// labels are as a rule: nothing has to be taken out of it.
+func tidy(s string) bool {
+	before := byte(' ')
+	for i := range len(s) {
+		c := s[i]
+		if c < ' ' || c > '~' || c == ' ' && before == ' ' {
+			return false
+		}
+		before = c
+	}
+	return before != ' ' || s == ""
 }
 
 // Cut shortens s to n runes, the last of them an ellipsis if something is missing.

@@ -131,6 +131,25 @@ func TestClean(t *testing.T) {
 	require.Empty(t, notify.Cut("abc", 0))
 }
 
+// Text that needs no cleaning takes a way of its own: both end at the same words.
+func TestCleanOfTidyText(t *testing.T) {
+	for _, in := range []string{"", "a", " ", "a b", "a  b", " a", "a ", "a b c d e f", "0123456789", "0123456789a", "a\tb", "a~!b", "é", "a\x7fb"} {
+		require.Equal(t, notify.Clean("\x00"+in, 10), notify.Clean(in, 10), "%q", in)
+		require.Equal(t, notify.CleanLines("\x00"+in, 10), notify.CleanLines(in, 10), "%q", in)
+	}
+}
+
+func BenchmarkClean(b *testing.B) {
+	for name, text := range map[string]string{"tidy": strings.Repeat("instance=web-3.example.org ", 40) + ".", "untidy": strings.Repeat("instance=wéb-3  example\n", 40)} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				_ = notify.Clean(text, 3000)
+			}
+		})
+	}
+}
+
 func TestSpan(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		-time.Second: "0.0 s", 400 * time.Millisecond: "0.4 s", 9940 * time.Millisecond: "9.9 s", 35 * time.Second: "35 s",
@@ -148,6 +167,7 @@ func FuzzCompose(f *testing.F) {
 		n = max(1, min(n, 5000))
 		one, many := notify.Clean(s, n), notify.CleanLines(s, n)
 		require.NotContains(t, one, "\n")
+		require.Equal(t, notify.Clean("\x00"+s, n), one)
 		for _, got := range []string{one, many} {
 			require.True(t, utf8.ValidString(got))
 			require.LessOrEqual(t, utf8.RuneCountInString(got), n)
