@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -144,10 +146,10 @@ func (r *replayer) connect() error {
 		if err != nil {
 			return &config.Mistake{File: "--token.file", Text: err.Error()}
 		}
-		opts.Authorize = func(req *http.Request) error { req.Header.Set("Authorization", "Bearer "+token.Reveal()); return nil }
+		opts.Authorize = func(req *http.Request) error { req.Header.Set("Authorization", "Bearer "+string(token)); return nil }
 	}
 	if len(r.o.Params) > 0 {
-		opts.Params = map[string][]string{}
+		opts.Params = url.Values{}
 		for name, value := range r.o.Params {
 			opts.Params.Set(name, value)
 		}
@@ -183,20 +185,14 @@ func when(text string, now time.Time) (time.Time, error) {
 
 // read reads alerting rules; recording rules are taken as they were recorded.
 func (r *replayer) read(patterns []string) ([]replay.Rule, error) {
+	files, err := rules.ReadAll(patterns...)
 	var out []replay.Rule
-	var errs []error
-	paths, err := ruleFiles(patterns)
-	if err != nil {
-		return nil, err
-	}
-	for _, path := range paths {
-		f, err := rules.Read(path)
-		errs = append(errs, err)
+	for _, f := range files {
 		for _, g := range f.Groups {
 			out = append(out, r.alerts(f, g)...)
 		}
 	}
-	return out, errors.Join(errs...)
+	return out, err
 }
 
 func (r *replayer) alerts(f rules.File, g rules.Group) []replay.Rule {
@@ -213,11 +209,8 @@ func (r *replayer) alerts(f rules.File, g rules.Group) []replay.Rule {
 			continue
 		}
 		labels := page.Labels{}
-		for _, from := range []map[string]string{g.Labels, x.Labels} {
-			for name, value := range from {
-				labels[name] = value
-			}
-		}
+		maps.Copy(labels, g.Labels)
+		maps.Copy(labels, x.Labels)
 		out = append(out, replay.Rule{
 			Group: g.Name, Alert: x.Alert, Expr: x.Expr, Every: every, Offset: offset, For: x.For, KeepFiringFor: x.KeepFiringFor,
 			Limit: g.Limit, Labels: labels, Annotations: x.Annotations, External: r.o.External, File: f.Path, Line: x.Line,
@@ -265,7 +258,7 @@ func (r *replayer) note(text string, holds bool) {
 // records says whether an alert reads what looks recorded.
 func (r *replayer) records() bool {
 	for _, x := range r.next {
-		if e, err := parser.NewParser(parser.Options{}).ParseExpr(x.Expr); err == nil {
+		if e, err := rules.ParseExpr(x.Expr); err == nil {
 			for _, path := range parser.ExtractSelectors(e) {
 				for _, m := range path {
 					if m.Name == "__name__" && strings.Contains(m.Value, ":") {

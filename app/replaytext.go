@@ -5,12 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/notify"
 	"github.com/tocsin/tocsin/page"
-	"github.com/tocsin/tocsin/rules"
 	"github.com/tocsin/tocsin/rules/replay"
 )
 
@@ -99,15 +96,3 @@ func agreementText(b *strings.Builder, list []replay.Agreement) {
 		}
 	}
 }
-
-// ruleFiles are the files that patterns stand for, each once.
-func ruleFiles(patterns []string) ([]string, error) {
-	paths, err := rules.Glob(patterns...)
-	if err != nil {
-		return nil, &config.Mistake{File: strings.Join(patterns, " "), Text: err.Error()}
-	}
-	return paths, nil
-}
-
-// moment is a time in a line of text.
-func moment(t time.Time) string { return t.UTC().Format("01-02 15:04:05") }

@@ -18,10 +18,10 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/timestamp"
 	"github.com/prometheus/prometheus/promql"
-	"github.com/prometheus/prometheus/promql/parser"
 	prom "github.com/prometheus/prometheus/rules"
 
 	"github.com/tocsin/tocsin/page"
+	"github.com/tocsin/tocsin/rules"
 )
 
 // Rule is an alerting rule as its group evaluates it.
@@ -110,7 +110,7 @@ func Evaluate(ctx context.Context, h *History, r Rule, w Window, progress func(d
 	if err := r.Check(); err != nil {
 		return out, err
 	}
-	expr, err := parser.NewParser(parser.Options{}).ParseExpr(r.Expr)
+	expr, err := rules.ParseExpr(r.Expr)
 	if err != nil {
 		return out, fmt.Errorf("%s: %w", r.Alert, err)
 	}
