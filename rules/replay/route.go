@@ -75,17 +75,22 @@ func NewAlertmanager(text string) (*Alertmanager, error) {
 	return am, nil
 }
 
-// group is one aggregation group of a route.
+// group is one aggregation group of a route. It ends with its last alert.
 type group struct {
+	*entry
 	route  *dispatch.Route
 	labels page.Labels
 	key    string
 	in     map[string]Firing // by the labels' ID
-	told   map[string]bool   // that the last notification said to fire; nil: there was none
-	done   map[string]bool   // that it said to have resolved
-	at     time.Time         // of that notification
-	next   time.Time         // flush
-	open   *Page
+}
+
+// entry is what a receiver was told of a group last, as Alertmanager's
+// notification log has it, beyond the group's end.
+type entry struct {
+	told map[string]bool // to fire; nil: nothing was told
+	done map[string]bool // to have resolved
+	at   time.Time
+	open *Page
 }
 
 // moment is something that happens: an alert comes, or a group is flushed.
@@ -114,7 +119,7 @@ func (a *agenda) Pop() any {
 // Pages walks firings through the route tree until a time. The outcomes'
 // external labels are added to their alerts, as the servers do.
 func (am *Alertmanager) Pages(outcomes []Outcome, until time.Time) ([]Page, error) {
-	d := &desk{am: am, groups: map[string]*group{}, sources: make([]map[string][]Firing, len(am.inhibits))}
+	d := &desk{am: am, groups: map[string]*group{}, log: map[string]*entry{}, sources: make([]map[string][]Firing, len(am.inhibits))}
 	for _, o := range outcomes {
 		for i := range o.Firings {
 			f := o.Firings[i]
@@ -142,9 +147,9 @@ func (am *Alertmanager) Pages(outcomes []Outcome, until time.Time) ([]Page, erro
 			return nil, err
 		}
 	}
-	for _, g := range d.groups {
-		if g.open != nil {
-			d.pages = append(d.pages, *g.open)
+	for _, e := range d.log {
+		if e.open != nil {
+			d.pages = append(d.pages, *e.open)
 		}
 	}
 	slices.SortFunc(d.pages, func(a, b Page) int {
@@ -159,6 +164,7 @@ type desk struct {
 	agenda  agenda
 	n       int
 	groups  map[string]*group
+	log     map[string]*entry
 	sources []map[string][]Firing // per rule of inhibition, by the labels that must be equal
 	pages   []Page
 }
@@ -177,12 +183,22 @@ func (d *desk) come(m moment) {
 		key := r.ID() + "\x00" + labels.ID()
 		g := d.groups[key]
 		if g == nil {
-			g = &group{route: r, labels: labels, key: key, in: map[string]Firing{}, next: m.at.Add(r.RouteOpts.GroupWait)}
+			g = &group{entry: d.entry(r, labels), route: r, labels: labels, key: key, in: map[string]Firing{}}
 			d.groups[key] = g
-			heap.Push(&d.agenda, moment{at: g.next, order: d.count(), flushed: g})
+			heap.Push(&d.agenda, moment{at: m.at.Add(r.RouteOpts.GroupWait), order: d.count(), flushed: g})
 		}
 		g.in[m.labels.ID()] = *m.firing
 	}
+}
+
+// entry finds what was told of a group before. Routes with the same matchers in
+// the same place share it, as in Alertmanager.
+func (d *desk) entry(r *dispatch.Route, group page.Labels) *entry {
+	key := r.RouteOpts.Receiver + "\x00" + r.Key() + "\x00" + group.ID()
+	if d.log[key] == nil {
+		d.log[key] = &entry{}
+	}
+	return d.log[key]
 }
 
 // flush is one round of a group: what notify.DedupStage and dispatch.flush do.
@@ -217,12 +233,11 @@ func (d *desk) flush(g *group, now time.Time) error {
 			delete(g.in, id)
 		}
 	}
-	if len(g.in) == 0 && g.open == nil {
+	if len(g.in) == 0 {
 		delete(d.groups, g.key)
 		return nil
 	}
-	g.next = now.Add(g.route.RouteOpts.GroupInterval)
-	heap.Push(&d.agenda, moment{at: g.next, order: d.count(), flushed: g})
+	heap.Push(&d.agenda, moment{at: now.Add(g.route.RouteOpts.GroupInterval), order: d.count(), flushed: g})
 	return nil
 }
 
