@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/page"
+	"github.com/tocsin/tocsin/remote"
 	"github.com/tocsin/tocsin/remote/prometheus"
 	"github.com/tocsin/tocsin/rules"
 	"github.com/tocsin/tocsin/rules/replay"
@@ -31,9 +33,8 @@ type ReplayOptions struct {
 	Against      []string          // those that the rules are compared with; none: nothing is compared
 	Alertmanager string            // its config; "": each alert by itself is a page
 	From, To     string            // times, or durations before now
-	Every        time.Duration     // of groups that name no interval
-	Offset       time.Duration     // of groups that name no query_offset
-	External     map[string]string // labels that the server adds to what it sends
+	Every        time.Duration     // of groups that name no interval; 0: as the server says, else a minute
+	External     map[string]string // labels that the server adds to what it sends; none: as it says itself
 	Beside       []string          // labels that are in the store only: replicas
 	Check        bool              // against ALERTS
 	Near         time.Duration     // pages opened within it are the same page
@@ -64,7 +65,7 @@ type ReplayReport struct {
 
 // Replay evaluates rules over history and tells the pages that would have left.
 func Replay(ctx context.Context, out io.Writer, o ReplayOptions) error {
-	r, err := newReplayer(o)
+	r, err := newReplayer(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -88,6 +89,7 @@ type replayer struct {
 	o         ReplayOptions
 	window    replay.Window
 	history   *replay.History
+	global    prometheus.Global
 	next, old []replay.Rule
 	routes    *replay.Alertmanager
 	report    ReplayReport
@@ -95,7 +97,7 @@ type replayer struct {
 	done, all int
 }
 
-func newReplayer(o ReplayOptions) (*replayer, error) {
+func newReplayer(ctx context.Context, o ReplayOptions) (*replayer, error) {
 	r := &replayer{o: o, texts: map[string]string{}}
 	now := o.Now()
 	from, err := when(o.From, now)
@@ -110,6 +112,9 @@ func newReplayer(o ReplayOptions) (*replayer, error) {
 		return nil, &config.Mistake{File: "--from", Text: fmt.Sprintf("%s to %s is no time that has been", from.Format(time.RFC3339), to.Format(time.RFC3339))}
 	}
 	r.window, r.report.From, r.report.To = replay.Window{From: from, To: to}, from, to
+	if err := r.connect(ctx); err != nil {
+		return nil, err
+	}
 	next, err := r.read(o.Rules)
 	old, errOld := r.read(o.Against)
 	if err = errors.Join(err, errOld); err != nil {
@@ -130,7 +135,7 @@ func newReplayer(o ReplayOptions) (*replayer, error) {
 	} else if r.routes, err = replay.NewAlertmanager(everyAlert); err != nil {
 		return nil, err
 	}
-	return r, r.connect()
+	return r, nil
 }
 
 // everyAlert is the route tree where none is given: a page per alert.
@@ -139,7 +144,7 @@ route: {receiver: everybody, group_by: ['...'], group_wait: 0s, group_interval: 
 receivers: [{name: everybody}]
 `
 
-func (r *replayer) connect() error {
+func (r *replayer) connect(ctx context.Context) error {
 	opts := prometheus.Options{URL: r.o.Server, Transport: newTransport()}
 	if r.o.TokenFile != "" {
 		token, err := r.o.TokenFile.Read()
@@ -158,6 +163,14 @@ func (r *replayer) connect() error {
 	if err != nil {
 		return &config.Mistake{File: "--server", Text: err.Error()}
 	}
+	r.global, err = client.Global(ctx)
+	if err != nil && remote.ClassOf(err) == remote.Unknown { // else it has no config to tell, as Thanos Query
+		return fmt.Errorf("ask %s: %w", r.o.Server, err)
+	}
+	if len(r.o.External) > 0 {
+		r.global.External = r.o.External
+	}
+	r.global.Evaluation = cmp.Or(r.o.Every, r.global.Evaluation, time.Minute)
 	var memory *replay.Memory
 	if r.o.Memory != "" {
 		if memory, err = replay.OpenMemory(r.o.Memory, r.o.Server+"?"+opts.Params.Encode()); err != nil {
@@ -196,10 +209,7 @@ func (r *replayer) read(patterns []string) ([]replay.Rule, error) {
 }
 
 func (r *replayer) alerts(f rules.File, g rules.Group) []replay.Rule {
-	every, offset := g.Interval, r.o.Offset
-	if every == 0 {
-		every = r.o.Every
-	}
+	every, offset := cmp.Or(g.Interval, r.global.Evaluation), r.global.RuleOffset
 	if g.QueryOffset != nil {
 		offset = *g.QueryOffset
 	}
@@ -213,7 +223,7 @@ func (r *replayer) alerts(f rules.File, g rules.Group) []replay.Rule {
 		maps.Copy(labels, x.Labels)
 		out = append(out, replay.Rule{
 			Group: g.Name, Alert: x.Alert, Expr: x.Expr, Every: every, Offset: offset, For: x.For, KeepFiringFor: x.KeepFiringFor,
-			Limit: g.Limit, Labels: labels, Annotations: x.Annotations, External: r.o.External, File: f.Path, Line: x.Line,
+			Limit: g.Limit, Labels: labels, Annotations: x.Annotations, External: r.global.External, File: f.Path, Line: x.Line,
 		})
 	}
 	return out

@@ -26,9 +26,8 @@ type replayCmd struct {
 	From         string            `default:"24h" placeholder:"TIME" help:"Begin: 2026-11-20T03:00:00Z, or how long ago it was."`
 	To           string            `default:"now" placeholder:"TIME" help:"End, as --from."`
 	Alertmanager string            `name:"alertmanager.config" placeholder:"FILE" help:"alertmanager.yml, whose routes group and whose rules inhibit; without it each alert is a page."`
-	Every        time.Duration     `default:"1m" help:"Evaluation interval of groups that name none."`
-	Offset       time.Duration     `default:"0s" help:"Query offset of groups that name none."`
-	External     map[string]string `placeholder:"NAME=VALUE" help:"External labels of the server, which routes may match."`
+	Every        time.Duration     `placeholder:"1m" help:"Evaluation interval of groups that name none; by default as the server's config says, else a minute."`
+	External     map[string]string `placeholder:"NAME=VALUE" help:"External labels, which routes may match; by default as the server's config says."`
 	Replica      []string          `name:"replica-label" placeholder:"NAME" help:"Labels that only the store adds to ALERTS. May be given several times."`
 	Check        bool              `help:"Compare with the ALERTS that the server recorded: how far can this replay be believed?"`
 	Near         time.Duration     `default:"10m" help:"Pages for the same group that open within it are the same page."`
@@ -69,7 +68,7 @@ func (k *replayCmd) Run(std *streams) error {
 	}
 	o := app.ReplayOptions{
 		Server: k.Server, TokenFile: k.TokenFile, Params: k.Param, Rules: k.Rules, Against: k.Against, Alertmanager: k.Alertmanager,
-		From: k.From, To: k.To, Every: k.Every, Offset: k.Offset, External: k.External, Beside: k.Replica, Check: k.Check, Near: k.Near,
+		From: k.From, To: k.To, Every: k.Every, External: k.External, Beside: k.Replica, Check: k.Check, Near: k.Near,
 		Load: k.Load, Memory: memory, Series: k.Series, ConfigFile: k.ConfigFile, Pages: k.Pages, JSON: k.Output == "json", Now: time.Now,
 	}
 	clear := func() {}
