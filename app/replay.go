@@ -164,7 +164,7 @@ func (r *replayer) connect(ctx context.Context) error {
 		return &config.Mistake{File: "--server", Text: err.Error()}
 	}
 	r.global, err = client.Global(ctx)
-	if err != nil && remote.ClassOf(err) == remote.Unknown { // else it has no config to tell, as Thanos Query
+	if c := remote.ClassOf(err); err != nil && (c == remote.Unknown || c == remote.NotSent) { // else it has no config to tell, as Thanos Query
 		return fmt.Errorf("ask %s: %w", r.o.Server, err)
 	}
 	if len(r.o.External) > 0 {

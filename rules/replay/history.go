@@ -78,8 +78,9 @@ type series struct {
 	Steps  []int32
 	Values []float64
 
-	metric labels.Labels
-	next   int
+	metric  labels.Labels
+	dressed labels.Labels // with the labels that a rule gives to all of its alerts
+	next    int
 }
 
 // chunk asks for the expression from from to at most last.
@@ -147,15 +148,28 @@ func (c *chunk) add(l []page.Label, points []prometheus.Point, from time.Time, s
 	c.series = append(c.series, s)
 }
 
+// dress prepares the series' labels as those of alerts.
+func (c *chunk) dress(with labels.Labels) {
+	for i := range c.series {
+		b := labels.NewBuilder(c.series[i].metric)
+		with.Range(func(l labels.Label) { b.Set(l.Name, l.Value) })
+		c.series[i].dressed = b.Labels()
+	}
+}
+
 // vector is the answer at the k-th time, at milliseconds; k must not go back.
-func (c *chunk) vector(k int, at int64, into promql.Vector) promql.Vector {
+func (c *chunk) vector(k int, at int64, dressed bool, into promql.Vector) promql.Vector {
 	for i := range c.series {
 		s := &c.series[i]
 		for s.next < len(s.Steps) && int(s.Steps[s.next]) < k {
 			s.next++
 		}
 		if s.next < len(s.Steps) && int(s.Steps[s.next]) == k {
-			into = append(into, promql.Sample{Metric: s.metric, T: at, F: s.Values[s.next]})
+			metric := s.metric
+			if dressed {
+				metric = s.dressed
+			}
+			into = append(into, promql.Sample{Metric: metric, T: at, F: s.Values[s.next]})
 		}
 	}
 	return into

@@ -116,7 +116,7 @@ func (m *Memory) keep(key string, list []series) error {
 	if err != nil {
 		return fmt.Errorf("keep an answer: %w", err)
 	}
-	defer os.Remove(f.Name()) //nolint:errcheck // renamed, or of no use
+	defer os.Remove(f.Name()) // in vain where it was renamed
 	_, err = f.Write(enc.EncodeAll(plain.Bytes(), nil))
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), m.path(key))

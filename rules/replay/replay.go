@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/timestamp"
 	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
 	prom "github.com/prometheus/prometheus/rules"
 
 	"github.com/tocsin/tocsin/page"
@@ -114,11 +115,7 @@ func Evaluate(ctx context.Context, h *History, r Rule, w Window, progress func(d
 	if err != nil {
 		return out, fmt.Errorf("%s: %w", r.Alert, err)
 	}
-	e := &evaluator{
-		h: h, rule: r, text: expr.String(), out: &out, open: map[uint64]*Firing{}, failed: map[string]bool{},
-		alerting: prom.NewAlertingRule(r.Alert, expr, r.For, r.KeepFiringFor, set(r.Labels), set(r.Annotations),
-			set(r.External), "", false, slog.New(slog.DiscardHandler)),
-	}
+	e := newEvaluator(h, r, expr, &out)
 	begin, end := r.first(w.From.Add(-r.warm())), r.first(w.To)
 	for at := begin; at.Before(end); {
 		chunk, err := h.chunk(ctx, r.Expr, at.Add(-r.Offset), end.Add(-r.Offset-time.Nanosecond), r.Every)
@@ -147,8 +144,10 @@ func Steps(r Rule, w Window) int {
 type evaluator struct {
 	h        *History
 	rule     Rule
+	expr     parser.Expr
 	text     string // of the expression, as the rule asks for it
 	alerting *prom.AlertingRule
+	dressed  bool // the answers carry the rule's labels, and it has none to add
 	out      *Outcome
 	now      promql.Vector // the answer at the evaluation's time
 	live     bool          // some alert is pending, firing, or kept after its end
@@ -157,11 +156,34 @@ type evaluator struct {
 	asking   error // of a template's question
 }
 
+// newEvaluator prepares the rule. Prometheus expands the templates of all
+// labels and annotations of all alerts at each evaluation, which is most of its
+// work: labels without a template are put on the answers once instead, and
+// annotations, which are no part of what an alert is, are expanded when it fires.
+func newEvaluator(h *History, r Rule, expr parser.Expr, out *Outcome) *evaluator {
+	e := &evaluator{h: h, rule: r, expr: expr, text: expr.String(), out: out, open: map[uint64]*Firing{}, failed: map[string]bool{}, dressed: true}
+	for _, value := range r.Labels {
+		e.dressed = e.dressed && !strings.Contains(value, "{{")
+	}
+	given := labels.EmptyLabels()
+	if !e.dressed {
+		given = set(r.Labels)
+	}
+	e.alerting = e.alert(r.For, given, labels.EmptyLabels())
+	return e
+}
+
+func (e *evaluator) alert(wait time.Duration, given, annotations labels.Labels) *prom.AlertingRule {
+	return prom.NewAlertingRule(e.rule.Alert, e.expr, wait, e.rule.KeepFiringFor, given, annotations, set(e.rule.External), "", false, slog.New(slog.DiscardHandler))
+}
+
 // walk evaluates one chunk.
 func (e *evaluator) walk(ctx context.Context, at time.Time, c *chunk, w Window) error {
+	c.dress(set(e.rule.Labels))
 	for k := range c.steps {
 		ts := at.Add(time.Duration(k) * e.rule.Every)
-		e.now = c.vector(k, timestamp.FromTime(ts.Add(-e.rule.Offset)), e.now[:0])
+		asked := timestamp.FromTime(ts.Add(-e.rule.Offset))
+		e.now = c.vector(k, asked, e.dressed, e.now[:0])
 		e.out.Evaluations++
 		if len(e.now) == 0 && !e.live {
 			continue // nothing is, nothing was: Prometheus would do nothing
@@ -169,12 +191,29 @@ func (e *evaluator) walk(ctx context.Context, at time.Time, c *chunk, w Window) 
 		if err := e.eval(ctx, ts); err != nil {
 			return err
 		}
+		fresh := e.note(ts, w)
+		if len(fresh) > 0 {
+			e.now = c.vector(k, asked, false, e.now[:0])
+			e.words(ctx, ts, fresh)
+		}
 		if e.asking != nil {
 			return e.asking
 		}
-		e.note(ts, w)
 	}
 	return nil
+}
+
+// words expands the annotations of what has just fired.
+func (e *evaluator) words(ctx context.Context, ts time.Time, fresh map[uint64]*Firing) {
+	full := e.alert(0, set(e.rule.Labels), set(e.rule.Annotations))
+	if _, err := full.Eval(ctx, e.rule.Offset, ts, e.query, nil, 0); err != nil {
+		return // the evaluation itself has said so
+	}
+	full.ForEachActiveAlert(func(a *prom.Alert) {
+		if f := fresh[a.Labels.Hash()]; f != nil {
+			f.Summary = cmp.Or(a.Annotations.Get("summary"), a.Annotations.Get("description"))
+		}
+	})
 }
 
 func (e *evaluator) eval(ctx context.Context, ts time.Time) error {
@@ -209,8 +248,8 @@ func (e *evaluator) query(ctx context.Context, text string, ts time.Time) (promq
 	return v, err
 }
 
-// note compares the rule's alerts with what was open.
-func (e *evaluator) note(ts time.Time, w Window) {
+// note compares the rule's alerts with what was open, and returns what is new.
+func (e *evaluator) note(ts time.Time, w Window) (fresh map[uint64]*Firing) {
 	e.live = false
 	firing := map[uint64]bool{}
 	e.alerting.ForEachActiveAlert(func(a *prom.Alert) {
@@ -221,7 +260,11 @@ func (e *evaluator) note(ts time.Time, w Window) {
 		id := a.Labels.Hash()
 		firing[id] = true
 		if e.open[id] == nil {
-			e.open[id] = &Firing{Alert: e.rule.Alert, Labels: a.Labels.Map(), Active: a.ActiveAt.UTC(), Fired: a.FiredAt.UTC(), Summary: summary(a)}
+			e.open[id] = &Firing{Alert: e.rule.Alert, Labels: a.Labels.Map(), Active: a.ActiveAt.UTC(), Fired: a.FiredAt.UTC()}
+			if fresh == nil {
+				fresh = map[uint64]*Firing{}
+			}
+			fresh[id] = e.open[id]
 		}
 	})
 	for id, f := range e.open {
@@ -231,6 +274,7 @@ func (e *evaluator) note(ts time.Time, w Window) {
 			delete(e.open, id)
 		}
 	}
+	return fresh
 }
 
 // keep adds a firing that reaches into the window.
@@ -248,10 +292,6 @@ func (e *evaluator) finish(w Window) {
 	slices.SortFunc(e.out.Firings, func(a, b Firing) int {
 		return cmp.Or(a.Fired.Compare(b.Fired), strings.Compare(a.Labels.ID(), b.Labels.ID()))
 	})
-}
-
-func summary(a *prom.Alert) string {
-	return cmp.Or(a.Annotations.Get("summary"), a.Annotations.Get("description"))
 }
 
 func set(l page.Labels) labels.Labels { return labels.FromMap(l) }

@@ -107,6 +107,12 @@ func TestChunksDoNotShow(t *testing.T) {
 		require.NotEmpty(t, want.Firings)
 		require.Equal(t, naive(t, fake, r, window(time.Hour)), shape(want.Firings), "seed %d", seed)
 
+		templated := r // takes the long way
+		templated.Labels = page.Labels{"severity": `{{ "critical" }}`}
+		slow, err := replay.Evaluate(t.Context(), history(t, fake.URL, nil), templated, window(time.Hour), nil)
+		require.NoError(t, err)
+		require.Equal(t, want.Firings, slow.Firings)
+
 		for _, steps := range []int{1, 7, 100} {
 			h := history(t, fake.URL, nil)
 			h.Client = short{h.Client, steps}

@@ -32,17 +32,21 @@ type Page struct {
 	Runs          []string    `json:"runs,omitempty"`     // what remediation would have done, where it was asked
 }
 
-// Title is the page in a few words.
+// Title is the page in a few words, as its own title: which alerts, of which group.
 func (p Page) Title() string {
 	names := map[string]bool{}
 	for _, f := range p.Firings {
 		names[f.Alert] = true
 	}
-	group := p.Group.Clone()
-	delete(group, "alertname")
+	var group []string
+	for _, name := range p.Group.Names() {
+		if name != "alertname" {
+			group = append(group, name+"="+p.Group[name])
+		}
+	}
 	out := strings.Join(slices.Sorted(maps.Keys(names)), ", ")
 	if len(group) > 0 {
-		out += " " + group.String()
+		out += " · " + strings.Join(group, ", ")
 	}
 	return out
 }
@@ -65,7 +69,7 @@ func NewAlertmanager(text string) (*Alertmanager, error) {
 	for _, t := range c.TimeIntervals {
 		intervals[t.Name] = t.TimeIntervals
 	}
-	for _, t := range c.MuteTimeIntervals { //nolint:staticcheck // old configs have them
+	for _, t := range c.MuteTimeIntervals { // old configs have them
 		intervals[t.Name] = t.TimeIntervals
 	}
 	am := &Alertmanager{route: dispatch.NewRoute(c.Route, nil), intervals: timeinterval.NewIntervener(intervals)}
@@ -102,14 +106,24 @@ type moment struct {
 	flushed *group
 }
 
+// agenda is a heap of moments, the next first.
 type agenda []moment
 
+// Len implements heap.Interface.
 func (a agenda) Len() int { return len(a) }
+
+// Less implements heap.Interface.
 func (a agenda) Less(i, j int) bool {
 	return a[i].at.Before(a[j].at) || a[i].at.Equal(a[j].at) && a[i].order < a[j].order
 }
+
+// Swap implements heap.Interface.
 func (a agenda) Swap(i, j int) { a[i], a[j] = a[j], a[i] }
-func (a *agenda) Push(x any)   { *a = append(*a, x.(moment)) }
+
+// Push implements heap.Interface.
+func (a *agenda) Push(x any) { *a = append(*a, x.(moment)) }
+
+// Pop implements heap.Interface.
 func (a *agenda) Pop() any {
 	last := (*a)[len(*a)-1]
 	*a = (*a)[:len(*a)-1]
@@ -309,7 +323,7 @@ func (d *desk) inhibited(f Firing, now time.Time) bool {
 		}
 		both := r.SourceMatchers.Matches(set)
 		if slices.ContainsFunc(d.sources[i][equal(r, f.Labels)], func(source Firing) bool {
-			return source.At(now) && !(both && r.TargetMatchers.Matches(labelSet(source.Labels)))
+			return source.At(now) && (!both || !r.TargetMatchers.Matches(labelSet(source.Labels)))
 		}) {
 			return true
 		}

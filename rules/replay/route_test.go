@@ -177,7 +177,7 @@ func served(t *testing.T, firings []replay.Firing, until time.Time) []string {
 	go d.Run(time.Now())
 	synctest.Wait()
 	feed(t, alerts, firings)
-	time.Sleep(time.Until(until) - time.Nanosecond)
+	time.Sleep(time.Until(until) - time.Nanosecond) //nolint:forbidigo // virtual time
 	synctest.Wait()
 	for k, s := range open {
 		out = append(out, told(k.receiver, k.group, s.opened, time.Time{}, s.n))
@@ -219,7 +219,7 @@ func feed(t *testing.T, alerts *mem.Alerts, firings []replay.Firing) {
 	}
 	sort.Slice(posts, func(i, k int) bool { return posts[i].at.Before(posts[k].at) })
 	for _, p := range posts {
-		time.Sleep(time.Until(p.at))
+		time.Sleep(time.Until(p.at)) //nolint:forbidigo // virtual time
 		require.NoError(t, alerts.Put(t.Context(), &p.alert))
 		synctest.Wait()
 	}
