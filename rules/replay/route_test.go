@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sort"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -150,6 +151,7 @@ func served(t *testing.T, firings []replay.Firing, until time.Time) []string {
 		opened time.Time
 		n      int
 	}
+	var mu sync.Mutex
 	open, out := map[key]*state{}, []string(nil)
 	receivers := map[string][]notify.Integration{}
 	for _, r := range c.Receivers {
@@ -158,6 +160,8 @@ func served(t *testing.T, firings []replay.Firing, until time.Time) []string {
 			now, _ := notify.Now(ctx)
 			k := key{r.Name, labelsOf(group).ID()}
 			firing := slices.ContainsFunc(list, func(a *alert.Alert) bool { return !a.Resolved() })
+			mu.Lock()
+			defer mu.Unlock()
 			if open[k] == nil {
 				open[k] = &state{opened: now}
 			}
