@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/tocsin/tocsin/page"
@@ -31,26 +32,43 @@ func (c *Client) Alerts(ctx context.Context) ([]Alert, error) {
 	return body.Data.Alerts, c.list(ctx, "list alerts", "api/v1/alerts", &body)
 }
 
-// ExternalLabels are the labels that the server puts on whatever it sends: they
-// stand in its config. Other servers than Prometheus have none to tell.
-func (c *Client) ExternalLabels(ctx context.Context) (page.Labels, error) {
+// Global is what a server's config says about all rules.
+type Global struct {
+	External   page.Labels   // labels it puts on whatever it sends
+	Evaluation time.Duration // interval of groups that name none; 0: not told
+	RuleOffset time.Duration // query offset of groups that name none
+}
+
+// Global reads the global section of the server's config. Other servers than
+// Prometheus have none to tell.
+func (c *Client) Global(ctx context.Context) (Global, error) {
 	var body struct {
 		Data struct {
 			YAML string `json:"yaml"`
 		} `json:"data"`
 	}
 	if err := c.list(ctx, "read config", "api/v1/status/config", &body); err != nil {
-		return nil, err
+		return Global{}, err
 	}
 	var config struct {
 		Global struct {
-			External page.Labels `yaml:"external_labels"`
+			External   page.Labels    `yaml:"external_labels"`
+			Evaluation model.Duration `yaml:"evaluation_interval"`
+			RuleOffset model.Duration `yaml:"rule_query_offset"`
 		} `yaml:"global"`
 	}
 	if err := yaml.Unmarshal([]byte(body.Data.YAML), &config); err != nil {
-		return nil, &remote.Error{Op: "read config", Class: remote.Content, Err: errors.New("answer holds no YAML")}
+		return Global{}, &remote.Error{Op: "read config", Class: remote.Content, Err: errors.New("answer holds no YAML")}
 	}
-	return maps.Clone(config.Global.External), nil
+	g := config.Global
+	return Global{External: maps.Clone(g.External), Evaluation: time.Duration(g.Evaluation), RuleOffset: time.Duration(g.RuleOffset)}, nil
+}
+
+// ExternalLabels are the labels that the server puts on whatever it sends: they
+// stand in its config. Other servers than Prometheus have none to tell.
+func (c *Client) ExternalLabels(ctx context.Context) (page.Labels, error) {
+	g, err := c.Global(ctx)
+	return g.External, err
 }
 
 // list reads one of the server's lists.

@@ -36,6 +36,9 @@ func TestExternalLabels(t *testing.T) {
 	none, err := serve(t, body(`{"status":"success","data":{"yaml":""}}`)).ExternalLabels(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, none)
+	all, err := serve(t, body(`{"status":"success","data":{"yaml":"global:\n  evaluation_interval: 1m30s\n  rule_query_offset: 10s\n"}}`)).Global(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, prometheus.Global{Evaluation: 90 * time.Second, RuleOffset: 10 * time.Second}, all)
 }
 
 func TestListsThatCannotBeRead(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/url"
@@ -27,7 +28,7 @@ func (c *Client) Range(ctx context.Context, text string, from, to time.Time, ste
 		return Answer{}, errors.New("query_range: the step must be longer than 0s")
 	}
 	form := url.Values{
-		"query": {text}, "start": {strconv.FormatInt(from.Unix(), 10)}, "end": {strconv.FormatInt(to.Unix(), 10)},
+		"query": {text}, "start": {seconds(from)}, "end": {seconds(to)},
 		"step": {strconv.FormatFloat(step.Seconds(), 'f', 3, 64)},
 	}
 	return c.evaluate(ctx, "query_range", form, func(body io.Reader) *decoder {
@@ -35,6 +36,14 @@ func (c *Client) Range(ctx context.Context, text string, from, to time.Time, ste
 		d.course = each
 		return d
 	})
+}
+
+// seconds is a time as the API takes it, to the millisecond.
+func seconds(t time.Time) string {
+	if t.UnixMilli()%1000 == 0 {
+		return strconv.FormatInt(t.Unix(), 10)
+	}
+	return fmt.Sprintf("%d.%03d", t.Unix(), t.UnixMilli()%1000)
 }
 
 func (d *decoder) matrix() error {
