@@ -51,6 +51,7 @@ func policy() map[string]string {
 		"app/*":                   "config",
 		"deploy":                  "",
 		"rules":                   "config expr page",
+		"rules/latency":           "rules config expr page",
 		"lab/*":                   "page config remote remote/* lab/*",
 		"cmd/tocsin":              "app config",
 		"cmd/tocsin-lab":          "app config lab lab/*",
