@@ -52,6 +52,7 @@ func policy() map[string]string {
 		"deploy":                  "",
 		"rules":                   "config expr page",
 		"rules/latency":           "rules config expr page",
+		"rules/doctor":            "rules rules/latency config expr page",
 		"lab/*":                   "page config remote remote/* lab/*",
 		"cmd/tocsin":              "app config",
 		"cmd/tocsin-lab":          "app config lab lab/*",

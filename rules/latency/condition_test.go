@@ -63,8 +63,8 @@ func TestConditionOf(t *testing.T) {
 
 func TestConditionNotDerived(t *testing.T) {
 	for expr, window := range map[string]time.Duration{
-		`rate(errors_total[5m]) > 3`:                                    5 * time.Minute,
-		`predict_linear(node_filesystem_free_bytes[6h], 86400) < 0`:     6 * time.Hour,
+		`rate(errors_total[5m]) > 3`:                                     5 * time.Minute,
+		`predict_linear(node_filesystem_free_bytes[6h], 86400) < 0`:      6 * time.Hour,
 		`max_over_time(rate(x_total[1m])[10m:1m]) < 2 and rate(y[1m])>4`: 11 * time.Minute,
 	} {
 		e, err := rules.ParseExpr(expr)
