@@ -58,7 +58,7 @@ type Patient struct {
 // Doctor predicts the time to notify of every alerting rule. It returns mistakes
 // of the files as they are, ErrOverBudget, or ErrUnreachable.
 func Doctor(ctx context.Context, w io.Writer, o DoctorOptions) error {
-	x, err := examine(ctx, o)
+	x, err := Examine(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -84,8 +84,9 @@ func Doctor(ctx context.Context, w io.Writer, o DoctorOptions) error {
 	return err
 }
 
-// examine reads everything and predicts.
-func examine(ctx context.Context, o DoctorOptions) (*Examination, error) {
+// Examine reads everything and predicts. Its error is that of a file that is wrong;
+// a server that does not answer is a finding.
+func Examine(ctx context.Context, o DoctorOptions) (*Examination, error) {
 	d := &diagnosis{options: o, clinic: newClinic(o.TokenFile)}
 	p := doctor.Patient{Level: o.Level, Arrives: o.Arrives, FailedSends: o.FailedSends, DeadPeers: o.DeadPeers}
 	err := errors.Join(d.prometheus(ctx, &p), d.alertmanager(ctx, &p), d.gateway(&p))

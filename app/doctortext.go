@@ -47,13 +47,11 @@ func (x *Examination) github(w io.Writer) error {
 		}
 		text := fmt.Sprintf("%s takes %s from fault to page on average (best %s, worst %s); severity %s may take %s",
 			r.Alert, brief(r.Mean), brief(r.Best), brief(r.Worst), r.Severity, brief(r.Budget))
-		for i, l := range r.Levers {
-			if i == 3 {
-				break
-			}
-			text += "\n" + l.String()
+		lines := []string{text}
+		for _, l := range r.Levers[:min(3, len(r.Levers))] {
+			lines = append(lines, l.String())
 		}
-		if _, err := fmt.Fprintf(w, "::error file=%s,line=%d,title=%s::%s\n", property(r.File), r.Line, property("time to notify of "+r.Alert), message(text)); err != nil {
+		if _, err := fmt.Fprintf(w, "::error file=%s,line=%d,title=%s::%s\n", property(r.File), r.Line, property("time to notify of "+r.Alert), message(strings.Join(lines, "\n"))); err != nil {
 			return err
 		}
 	}

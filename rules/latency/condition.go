@@ -113,13 +113,21 @@ func leaf(e parser.Expr, level float64) Condition {
 	}
 }
 
-// lag is W·θ/L.
+// Lag is how long a step fault to share level needs to lift the average over a
+// window above a share: W·θ/L. ok is false where the fault never does.
+func Lag(w time.Duration, share, level float64) (lag time.Duration, ok bool) {
+	if level < share || level == share && share < 1 {
+		return 0, false
+	}
+	return time.Duration(float64(w) * share / level), true
+}
+
 func lag(w time.Duration, share, level float64) Condition {
 	share = max(0, share)
-	if level < share || level == share && share < 1 {
+	c, fires := Lag(w, share, level)
+	if !fires {
 		return Condition{Known: true, Never: true, Why: fmt.Sprintf("a fault of %.4g %% stays under its %.4g %%", 100*level, 100*share)}
 	}
-	c := time.Duration(float64(w) * share / level)
 	return Condition{
 		Span: Constant(c), Known: true,
 		Why: fmt.Sprintf("%.4g %% of %s at a fault of %.4g %%", 100*share, model.Duration(w), 100*level),
