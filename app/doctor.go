@@ -42,14 +42,14 @@ var ErrOverBudget = errors.New("over budget")
 
 // Examination is what the doctor found.
 type Examination struct {
-	Rules    []Patient `json:"rules"`
-	Over     int       `json:"over_budget"`
-	Findings []Finding `json:"findings,omitempty"` // of servers that were asked, and of what they are set to
-	Assumed  []string  `json:"assumed"`
+	Rules    []Forecast `json:"rules"`
+	Over     int        `json:"over_budget"`
+	Findings []Finding  `json:"findings,omitempty"` // of servers that were asked, and of what they are set to
+	Assumed  []string   `json:"assumed"`
 }
 
-// Patient is a rule and whether it is over the budget of its severity.
-type Patient struct {
+// Forecast is a rule and whether it is over the budget of its severity.
+type Forecast struct {
 	doctor.Prediction
 	Budget time.Duration `json:"budget_ns,omitempty"`
 	Over   time.Duration `json:"over_ns,omitempty"`
@@ -103,7 +103,7 @@ func Examine(ctx context.Context, o DoctorOptions) (*Examination, error) {
 	x := &Examination{Findings: d.found}
 	budgets := doctor.Budgets(o.Budgets)
 	for _, one := range predictions {
-		r := Patient{Prediction: one, Budget: budgets[one.Severity].D(), Over: budgets.Over(one, o.Worst)}
+		r := Forecast{Prediction: one, Budget: budgets[one.Severity].D(), Over: budgets.Over(one, o.Worst)}
 		if r.Over > 0 {
 			x.Over++
 		}

@@ -80,9 +80,9 @@ func property(s string) string {
 func (x *Examination) text(w io.Writer, o DoctorOptions) error {
 	shown := slices.Clone(x.Rules)
 	if !o.All {
-		shown = slices.DeleteFunc(shown, func(r Patient) bool { return r.Budget == 0 })
+		shown = slices.DeleteFunc(shown, func(r Forecast) bool { return r.Budget == 0 })
 	}
-	slices.SortStableFunc(shown, func(a, b Patient) int {
+	slices.SortStableFunc(shown, func(a, b Forecast) int {
 		return cmp.Or(cmp.Compare(b.Over, a.Over), cmp.Compare(b.Mean, a.Mean))
 	})
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -123,7 +123,7 @@ func (x *Examination) text(w io.Writer, o DoctorOptions) error {
 	return err
 }
 
-func verdict(r Patient) string {
+func verdict(r Forecast) string {
 	switch {
 	case r.Budget == 0:
 		return "-"
@@ -135,7 +135,7 @@ func verdict(r Patient) string {
 	return brief(r.Budget) + " ok"
 }
 
-func lever(r Patient) string {
+func lever(r Forecast) string {
 	if len(r.Levers) == 0 {
 		return "-"
 	}

@@ -1,6 +1,7 @@
 package doctor_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -190,6 +191,17 @@ func TestRecordingRulesThatReadThemselves(t *testing.T) {
 	require.EqualError(t, err, "rules.yml:4: a reads itself: a reads b reads a")
 	var m *config.Mistake
 	require.ErrorAs(t, err, &m)
+}
+
+// Forty levels that each read the one below twice are looked at forty times.
+func TestRecordingRulesThatFanOut(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("groups:\n- name: g\n  rules:\n")
+	for i := range 40 {
+		fmt.Fprintf(&b, "  - {record: a%d, expr: a%d + b%d}\n  - {record: b%d, expr: a%d - b%d}\n", i, i+1, i+1, i, i+1, i+1)
+	}
+	b.WriteString("- name: alerts\n  rules: [{alert: A, expr: a0 > 1}]\n")
+	require.Len(t, only(t, patient(t, b.String())).Levers, 43, "one for each level, and three")
 }
 
 func TestRoutes(t *testing.T) {

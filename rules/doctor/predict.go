@@ -61,7 +61,7 @@ type Way struct {
 // Predict returns a prediction per alerting rule, in the order of the files. Its
 // error joins *config.Mistake: recording rules that read themselves.
 func (p Patient) Predict() ([]Prediction, error) {
-	s := surgery{Patient: p, recorded: map[string][]recording{}, circles: map[string]bool{}}
+	s := surgery{Patient: p, recorded: map[string][]recording{}, circles: map[string]bool{}, known: map[*rules.Rule]waited{}}
 	for i := range p.Files {
 		for j := range p.Files[i].Groups {
 			g := &p.Files[i].Groups[j]
@@ -90,7 +90,8 @@ func (p Patient) Predict() ([]Prediction, error) {
 type surgery struct {
 	Patient
 	recorded map[string][]recording
-	circles  map[string]bool // said already
+	circles  map[string]bool        // said already
+	known    map[*rules.Rule]waited // what below found
 	mistakes []error
 }
 
@@ -143,9 +144,9 @@ func (s *surgery) predict(r recording) Prediction {
 	if s.EvalTakes != nil {
 		chain.EvalTakes = s.EvalTakes(r.group.Name, r.rule.Alert)
 	}
-	read, readers := s.chained(r)
-	chain.Recorded = read
-	cures := cures{rule: r, eval: eval, offset: offset, scrape: scrape, recorded: readers, level: s.Level, e: e}
+	read := s.below(r, nil)
+	chain.Recorded = read.links
+	cures := cures{rule: r, eval: eval, offset: offset, scrape: scrape, recorded: read.rules, level: s.Level, e: e}
 	if s.Routes != nil {
 		cures.way = s.routed(&out, &chain, r)
 		if s.Prometheus.Relabels {
@@ -192,13 +193,26 @@ func (s *surgery) routed(out *Prediction, chain *latency.Chain, r recording) *Ro
 		joins.Joins = true
 		out.Joining = joins.Total()
 	}
-	mine := out.Routes[max(0, best)]
-	for _, w := range out.Routes {
-		if len(w.When) > 0 && w.Mean > mine.Mean {
-			out.Notes = append(out.Notes, fmt.Sprintf("where %s: receiver %s after %s", labelsText(w.When), w.Receiver, seconds(w.Mean)))
-		}
-	}
+	out.Notes = append(out.Notes, slower(out.Routes, out.Routes[max(0, best)].Mean)...)
 	return &way
+}
+
+// maxSlower is how many of the slower ways are named.
+const maxSlower = 3
+
+// slower names the ways that take longer where series add a label, the slowest first.
+func slower(ways []Way, mean time.Duration) []string {
+	ways = slices.DeleteFunc(slices.Clone(ways), func(w Way) bool { return len(w.When) == 0 || w.Mean <= mean })
+	slices.SortStableFunc(ways, func(a, b Way) int { return cmp.Compare(b.Mean, a.Mean) })
+	var out []string
+	for i, w := range ways {
+		if i == maxSlower {
+			out = append(out, fmt.Sprintf("%d more routes are slower where series add their labels", len(ways)-i))
+			break
+		}
+		out = append(out, fmt.Sprintf("where %s: receiver %s after %s", labelsText(w.When), w.Receiver, seconds(w.Mean)))
+	}
+	return out
 }
 
 // before says which of two ways an alert's page takes: the gateway's, then the faster.
@@ -217,32 +231,37 @@ func (s *surgery) resolve(name string) []expr.Recording {
 	return out
 }
 
-// chained returns the slowest way from samples to a rule through recording
-// rules, the ones nearest the samples last, and the rules themselves.
-func (s *surgery) chained(r recording) ([]latency.Recorded, []recording) {
-	return s.below(r, nil)
+// waited is the slowest way from samples to a rule through recording rules, the
+// ones nearest the samples last, and the rules themselves.
+type waited struct {
+	links []latency.Recorded
+	rules []recording
 }
 
-func (s *surgery) below(r recording, under []string) ([]latency.Recorded, []recording) {
-	var links []latency.Recorded
-	var through []recording
+// below finds what a rule waits for; each rule is looked at once, however many read it.
+func (s *surgery) below(r recording, under []string) waited {
+	if got, ok := s.known[r.rule]; ok {
+		return got
+	}
+	var out waited
 	longest := time.Duration(-1)
 	for _, name := range expr.Metrics(r.rule.Expr) {
 		for _, rec := range s.recorded[name] {
 			if slices.Contains(under, name) || name == r.rule.Record {
-				s.circle(rec, append(under, name))
+				s.circle(rec, append(slices.Clone(under), name))
 				continue
 			}
 			same := rec.group == r.group
 			link := latency.Recorded{Eval: s.eval(rec).Value, Offset: s.offset(rec).Value, Same: same, Behind: same && rec.index > r.index}
-			more, rules := s.below(rec, append(slices.Clone(under), name))
-			all := append([]latency.Recorded{link}, more...)
+			more := s.below(rec, append(slices.Clone(under), name))
+			all := append([]latency.Recorded{link}, more.links...)
 			if took := (latency.Chain{Recorded: all}).Total().Mean; took > longest {
-				longest, links, through = took, all, append([]recording{rec}, rules...)
+				longest, out = took, waited{all, append([]recording{rec}, more.rules...)}
 			}
 		}
 	}
-	return links, through
+	s.known[r.rule] = out
+	return out
 }
 
 func (s *surgery) circle(r recording, names []string) {
