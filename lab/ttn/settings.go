@@ -105,8 +105,13 @@ func read(path string) (Settings, error) {
 		into *time.Duration
 		from *config.Duration
 	}{
-		{&s.Scrape, f.Scrape}, {&s.Eval, f.Eval}, {&s.For, f.For}, {&s.ForState, f.ForState},
-		{&s.KeepFiring, f.KeepFiring}, {&s.GroupWait, f.GroupWait}, {&s.GroupInterval, f.GroupInterval},
+		{&s.Scrape, f.Scrape},
+		{&s.Eval, f.Eval},
+		{&s.For, f.For},
+		{&s.ForState, f.ForState},
+		{&s.KeepFiring, f.KeepFiring},
+		{&s.GroupWait, f.GroupWait},
+		{&s.GroupInterval, f.GroupInterval},
 	} {
 		if c.from != nil {
 			*c.into = c.from.D()
