@@ -13,7 +13,11 @@ import (
 
 // guides are the documents that name commands of this program, of make, and files.
 func guides() []string {
-	return []string{"README.md", "docs/wishes.md", "docs/web.md", "docs/delivery.md", "docs/replay.md"}
+	return []string{
+		"README.md", "docs/wishes.md", "docs/web.md", "docs/delivery.md",
+		"docs/doctor.md",
+		"docs/replay.md",
+	}
 }
 
 // What the documents tell people to type is there.
