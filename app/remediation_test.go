@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -158,7 +159,8 @@ receivers:
     remediate: [restart-web]
     notify:
       - {kind: slack, name: team, with: {token_file: slack.token, signing_secret_files: [sign], channel: C0PAGES, api_url: %s/api/}}
-`, h.listen, h.operators, at["am"], dir, at["awx"], h.metrics.URL, at["slack"]),
+      - {kind: pagerduty, name: oncall, with: {routing_key_file: pd.key, events_url: %q}}
+`, h.listen, h.operators, at["am"], dir, at["awx"], h.metrics.URL, at["slack"], at["pagerduty"]),
 	}
 	for name, text := range files {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
@@ -249,7 +251,27 @@ func TestAJobThatRepairsNothing(t *testing.T) {
 	h.says(t, "not repaired: the alert still fires")
 	h.says(t, "people are needed")
 	require.Equal(t, remediate.Escalated, h.dispatch(t).Stage)
+	incidents := func() []fakepagerduty.Incident { return h.pagerduty.Ledger().Incidents }
+	require.Eventually(t, func() bool { return len(incidents()) == 2 }, time.Minute, 20*time.Millisecond, "a phone rings")
+	first, further := incidents()[0], incidents()[1]
+	require.Equal(t, []int{1, 1}, []int{first.Notified, further.Notified})
+	require.Contains(t, further.Title, "people are needed: restart-web")
 	h.cluster.say(t, false)
+	require.Eventually(t, func() bool {
+		return !slices.ContainsFunc(incidents(), func(in fakepagerduty.Incident) bool { return in.Status != "resolved" })
+	}, time.Minute, 20*time.Millisecond, "all of them end with the problem")
+	require.Len(t, incidents(), 2)
+}
+
+// A question that nobody answers rings: time approves nothing, and tells.
+func TestAnApprovalThatNobodyGives(t *testing.T) {
+	t.Parallel()
+	h := newActing(t, "approve\n    approval: {expires: 1s}")
+	h.cluster.say(t, true)
+	h.says(t, "nobody approved it in time")
+	require.Eventually(t, func() bool { return len(h.pagerduty.Ledger().Incidents) == 2 }, time.Minute, 20*time.Millisecond, "a phone rings")
+	require.Contains(t, h.pagerduty.Ledger().Incidents[1].Title, "people are needed: restart-web")
+	require.Zero(t, h.awx.Ledger().Launches)
 }
 
 // What a policy lacks is said before it serves, and at the backend by --connect.

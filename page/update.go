@@ -37,11 +37,16 @@ type Update struct {
 	Aloud bool       `json:"aloud,omitempty"` // worth a ring: edits and threads ring nobody
 }
 
+// Rings reports whether a further incident is opened for it: it got worse, or a
+// machine says that people are needed.
+func (u Update) Rings() bool { return u.Kind == UpdateWorse || u.Kind == UpdateRun && u.Aloud }
+
 // Peak is the worst an episode has been, as people were told: what goes beyond
 // it is worse. A further incident is opened at PagerDuty for it.
 type Peak struct {
 	Times    int       `json:"times,omitempty"`    // how often it got worse
-	At       time.Time `json:"at,omitzero"`        // the last time
+	Rung     int       `json:"rung,omitempty"`     // how often a machine said that people are needed
+	At       time.Time `json:"at,omitzero"`        // the last time of either
 	Severity Severity  `json:"severity,omitempty"` // the highest
 	Critical []string  `json:"critical,omitempty"` // alertnames that were critical
 	Traits   []string  `json:"traits,omitempty"`   // Labels.ID of strong traits

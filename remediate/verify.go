@@ -110,7 +110,11 @@ func (w *walk) ladder(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if firing && d.Stage != Refused && d.Stage != Dangerous {
+	stopped, err := w.stopped(ctx)
+	if err != nil {
+		return err
+	}
+	if firing && d.Stage != Refused && d.Stage != Dangerous && !stopped {
 		if ops, next := w.further(ctx); next != "" {
 			return w.move(ctx, move{
 				to: Stepped, reason: "the next step of the ladder", ops: ops, next: next, tell: "next step: " + w.policy(d).Steps[d.Rung+1].Name,
@@ -121,10 +125,28 @@ func (w *walk) ladder(ctx context.Context) error {
 	if !firing {
 		said = "the alert has ended all the same (" + why + "); "
 	}
+	rings := firing
+	if d.Stage == Dangerous { // people were rung when it was found out, and are again if it cannot be stopped
+		rings = d.Job != nil && !d.Job.State.Ended()
+	}
 	return w.move(ctx, move{
-		to: Escalated, reason: d.Reason, aloud: firing || d.Stage == Dangerous,
+		to: Escalated, reason: d.Reason, aloud: rings,
 		tell: with(said+d.Reason, w.guards(), d.Evidence.words()),
 	})
+}
+
+// stopped reports whether the policy's breaker is open, or opens by this
+// dispatch's end: no further step would pass its guards.
+func (w *walk) stopped(ctx context.Context) (bool, error) {
+	l, _, err := ReadLedger(ctx, w.Store)
+	if err != nil {
+		return false, err
+	}
+	after := w.v.Dispatch
+	after.Stage = Escalated
+	w.release(&l, &after, w.v.Stage)
+	_, open := l.Breakers[after.Policy]
+	return open, nil
 }
 
 // guards is the guard table of the launch in a few words.

@@ -76,6 +76,9 @@ func (t *target) doneHere(m notify.Message, u page.Update) bool {
 // markWorse stands before what got worse, once, whoever wrote it there.
 const markWorse = "worse: "
 
+// markNeeds stands before what machines leave to people.
+const markNeeds = "people are needed: "
+
 func line(u page.Update) string {
 	s := u.At.UTC().Format("15:04:05 ")
 	if u.At.IsZero() {
