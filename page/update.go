@@ -27,15 +27,19 @@ const (
 // Update is one line of what changed since the page left. Targets with a thread
 // say each of them once, in their order.
 type Update struct {
-	N     int        `json:"n"` // counts from 1 in an episode, without a gap
-	Kind  UpdateKind `json:"kind"`
-	At    time.Time  `json:"at"`
-	Actor string     `json:"actor,omitempty"` // who did it, as people are called; "" for the alert itself
-	Via   string     `json:"via,omitempty"`   // target it was done at (Act.Via), which need not be told of it
-	Text  string     `json:"text"`            // one line, untrusted: a kind escapes it
-	Link  string     `json:"link,omitempty"`
-	Aloud bool       `json:"aloud,omitempty"` // worth a ring: edits and threads ring nobody
+	N        int        `json:"n"` // counts from 1 in an episode, without a gap
+	Kind     UpdateKind `json:"kind"`
+	At       time.Time  `json:"at"`
+	Actor    string     `json:"actor,omitempty"` // who did it, as people are called; "" for the alert itself
+	Via      string     `json:"via,omitempty"`   // target it was done at (Act.Via), which need not be told of it
+	Text     string     `json:"text"`            // one line, untrusted: a kind escapes it
+	Link     string     `json:"link,omitempty"`
+	Evidence []string   `json:"evidence,omitempty"` // further lines, what was seen: untrusted, at most MaxEvidence
+	Aloud    bool       `json:"aloud,omitempty"`    // worth a ring: edits and threads ring nobody
 }
+
+// MaxEvidence bounds the lines of an update's evidence.
+const MaxEvidence = 60
 
 // Rings reports whether a further incident is opened for it: it got worse, or a
 // machine says that people are needed.

@@ -30,7 +30,8 @@ const (
 // incident. PagerDuty keeps those of the first event for good.
 type details struct {
 	Needs    []string      `json:"people are needed,omitempty"` // of a further incident
-	Why      []string      `json:"got worse,omitempty"`         // of a further incident
+	Evidence []string      `json:"evidence,omitempty"`
+	Why      []string      `json:"got worse,omitempty"` // of a further incident
 	Headline string        `json:"what they share"`
 	Title    string        `json:"title"`
 	Status   string        `json:"status"`
@@ -103,7 +104,7 @@ func (t *target) fold(m notify.Message, dedup, summary string, of cause) ([]byte
 	e.Links = linksOf(m, of.any())
 	for alerts := maxAlerts; ; alerts /= 2 {
 		d := detailsOf(m, alerts)
-		d.Why, d.Needs = of.worse, of.needs
+		d.Why, d.Needs, d.Evidence = of.worse, of.needs, of.shows
 		e.Payload.Details = d
 		b, err := encode(e)
 		if err != nil || len(b) <= maxEvent || alerts == 0 {

@@ -18,7 +18,7 @@ import (
 const (
 	maxWorse  = 50  // further incidents of one episode
 	maxWhy    = 10  // updates that a further incident names
-	maxUpdate = 300 // runes of an update
+	maxUpdate = 400 // runes of an update, and of a line of its evidence: as long as the page's own
 	// A note that does not come through after so many tries is left out: what
 	// pages must not wait for it.
 	maxTries = 5
@@ -135,6 +135,7 @@ func (t *target) takenElsewhere(m notify.Message) bool {
 type cause struct {
 	worse []string // in which ways it got worse
 	needs []string // what machines leave to people
+	shows []string // with what evidence
 }
 
 func reasons(updates []page.Update) cause {
@@ -146,6 +147,9 @@ func reasons(updates []page.Update) cause {
 			out.worse = append(out.worse, strings.TrimPrefix(text, markWorse))
 		default:
 			out.needs = append(out.needs, text)
+			for _, e := range u.Evidence {
+				out.shows = append(out.shows, notify.Clean(e, maxUpdate))
+			}
 		}
 	}
 	return out
