@@ -235,9 +235,11 @@ func TestARepairByASignedClick(t *testing.T) {
 	var out bytes.Buffer
 	g := app.Gateway{ConfigFile: h.config}
 	require.NoError(t, app.ShowDispatch(t.Context(), &out, app.DispatchOptions{Gateway: g, Dispatch: d.ID[:20]}))
-	for _, want := range []string{"kill switch", "blast radius", "decision", "Ann", "verified", "PLAY RECAP web01"} {
+	for _, want := range []string{"kill switch", "blast radius", "decision", "Ann", "verified", "PLAY RECAP web01", "METRIC", "web01: 2 ok, 1 changed"} {
 		require.Contains(t, out.String(), want)
 	}
+	require.Regexp(t, `alerts of it that fire +1 +0\n`, out.String())
+	require.Regexp(t, `verification +1 +1\n`, out.String())
 	timeline := h.ask(t, "GET", h.operators, "/api/v1/pages/"+d.Problem+"/timeline", "eve-secret", nil).body
 	require.Contains(t, timeline, `"room":"remediate"`)
 }

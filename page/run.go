@@ -18,8 +18,9 @@ type Run struct {
 	Text     string    `json:"text"`           // one line; untrusted
 	Link     string    `json:"link,omitempty"` // of its job
 	Over     bool      `json:"over,omitempty"`
-	Aloud    bool      `json:"aloud,omitempty"` // worth a ring
-	N        int       `json:"n"`               // grows with what is new of a dispatch
+	Aloud    bool      `json:"aloud,omitempty"`    // worth a ring
+	Evidence []string  `json:"evidence,omitempty"` // lines of what was seen; untrusted
+	N        int       `json:"n"`                  // grows with what is new of a dispatch
 }
 
 // maxRuns is how many runs a problem keeps in one episode: those that are over
@@ -32,6 +33,7 @@ func WithRun(runs []Run, r Run) ([]Run, bool) {
 	if at >= 0 && runs[at].N >= r.N {
 		return runs, false
 	}
+	r.Evidence = nil // its update has it
 	runs = slices.Clone(runs)
 	if at >= 0 {
 		runs[at] = r

@@ -40,6 +40,9 @@ func (s *Step) ran(e page.Event) {
 	}
 	u := s.say(page.UpdateRun, e.At, r.Text)
 	u.Link, u.Aloud = r.Link, r.Aloud
+	for _, line := range r.Evidence[:min(len(r.Evidence), page.MaxEvidence)] {
+		u.Evidence = append(u.Evidence, page.OneLine(s.hidden().Text(line)))
+	}
 	s.Why = page.OneLine(r.Text)
 	s.revise(e.At)
 }

@@ -64,6 +64,21 @@ func TestADecisionIsHandedOnWhereItIsAskedFor(t *testing.T) {
 	}
 }
 
+// What was seen goes with its update, a line each, and nowhere else.
+func TestEvidenceGoesWithItsUpdate(t *testing.T) {
+	open := pipeline.Advance(page.Problem{}, group(0, "Slow/warning/web-1")).Problem
+	r := page.Run{Dispatch: "d1", Text: "not repaired", N: 1}
+	for range 2 * page.MaxEvidence {
+		r.Evidence = append(r.Evidence, "sessions: 7\non web-1")
+	}
+	s := pipeline.Advance(open, ran(1, r))
+	last := s.Problem.Updates[len(s.Problem.Updates)-1]
+	require.Len(t, last.Evidence, page.MaxEvidence)
+	require.Equal(t, "sessions: 7 on web-1", last.Evidence[0])
+	require.Empty(t, s.Problem.Runs[0].Evidence)
+	require.Equal(t, "sessions: 7 on "+page.Redacted, s.Problem.View().Redact("pod").Updates[0].Evidence[0])
+}
+
 // Nobody was told of a problem that a storm tells of: when a machine leaves it to
 // people, it is told by itself.
 func TestAFoldedProblemThatNeedsPeopleIsToldByItself(t *testing.T) {

@@ -53,7 +53,7 @@ func (w *walk) awaiting(ctx context.Context) error {
 		w.Metrics.decided(d.Policy, "expired")
 		return w.move(ctx, move{
 			to: Escalated, reason: "nobody approved it in time", aloud: true,
-			tell: "nobody approved it in time, so nothing was done: people are needed",
+			tell: "nobody approved it in time, so nothing was done: people are needed", shows: d.evidence(w.after(ctx)),
 		})
 	}
 	return w.stay(ctx, earlier(d.Expires, w.now.Add(w.Timing.Look)), nil)

@@ -127,8 +127,7 @@ type Dispatch struct {
 	Job      *Job      `json:"job,omitempty"`
 	Seized   int64     `json:"seized,omitempty"` // the job that claimed it from inside its playbook
 	Evidence *Evidence `json:"evidence,omitempty"`
-	Before   string    `json:"before,omitempty"` // what the verification saw before the launch
-	After    string    `json:"after,omitempty"`  // and in the end
+	Readings []Reading `json:"readings,omitempty"` // what the policy's questions saw before the launch, and in the end
 
 	StableFor time.Duration `json:"stable_for,omitempty"`
 	Calm      time.Time     `json:"calm,omitzero"`    // since when the alert is resolved

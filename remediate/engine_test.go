@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -197,7 +198,7 @@ func (w *world) sleep(d time.Duration) {
 	synctest.Wait()
 }
 
-// told are the texts of the events for the page, in order.
+// told are the texts of the events for the page with their evidence, in order.
 func (w *world) told() []string {
 	w.t.Helper()
 	var out []string
@@ -210,7 +211,7 @@ func (w *world) told() []string {
 		}
 		var e page.Event
 		require.NoError(w.t, store.Unmarshal(l.Value, &e))
-		out = append(out, e.Run.Text)
+		out = append(out, strings.Join(append([]string{e.Run.Text}, e.Run.Evidence...), "\n"))
 		require.NoError(w.t, w.store.Apply(w.t.Context(), store.Done(l)))
 	}
 }
@@ -260,6 +261,7 @@ type judge struct {
 	mu     sync.Mutex
 	answer func(c remediate.Candidate) []remediate.Verdict
 	holds  func() (bool, string, error)
+	saw    func(source, query string) (string, error)
 	passed map[string]time.Time // by dispatch: when all guards let it through last
 	asked  int
 }
@@ -285,6 +287,14 @@ func (j *judge) Holds(context.Context, string, remediate.Target) (bool, string, 
 		return j.holds()
 	}
 	return true, "1", nil
+}
+
+func (j *judge) Saw(ctx context.Context, source, query string, t remediate.Target) (string, error) {
+	if j.saw != nil {
+		return j.saw(source, query)
+	}
+	_, saw, err := j.Holds(ctx, query, t)
+	return saw, err
 }
 
 func (j *judge) set(fn func(c remediate.Candidate) []remediate.Verdict) {
@@ -600,7 +610,7 @@ func TestARepairThatIsVerified(t *testing.T) {
 		require.Contains(t, told, title+"job 1: successful: now the alert has to end; web-3: 2 ok, 1 changed, 0 failed, 0 unreachable; output ends: PLAY RECAP ok=2")
 		require.Contains(t, told, title+"the alert has ended: it has to stay so for 5 min")
 		require.Contains(t, told[len(told)-1], "verified: repaired")
-		require.Contains(t, told[len(told)-1], "the verification saw 1, and 1 before")
+		require.Contains(t, told[len(told)-1], "alerts of it that fire: 1 before the launch, 0 now")
 		w.sound()
 		l, _, err := remediate.ReadLedger(t.Context(), w.store)
 		require.NoError(t, err)

@@ -72,14 +72,7 @@ func (e *Evidence) words() string {
 	if e == nil {
 		return ""
 	}
-	var out []string
-	for i, h := range e.Hosts {
-		if i == 3 {
-			out = append(out, fmt.Sprintf("%d hosts more", len(e.Hosts)-i))
-			break
-		}
-		out = append(out, fmt.Sprintf("%s: %d ok, %d changed, %d failed, %d unreachable", h.Host, h.OK, h.Changed, h.Failed, h.Dark))
-	}
+	out := e.hosts()
 	if tail := strings.Join(strings.Fields(e.Tail), " "); tail != "" {
 		if r := []rune(tail); len(r) > maxTail { // before it is made a line, which keeps the beginning
 			tail = "…" + string(r[len(r)-maxTail:])
@@ -87,6 +80,18 @@ func (e *Evidence) words() string {
 		out = append(out, "output ends: "+page.OneLine(tail))
 	}
 	return strings.Join(out, "; ")
+}
+
+// hosts says what a job did on the first of its hosts.
+func (e *Evidence) hosts() []string {
+	var out []string
+	for i, h := range e.Hosts {
+		if i == 3 {
+			return append(out, fmt.Sprintf("%d hosts more", len(e.Hosts)-i))
+		}
+		out = append(out, fmt.Sprintf("%s: %d ok, %d changed, %d failed, %d unreachable", h.Host, h.OK, h.Changed, h.Failed, h.Dark))
+	}
+	return out
 }
 
 // Quoted shows a text from outside for what it is, cut.
