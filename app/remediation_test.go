@@ -148,7 +148,7 @@ func newActing(t *testing.T, mode string) *acting {
 operators: {listen: %s, tokens: [{name: alice, role: operator, token_file: alice.token}, {name: eve, role: viewer, token_file: eve.token}]}
 alertmanagers: [{name: dc1, url: %q, inbound_token_files: [am.token]}]
 store: {bolt: {path: %s/state/tocsin.db}}
-people: [{name: Ann, role: operator, slack: [U0ANN]}, {name: Bob, slack: [U0BOB]}]
+people: [{name: Ann, role: operator, slack: [U0ANN]}, {name: Bob, roles: [dba], slack: [U0BOB]}]
 remediation:
   policies: ['pol*.yml']
   backends: [{kind: awx, name: main, with: {url: %q, token_file: awx.token}}]
@@ -299,6 +299,38 @@ func TestCheckSaysWhyAPolicyIsNotReady(t *testing.T) {
 		require.NoError(t, os.WriteFile(h.config, []byte(strings.Replace(string(raw), old, edited, 1)), 0o600))
 		require.Contains(t, check(), want)
 	}
+}
+
+// A policy that asks people whom nobody is one of is not ready; else those are
+// asked, and nobody in their place.
+func TestAPolicyAsksItsOwnPeople(t *testing.T) {
+	t.Parallel()
+	h := newActing(t, "approve\n    approval: {roles: [dba]}")
+	raw, err := os.ReadFile(h.config)
+	require.NoError(t, err)
+	nobody := filepath.Join(filepath.Dir(h.config), "nobody.yml")
+	require.NoError(t, os.WriteFile(nobody, []byte(strings.Replace(string(raw), "roles: [dba]", "roles: [net]", 1)), 0o600))
+	var out bytes.Buffer
+	require.ErrorContains(t, app.Check(t.Context(), &out, app.CheckOptions{ConfigFile: nobody}), `nobody has the role "dba"`)
+	require.NoError(t, app.Check(t.Context(), &out, app.CheckOptions{ConfigFile: h.config}))
+
+	h.cluster.say(t, true)
+	h.says(t, "waits for approval")
+	d := h.dispatch(t)
+	a := h.send(t, "POST", h.operators, "/api/v1/dispatches/"+d.ID+"/decisions", "alice-secret", `{"verb":"approve"}`, func(r *http.Request) { r.Header.Set("Content-Type", "application/json") })
+	require.Equal(t, http.StatusForbidden, a.code)
+	require.Contains(t, a.body, "its policy asks people who are dba")
+	root := h.slack.Ledger().Roots()[0]
+	press := func(user string) {
+		_, err := h.slack.Press(t.Context(), fakeslack.Press{Channel: "C0PAGES", TS: root.TS, ActionID: "tocsin_approve_" + d.ID, User: user})
+		require.NoError(t, err)
+	}
+	press("U0ANN")
+	require.Eventually(t, func() bool { return len(h.slack.Ledger().Whispers) == 1 }, time.Minute, 10*time.Millisecond)
+	require.Contains(t, h.slack.Ledger().Whispers[0].Text, "you may not decide here", "an operator is no dba")
+	press("U0BOB")
+	h.says(t, "approved by Bob")
+	h.says(t, "verified: repaired")
 }
 
 // The switches of operators, by the API and by a file.

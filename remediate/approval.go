@@ -22,14 +22,17 @@ const (
 // askPeople asks for an approval. Nothing but a person gives it.
 func (w *walk) askPeople(ctx context.Context, passed string, judged func(*Dispatch)) error {
 	wait := approveFor
-	if p := w.policy(&w.v.Dispatch); p != nil && p.Approval.Expires > 0 {
-		wait = p.Approval.Expires.D()
+	var roles []string
+	if p := w.policy(&w.v.Dispatch); p != nil {
+		if roles = p.Approval.Roles; p.Approval.Expires > 0 {
+			wait = p.Approval.Expires.D()
+		}
 	}
 	until := w.now.Add(wait)
 	w.Metrics.decided(w.v.Policy, "ask")
 	return w.move(ctx, move{
 		to: Awaiting, reason: "a person is asked until " + page.Moment(until, w.now), due: w.now.Add(w.Timing.Look),
-		change: func(d *Dispatch) { judged(d); d.Asked, d.Expires = w.now, until },
+		change: func(d *Dispatch) { judged(d); d.Asked, d.Expires, d.Roles = w.now, until, roles },
 		tell:   "waits for approval until " + page.Moment(until, w.now) + " to launch " + w.v.what() + "; " + passed,
 	})
 }

@@ -121,6 +121,7 @@ type Dispatch struct {
 	Judged   time.Time  `json:"judged,omitzero"`    // when that was
 	Approval []Decision `json:"approval,omitempty"` // what people said, oldest first
 	Asked    time.Time  `json:"asked,omitzero"`     // when people were asked
+	Roles    []string   `json:"roles,omitempty"`    // of those who were: who may approve
 	Expires  time.Time  `json:"expires,omitzero"`   // of the question
 
 	Intent   *Order    `json:"intent,omitempty"`

@@ -48,7 +48,7 @@ func (d *Dispatch) run(now time.Time) page.Run {
 		Over: d.Stage.Over(), N: d.Lines + 1,
 	}
 	if d.Stage == Awaiting {
-		r.Asks = d.Expires
+		r.Asks, r.Roles = d.Expires, d.Roles
 	}
 	if d.Job != nil {
 		r.Link = d.Job.Link
