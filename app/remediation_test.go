@@ -136,7 +136,7 @@ func newActing(t *testing.T, mode string) *acting {
     match: ['alertname="WebDown"']
     trigger: {firing_for: 1s}
     stable: 1s
-    target: {kind: host, label: instance, validate: 'web[0-9]{2}', inventory: prod, pool: {label: cluster, size: 'count(up{cluster=$pool})'}}
+    target: {kind: host, label: instance, validate: 'web[0-9]{2,3}', inventory: prod, pool: {label: cluster, size: 'count(up{cluster=$pool})'}}
     steps:
       - name: restart
         backend: awx/main
@@ -331,6 +331,24 @@ func TestAPolicyAsksItsOwnPeople(t *testing.T) {
 	press("U0BOB")
 	h.says(t, "approved by Bob")
 	h.says(t, "verified: repaired")
+}
+
+// One webhook of 1,000 alerts for 500 hosts of one pool, through the whole
+// gateway: nothing is launched, and the thread says why.
+func TestAThousandAlertsTouchNothing(t *testing.T) {
+	t.Parallel()
+	h := newActing(t, "auto")
+	var alerts []string
+	for i := range 1000 {
+		alerts = append(alerts, fmt.Sprintf(`{"status": "firing", "labels": {"alertname": "WebDown", "instance": "web%02d%d:%d", "cluster": "c1", "severity": "critical"}, "startsAt": %q, "fingerprint": "%x"}`,
+			i/2%100, i/200, 9100+i%2, time.Now().Add(-time.Minute).UTC().Format(time.RFC3339), i))
+	}
+	body := `{"receiver": "team", "status": "firing", "version": "4", "groupKey": "{}:{web}", "groupLabels": {"alertname": "WebDown"}, "alerts": [` + strings.Join(alerts, ",") + `]}`
+	a := h.send(t, http.MethodPost, h.listen, "/webhook/alertmanager", "am-secret", body, nil)
+	require.Equal(t, http.StatusAccepted, a.code, a.body)
+	h.says(t, "nothing is touched: 500 targets at once are more than 10, so the measurement is doubted first")
+	require.Zero(t, h.awx.Ledger().Launches)
+	require.Equal(t, remediate.Expired, h.dispatch(t).Stage)
 }
 
 // The switches of operators, by the API and by a file.

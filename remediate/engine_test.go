@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tocsin/tocsin/config"
+	"github.com/tocsin/tocsin/lab/fakeawx"
 	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/remediate"
 	"github.com/tocsin/tocsin/store"
@@ -35,6 +36,8 @@ type world struct {
 	claim   string
 	backend remediate.Backend // nil: server
 	timing  remediate.Timing
+	rules   remediate.Judge // nil: judge
+	awx     *fakeawx.World  // nil: its own
 	stops   []func()
 }
 
@@ -79,9 +82,13 @@ func (w *world) engine(s store.Store) *remediate.Engine {
 	if b == nil {
 		b = w.server
 	}
+	var j remediate.Judge = w.judge
+	if w.rules != nil {
+		j = w.rules
+	}
 	return &remediate.Engine{
 		Store: s, Policies: map[string][]*remediate.Policy{"team": {w.policy}}, Backends: map[string]remediate.Backend{"awx/main": b},
-		Judge: w.judge, Log: slog.New(slog.DiscardHandler), Now: time.Now, Metrics: remediate.NewMetrics(nil), Workers: 3, ClaimURL: w.claim, Timing: w.timing,
+		Judge: j, Log: slog.New(slog.DiscardHandler), Now: time.Now, Metrics: remediate.NewMetrics(nil), Workers: 3, ClaimURL: w.claim, Timing: w.timing,
 		PageURL: func(p string) string { return "https://tocsin/pages/" + p },
 	}
 }
