@@ -1,11 +1,13 @@
 package remediate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -58,17 +60,18 @@ func (p proof) dependent(ctx context.Context, q *PreCheck, c Candidate) string {
 	if len(alerts) == 0 {
 		return "no alert is about the target"
 	}
-	seen := map[string]bool{}
+	seen := map[string]bool{} // replicas link the same rule at addresses of their own
 	for _, a := range alerts {
-		if seen[a.GeneratorURL] {
+		rule, why := ruleOf(a)
+		if why != "" {
+			return why
+		}
+		text := rule.String()
+		if seen[text] {
 			continue
 		}
-		seen[a.GeneratorURL] = true
-		rule, why := ruleOf(a)
-		if why == "" {
-			why = shares(reads, rule)
-		}
-		if why == "" {
+		seen[text] = true
+		if why = shares(reads, rule); why == "" {
 			why = p.scraped(ctx, q.Source, posed, rule, c.Now)
 		}
 		if why != "" {
@@ -177,7 +180,7 @@ func (p proof) scraped(ctx context.Context, source string, question, rule parser
 	if len(watched.targets) > maxWatched {
 		return "the alert's rule reads too much to tell who measured it"
 	}
-	for _, one := range []struct {
+	questions := []struct {
 		query string
 		some  bool // there should be samples
 		why   string
@@ -189,16 +192,22 @@ func (p proof) scraped(ctx context.Context, source string, question, rule parser
 			"count((" + strings.Join(asked.targets, " or ") + ") and on (job, instance) (" + strings.Join(watched.targets, " or ") + "))", false,
 			"a target that it is scraped from is one that the alert's rule reads",
 		},
-	} {
-		values, err := reliable(ctx, p.sources, source, one.query, now)
-		switch {
-		case err != nil:
-			return "who measured it cannot be asked: " + err.Error()
-		case (len(values) > 0) != one.some:
-			return one.why
-		}
 	}
-	return ""
+	answers := make([]string, len(questions)) // why each says no
+	var asking sync.WaitGroup
+	for i, one := range questions {
+		asking.Go(func() {
+			values, err := reliable(ctx, p.sources, source, one.query, now)
+			switch {
+			case err != nil:
+				answers[i] = "who measured it cannot be asked: " + err.Error()
+			case (len(values) > 0) != one.some:
+				answers[i] = one.why
+			}
+		})
+	}
+	asking.Wait()
+	return cmp.Or(answers...)
 }
 
 func countOf(vectors []string) string { return "count(" + strings.Join(vectors, " or ") + ")" }

@@ -2,6 +2,7 @@ package remediate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,7 +74,8 @@ func (e *Evidence) words() string {
 		return ""
 	}
 	out := e.hosts()
-	if tail := strings.Join(strings.Fields(e.Tail), " "); tail != "" {
+	said := slices.DeleteFunc(strings.Fields(e.Tail), func(word string) bool { return strings.Trim(word, "*") == "" }) // Ansible's rulers
+	if tail := strings.Join(said, " "); tail != "" {
 		if r := []rune(tail); len(r) > maxTail { // before it is made a line, which keeps the beginning
 			tail = "…" + string(r[len(r)-maxTail:])
 		}
