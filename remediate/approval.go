@@ -19,8 +19,19 @@ const (
 	mostDecisions = 20
 )
 
+// saw is what guards saw, for who is to decide: those that looked at something.
+func saw(verdicts []Verdict) []string {
+	var out []string
+	for _, v := range verdicts {
+		if v.Value != "" {
+			out = append(out, v.line())
+		}
+	}
+	return out
+}
+
 // askPeople asks for an approval. Nothing but a person gives it.
-func (w *walk) askPeople(ctx context.Context, passed string, judged func(*Dispatch)) error {
+func (w *walk) askPeople(ctx context.Context, verdicts []Verdict, judged func(*Dispatch)) error {
 	wait := approveFor
 	var roles []string
 	if p := w.policy(&w.v.Dispatch); p != nil {
@@ -33,7 +44,8 @@ func (w *walk) askPeople(ctx context.Context, passed string, judged func(*Dispat
 	return w.move(ctx, move{
 		to: Awaiting, reason: "a person is asked until " + page.Moment(until, w.now), due: w.now.Add(w.Timing.Look),
 		change: func(d *Dispatch) { judged(d); d.Asked, d.Expires, d.Roles = w.now, until, roles },
-		tell:   "waits for approval until " + page.Moment(until, w.now) + " to launch " + w.v.what() + "; " + passed,
+		tell:   "waits for approval until " + page.Moment(until, w.now) + " to launch " + w.v.what() + "; " + guardsPass(len(verdicts)),
+		shows:  saw(verdicts),
 	})
 }
 

@@ -134,6 +134,15 @@ func (d *Dispatch) evidence(read []Reading) []string {
 	return append(out, d.guards()...)
 }
 
+// line is what a guard said.
+func (v Verdict) line() string {
+	s := fmt.Sprintf("%s: %s, %s", v.Guard, v.Outcome, shown(v.Reason))
+	if v.Value != "" {
+		s += " (" + shown(v.Value) + ")"
+	}
+	return s
+}
+
 // guards is the table of guards as it was last: what did not pass first.
 func (d *Dispatch) guards() []string {
 	if len(d.Verdicts) == 0 {
@@ -141,14 +150,10 @@ func (d *Dispatch) guards() []string {
 	}
 	var not, passed []string
 	for _, v := range d.Verdicts {
-		line := fmt.Sprintf("%s: %s, %s", v.Guard, v.Outcome, shown(v.Reason))
-		if v.Value != "" {
-			line += " (" + shown(v.Value) + ")"
-		}
 		if v.Outcome == Pass {
-			passed = append(passed, line)
+			passed = append(passed, v.line())
 		} else {
-			not = append(not, line)
+			not = append(not, v.line())
 		}
 	}
 	head := fmt.Sprintf("guards: %d of %d pass", len(passed), len(d.Verdicts))

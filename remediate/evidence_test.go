@@ -65,3 +65,22 @@ func TestPeopleAreNeededWithEvidence(t *testing.T) {
 		}, "\n"), last)
 	})
 }
+
+// Who is to decide sees what the guards saw.
+func TestPeopleAreAskedWithEvidence(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.policy = policy(remediate.Approve)
+		w.judge.set(func(c remediate.Candidate) []remediate.Verdict {
+			return []remediate.Verdict{
+				{Guard: "calendar", Outcome: remediate.Pass, Reason: "no windows", At: c.Now},
+				{Guard: "proof", Outcome: remediate.Pass, Reason: "failing requests from outside must be > 0.1", Value: "failing requests from outside: 0.31", At: c.Now},
+			}
+		})
+		w.start(w.store)
+		w.fires("p1", 1, "web-1")
+		w.until(0, remediate.Awaiting, time.Minute)
+		told := w.told()
+		require.Contains(t, told[len(told)-1], "waits for approval")
+		require.True(t, strings.HasSuffix(told[len(told)-1], "; all 2 guards pass\nproof: pass, failing requests from outside must be > 0.1 (failing requests from outside: 0.31)"), told)
+	})
+}

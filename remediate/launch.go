@@ -46,7 +46,7 @@ func (w *walk) claimed(ctx context.Context) error {
 		return w.move(ctx, *m)
 	}
 	if _, approved := d.approved(w.now); d.Mode == Approve && !approved {
-		return w.askPeople(ctx, guardsPass(len(verdicts)), func(*Dispatch) {})
+		return w.askPeople(ctx, verdicts, func(*Dispatch) {})
 	}
 	if w.Now().Sub(w.now) > w.Timing.Fresh { // the guards took so long that the first of them may be wrong by now
 		return w.stay(ctx, w.Now(), nil)
