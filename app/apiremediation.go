@@ -142,6 +142,8 @@ func (a *api) decide(w http.ResponseWriter, r *http.Request, who web.Operator) {
 		a.fail(w, http.StatusBadRequest, errors.New("verb: write approve or deny"))
 	case d.Stage != remediate.Awaiting || !now.Before(d.Expires):
 		a.fail(w, http.StatusConflict, fmt.Errorf("nobody is asked: the dispatch is %s (%s)", d.Stage, page.OneLine(d.Reason)))
+	case !page.Run{Roles: d.Roles}.Decided(q.Verb, page.RoleOperator):
+		a.fail(w, http.StatusForbidden, fmt.Errorf("its policy asks people who are %s", strings.Join(d.Roles, " or ")))
 	default:
 		e := page.Event{
 			Problem: d.Problem, Episode: d.Episode, Kind: page.Acted, Actor: "operator/" + who.Name, At: now,

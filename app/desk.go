@@ -75,8 +75,8 @@ func (d *desk) Page(ctx context.Context, problem string) (page.Page, error) {
 }
 
 // May implements notify.Desk.
-func (d *desk) May(ids []string, verb page.Verb) (name string, ok bool) {
-	return d.config.may(d.target.Kind, ids, verb)
+func (d *desk) May(ids []string, verb page.Verb, run page.Run) (name string, ok bool) {
+	return d.config.may(d.target.Kind, ids, verb, run)
 }
 
 // The bounds of a call-back: services send a few kilobytes, and give up on an

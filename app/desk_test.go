@@ -26,6 +26,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	named := &Config{People: []Person{
 		{Name: "Jane", Slack: []string{"U1", "SONCALL"}, PagerDuty: []string{"PJANE"}},
 		{Name: "Ops", Role: "operator", Slack: []string{"SOPS"}},
+		{Name: "Dan", Roles: []string{"dba"}, Slack: []string{"U5"}},
 	}}
 	const approval = page.Verb("approve")
 	for _, tc := range []struct {
@@ -35,23 +36,33 @@ func TestWhoMayDoWhat(t *testing.T) {
 		verb   page.Verb
 		name   string
 		ok     bool
+		run    page.Run
 	}{
-		{&Config{}, "slack", []string{"U9", "SX"}, page.Acknowledge, "U9", true},
-		{&Config{}, "slack", []string{"U9"}, page.SilenceIt, "U9", true},
-		{&Config{}, "slack", []string{"U9"}, approval, "U9", false},
-		{&Config{}, "pagerduty", nil, page.Acknowledge, "pagerduty", true},
-		{named, "slack", []string{"U1"}, page.Acknowledge, "Jane", true},
-		{named, "slack", []string{"U7", "SONCALL"}, page.UnsilenceIt, "Jane", true},
-		{named, "slack", []string{"U1"}, approval, "Jane", false},
-		{named, "slack", []string{"U1", "SOPS"}, approval, "Ops", true},
-		{named, "slack", []string{"U2"}, page.Acknowledge, "", false},
-		{named, "slack", nil, page.Acknowledge, "", false},
-		{named, "slack", []string{"PJANE"}, page.Acknowledge, "", false},
-		{named, "pagerduty", []string{"PJANE"}, page.Remark, "Jane", true},
-		{named, "pagerduty", []string{"U1"}, page.Remark, "", false},
-		{named, "teams", []string{"U1"}, page.Remark, "", false},
+		{&Config{}, "slack", []string{"U9", "SX"}, page.Acknowledge, "U9", true, page.Run{}},
+		{&Config{}, "slack", []string{"U9"}, page.SilenceIt, "U9", true, page.Run{}},
+		{&Config{}, "slack", []string{"U9"}, approval, "U9", false, page.Run{}},
+		{&Config{}, "pagerduty", nil, page.Acknowledge, "pagerduty", true, page.Run{}},
+		{named, "slack", []string{"U1"}, page.Acknowledge, "Jane", true, page.Run{}},
+		{named, "slack", []string{"U7", "SONCALL"}, page.UnsilenceIt, "Jane", true, page.Run{}},
+		{named, "slack", []string{"U1"}, approval, "Jane", false, page.Run{}},
+		{named, "slack", []string{"U1", "SOPS"}, approval, "Ops", true, page.Run{}},
+		{named, "slack", []string{"U2"}, page.Acknowledge, "", false, page.Run{}},
+		{named, "slack", nil, page.Acknowledge, "", false, page.Run{}},
+		{named, "slack", []string{"PJANE"}, page.Acknowledge, "", false, page.Run{}},
+		{named, "pagerduty", []string{"PJANE"}, page.Remark, "Jane", true, page.Run{}},
+		{named, "pagerduty", []string{"U1"}, page.Remark, "", false, page.Run{}},
+		{named, "slack", []string{"U5"}, approval, "Dan", false, page.Run{}},
+		{named, "slack", []string{"U5"}, approval, "Dan", true, page.Run{Roles: []string{"dba"}}},
+		{named, "slack", []string{"SOPS"}, approval, "Ops", false, page.Run{Roles: []string{"dba"}}},
+		{named, "slack", []string{"SOPS"}, page.DenyIt, "Ops", true, page.Run{Roles: []string{"dba"}}},
+		{named, "slack", []string{"U1"}, page.DenyIt, "Jane", false, page.Run{Roles: []string{"dba"}}},
+		{named, "slack", []string{"U1"}, approval, "Jane", true, page.Run{Roles: []string{"responder"}}},
+		{named, "slack", []string{"SOPS"}, approval, "Ops", true, page.Run{Roles: []string{"responder"}}},
+		{named, "slack", []string{"U2"}, approval, "", false, page.Run{Roles: []string{"responder"}}},
+		{&Config{}, "slack", []string{"U2"}, approval, "U2", false, page.Run{Roles: []string{"responder"}}},
+		{named, "teams", []string{"U1"}, page.Remark, "", false, page.Run{}},
 	} {
-		name, ok := tc.config.may(tc.kind, tc.ids, tc.verb)
+		name, ok := tc.config.may(tc.kind, tc.ids, tc.verb, tc.run)
 		require.Equal(t, tc.ok, ok, "%s %v %s", tc.kind, tc.ids, tc.verb)
 		require.Equal(t, tc.name, name, "%s %v %s", tc.kind, tc.ids, tc.verb)
 	}
@@ -79,7 +90,7 @@ func (c *caller) Callback(d notify.Desk) http.Handler {
 			return
 		}
 		shown, err2 := d.Page(r.Context(), receipt.Problem)
-		name, ok := d.May([]string{"U1"}, page.Acknowledge)
+		name, ok := d.May([]string{"U1"}, page.Acknowledge, page.Run{})
 		err3 := d.Put(r.Context(), page.Event{
 			Problem: receipt.Problem, Episode: receipt.Episode, Kind: page.Acted, ID: "e1",
 			Act: &page.Act{Verb: page.Acknowledge, By: name},

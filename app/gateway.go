@@ -12,6 +12,7 @@ import (
 
 	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/notify"
+	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/remote"
 )
 
@@ -117,7 +118,7 @@ func (g Gateway) operators(acts bool) (base string, token config.Secret, err err
 		if token != "" {
 			break
 		}
-		if acts && t.Role != roleOperator {
+		if acts && t.Role != page.RoleOperator {
 			continue
 		}
 		token, err = t.TokenFile.Read()

@@ -12,7 +12,8 @@ import (
 // Person is who may press buttons at a service.
 type Person struct {
 	Name      string   `yaml:"name" need:"true" doc:"How the person, or the group, is called on the page."`
-	Role      string   `yaml:"role" enum:"responder,operator" doc:"responder acknowledges, silences (and undoes it), writes notes, says what is not useful; operator also approves and denies what machines ask for. responder if it is not written."`
+	Role      string   `yaml:"role" enum:"responder,operator" doc:"responder acknowledges, silences (and undoes it), writes notes, says what is not useful; operator also approves and denies what machines ask for, where a policy names no other roles. responder if it is not written."`
+	Roles     []string `yaml:"roles" doc:"Further roles, such as dba: policies name those that may approve under approval.roles."`
 	Slack     []string `yaml:"slack" doc:"IDs of Slack users (U0123ABCD) and user groups (S0123ABCD)."`
 	PagerDuty []string `yaml:"pagerduty" doc:"IDs of PagerDuty users (P0123AB)."`
 }
@@ -32,14 +33,20 @@ func (c *Config) validatePeople() error {
 			first[kind+id] = at
 		}
 	}
+	name := regexp.MustCompile(`^[a-z][a-z0-9-]{1,39}$`)
 	slack, pagerduty := regexp.MustCompile(`^[UWS][A-Z0-9]{2,20}$`), regexp.MustCompile(`^[A-Z0-9]{3,20}$`)
 	for i, p := range c.People {
 		at := index("people", i)
 		if p.Name == "" {
 			errs = append(errs, config.Bad(at+".name", "write how the person is called"))
 		}
-		if !slices.Contains([]string{"", roleResponder, roleOperator}, p.Role) {
+		if !slices.Contains([]string{"", page.RoleResponder, page.RoleOperator}, p.Role) {
 			errs = append(errs, config.Bad(at+".role", "%q is no role; write responder or operator", p.Role))
+		}
+		for j, role := range p.Roles {
+			if !name.MatchString(role) || slices.Contains([]string{page.RoleResponder, page.RoleOperator}, role) {
+				errs = append(errs, config.Bad(index(at+".roles", j), "%q is no further role: write lower-case letters, digits and -, such as dba; responder and operator stand under role", role))
+			}
 		}
 		if len(p.Slack)+len(p.PagerDuty) == 0 {
 			errs = append(errs, config.Bad(at, "write slack or pagerduty: without an ID nobody can tell who presses"))
@@ -50,16 +57,33 @@ func (c *Config) validatePeople() error {
 	return errors.Join(errs...)
 }
 
-// The roles of people.
-const (
-	roleResponder = "responder"
-	roleOperator  = "operator"
-)
+// all are the roles of a person.
+func (p Person) all() []string {
+	out := append([]string{page.RoleResponder}, p.Roles...)
+	if p.Role == page.RoleOperator {
+		out = append(out, page.RoleOperator)
+	}
+	return out
+}
+
+// roles are those that somebody has, be it a person at a service or who has a
+// token.
+func (c *Config) roles() []string {
+	var out []string
+	for _, p := range c.People {
+		out = append(out, p.all()...)
+	}
+	if len(c.Operators.Tokens) == 0 || slices.ContainsFunc(c.Operators.Tokens, func(t Operator) bool { return t.Role == page.RoleOperator }) {
+		out = append(out, page.RoleOperator, page.RoleResponder) // without tokens, whoever is on this machine is an operator
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
 
 // may reports whether one of the identities at a kind of service may do this,
-// and how the person is called. Where no people are named, whoever can press may
+// and how the person is called; run is the one that is decided on. Where no people are named, whoever can press may
 // do what a responder may, and is called by the first identity.
-func (c *Config) may(kind string, ids []string, verb page.Verb) (name string, ok bool) {
+func (c *Config) may(kind string, ids []string, verb page.Verb, run page.Run) (name string, ok bool) {
 	respond := slices.Contains([]page.Verb{
 		page.Acknowledge, page.Unacknowledge, page.SilenceIt, page.UnsilenceIt, page.NotUseful, page.Remark,
 	}, verb)
@@ -74,7 +98,7 @@ func (c *Config) may(kind string, ids []string, verb page.Verb) (name string, ok
 		if !slices.ContainsFunc(ids, func(id string) bool { return slices.Contains(known, id) }) {
 			continue
 		}
-		if name = p.Name; respond || p.Role == roleOperator {
+		if name = p.Name; respond || run.Decided(verb, p.all()...) {
 			return name, true
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,12 +26,6 @@ type Remediation struct {
 	ClaimURL string                   `yaml:"claim_url" doc:"Address at which playbooks reach the webhook's listener: https://tocsin-hooks.example.org. Steps with claim: true need it."`
 }
 
-// GuardSource is a server with Prometheus' API that guards ask.
-type GuardSource struct {
-	Name string `yaml:"name" need:"true" doc:"Name by which policies call it."`
-	URL  string `yaml:"url" need:"true" doc:"Its address: http://thanos-query:10902. Partial answers are asked not to be given, and deny."`
-}
-
 // Validate says what is wrong with r by itself.
 func (r *Remediation) Validate() error {
 	var errs []error
@@ -42,9 +35,8 @@ func (r *Remediation) Validate() error {
 		if s.Name == "" || names[s.Name] {
 			errs = append(errs, config.Bad(index("sources", i)+".name", "give it a name of its own"))
 		}
-		if names[s.Name] = true; !webURL(s.URL) {
-			errs = append(errs, config.Bad(index("sources", i)+".url", "write it as http://thanos-query:10902"))
-		}
+		names[s.Name] = true
+		errs = append(errs, config.Under(index("sources", i), s.validate()))
 	}
 	for i := range r.Zabbix {
 		errs = append(errs, config.Under(index("zabbix", i), r.Zabbix[i].Validate()))
@@ -100,7 +92,7 @@ func (p *plan) planRemediation(folder string) error {
 
 // unmet says what policies name that is not there.
 func (p *plan) unmet(backends map[string]bool) error {
-	have := remediate.Configured{Backends: slices.Sorted(maps.Keys(backends)), Roles: []string{roleOperator}}
+	have := remediate.Configured{Backends: slices.Sorted(maps.Keys(backends)), Roles: p.roles()}
 	for _, s := range p.Remediation.Sources {
 		have.Sources = append(have.Sources, s.Name)
 	}
@@ -183,10 +175,8 @@ func (p *plan) buildRemedies(b *parts, l lent) (*remedies, error) {
 	}
 	sources := remediate.Prometheus{Clients: map[string]*prometheus.Client{}}
 	for i, s := range p.Remediation.Sources {
-		c, err := prometheus.New(prometheus.Options{
-			URL: s.URL, Transport: l.transport, Params: url.Values{"partial_response": {"false"}, "dedup": {"true"}},
-		})
-		errs = append(errs, config.Under(index("remediation.sources", i)+".url", err))
+		c, err := s.client(l.transport)
+		errs = append(errs, config.Under(index("remediation.sources", i), err))
 		sources.Clients[s.Name] = c
 		if i == 0 {
 			sources.First = s.Name

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -135,7 +136,7 @@ func newActing(t *testing.T, mode string) *acting {
     match: ['alertname="WebDown"']
     trigger: {firing_for: 1s}
     stable: 1s
-    target: {kind: host, label: instance, validate: 'web[0-9]{2}', inventory: prod, pool: {label: cluster, size: 'count(up{cluster=$pool})'}}
+    target: {kind: host, label: instance, validate: 'web[0-9]{2,3}', inventory: prod, pool: {label: cluster, size: 'count(up{cluster=$pool})'}}
     steps:
       - name: restart
         backend: awx/main
@@ -147,7 +148,7 @@ func newActing(t *testing.T, mode string) *acting {
 operators: {listen: %s, tokens: [{name: alice, role: operator, token_file: alice.token}, {name: eve, role: viewer, token_file: eve.token}]}
 alertmanagers: [{name: dc1, url: %q, inbound_token_files: [am.token]}]
 store: {bolt: {path: %s/state/tocsin.db}}
-people: [{name: Ann, role: operator, slack: [U0ANN]}, {name: Bob, slack: [U0BOB]}]
+people: [{name: Ann, role: operator, slack: [U0ANN]}, {name: Bob, roles: [dba], slack: [U0BOB]}]
 remediation:
   policies: ['pol*.yml']
   backends: [{kind: awx, name: main, with: {url: %q, token_file: awx.token}}]
@@ -158,7 +159,8 @@ receivers:
     remediate: [restart-web]
     notify:
       - {kind: slack, name: team, with: {token_file: slack.token, signing_secret_files: [sign], channel: C0PAGES, api_url: %s/api/}}
-`, h.listen, h.operators, at["am"], dir, at["awx"], h.metrics.URL, at["slack"]),
+      - {kind: pagerduty, name: oncall, with: {routing_key_file: pd.key, events_url: %q}}
+`, h.listen, h.operators, at["am"], dir, at["awx"], h.metrics.URL, at["slack"], at["pagerduty"]),
 	}
 	for name, text := range files {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
@@ -233,9 +235,11 @@ func TestARepairByASignedClick(t *testing.T) {
 	var out bytes.Buffer
 	g := app.Gateway{ConfigFile: h.config}
 	require.NoError(t, app.ShowDispatch(t.Context(), &out, app.DispatchOptions{Gateway: g, Dispatch: d.ID[:20]}))
-	for _, want := range []string{"kill switch", "blast radius", "decision", "Ann", "verified", "PLAY RECAP web01"} {
+	for _, want := range []string{"kill switch", "blast radius", "decision", "Ann", "verified", "PLAY RECAP web01", "METRIC", "web01: 2 ok, 1 changed"} {
 		require.Contains(t, out.String(), want)
 	}
+	require.Regexp(t, `alerts of it that fire +1 +0\n`, out.String())
+	require.Regexp(t, `verification +1 +1\n`, out.String())
 	timeline := h.ask(t, "GET", h.operators, "/api/v1/pages/"+d.Problem+"/timeline", "eve-secret", nil).body
 	require.Contains(t, timeline, `"room":"remediate"`)
 }
@@ -249,7 +253,27 @@ func TestAJobThatRepairsNothing(t *testing.T) {
 	h.says(t, "not repaired: the alert still fires")
 	h.says(t, "people are needed")
 	require.Equal(t, remediate.Escalated, h.dispatch(t).Stage)
+	incidents := func() []fakepagerduty.Incident { return h.pagerduty.Ledger().Incidents }
+	require.Eventually(t, func() bool { return len(incidents()) == 2 }, time.Minute, 20*time.Millisecond, "a phone rings")
+	first, further := incidents()[0], incidents()[1]
+	require.Equal(t, []int{1, 1}, []int{first.Notified, further.Notified})
+	require.Contains(t, further.Title, "people are needed: restart-web")
 	h.cluster.say(t, false)
+	require.Eventually(t, func() bool {
+		return !slices.ContainsFunc(incidents(), func(in fakepagerduty.Incident) bool { return in.Status != "resolved" })
+	}, time.Minute, 20*time.Millisecond, "all of them end with the problem")
+	require.Len(t, incidents(), 2)
+}
+
+// A question that nobody answers rings: time approves nothing, and tells.
+func TestAnApprovalThatNobodyGives(t *testing.T) {
+	t.Parallel()
+	h := newActing(t, "approve\n    approval: {expires: 1s}")
+	h.cluster.say(t, true)
+	h.says(t, "nobody approved it in time")
+	require.Eventually(t, func() bool { return len(h.pagerduty.Ledger().Incidents) == 2 }, time.Minute, 20*time.Millisecond, "a phone rings")
+	require.Contains(t, h.pagerduty.Ledger().Incidents[1].Title, "people are needed: restart-web")
+	require.Zero(t, h.awx.Ledger().Launches)
 }
 
 // What a policy lacks is said before it serves, and at the backend by --connect.
@@ -275,6 +299,56 @@ func TestCheckSaysWhyAPolicyIsNotReady(t *testing.T) {
 		require.NoError(t, os.WriteFile(h.config, []byte(strings.Replace(string(raw), old, edited, 1)), 0o600))
 		require.Contains(t, check(), want)
 	}
+}
+
+// A policy that asks people whom nobody is one of is not ready; else those are
+// asked, and nobody in their place.
+func TestAPolicyAsksItsOwnPeople(t *testing.T) {
+	t.Parallel()
+	h := newActing(t, "approve\n    approval: {roles: [dba]}")
+	raw, err := os.ReadFile(h.config)
+	require.NoError(t, err)
+	nobody := filepath.Join(filepath.Dir(h.config), "nobody.yml")
+	require.NoError(t, os.WriteFile(nobody, []byte(strings.Replace(string(raw), "roles: [dba]", "roles: [net]", 1)), 0o600))
+	var out bytes.Buffer
+	require.ErrorContains(t, app.Check(t.Context(), &out, app.CheckOptions{ConfigFile: nobody}), `nobody has the role "dba"`)
+	require.NoError(t, app.Check(t.Context(), &out, app.CheckOptions{ConfigFile: h.config}))
+
+	h.cluster.say(t, true)
+	h.says(t, "waits for approval")
+	d := h.dispatch(t)
+	a := h.send(t, "POST", h.operators, "/api/v1/dispatches/"+d.ID+"/decisions", "alice-secret", `{"verb":"approve"}`, func(r *http.Request) { r.Header.Set("Content-Type", "application/json") })
+	require.Equal(t, http.StatusForbidden, a.code)
+	require.Contains(t, a.body, "its policy asks people who are dba")
+	root := h.slack.Ledger().Roots()[0]
+	press := func(user string) {
+		_, err := h.slack.Press(t.Context(), fakeslack.Press{Channel: "C0PAGES", TS: root.TS, ActionID: "tocsin_approve_" + d.ID, User: user})
+		require.NoError(t, err)
+	}
+	press("U0ANN")
+	require.Eventually(t, func() bool { return len(h.slack.Ledger().Whispers) == 1 }, time.Minute, 10*time.Millisecond)
+	require.Contains(t, h.slack.Ledger().Whispers[0].Text, "you may not decide here", "an operator is no dba")
+	press("U0BOB")
+	h.says(t, "approved by Bob")
+	h.says(t, "verified: repaired")
+}
+
+// One webhook of 1,000 alerts for 500 hosts of one pool, through the whole
+// gateway: nothing is launched, and the thread says why.
+func TestAThousandAlertsTouchNothing(t *testing.T) {
+	t.Parallel()
+	h := newActing(t, "auto")
+	var alerts []string
+	for i := range 1000 {
+		alerts = append(alerts, fmt.Sprintf(`{"status": "firing", "labels": {"alertname": "WebDown", "instance": "web%02d%d:%d", "cluster": "c1", "severity": "critical"}, "startsAt": %q, "fingerprint": "%x"}`,
+			i/2%100, i/200, 9100+i%2, time.Now().Add(-time.Minute).UTC().Format(time.RFC3339), i))
+	}
+	body := `{"receiver": "team", "status": "firing", "version": "4", "groupKey": "{}:{web}", "groupLabels": {"alertname": "WebDown"}, "alerts": [` + strings.Join(alerts, ",") + `]}`
+	a := h.send(t, http.MethodPost, h.listen, "/webhook/alertmanager", "am-secret", body, nil)
+	require.Equal(t, http.StatusAccepted, a.code, a.body)
+	h.says(t, "nothing is touched: 500 targets at once are more than 10, so the measurement is doubted first")
+	require.Zero(t, h.awx.Ledger().Launches)
+	require.Equal(t, remediate.Expired, h.dispatch(t).Stage)
 }
 
 // The switches of operators, by the API and by a file.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -120,6 +121,12 @@ func writeDispatch(w io.Writer, d Dispatched) error {
 	for _, a := range d.Approval {
 		fmt.Fprintf(tw, "decision\t%s by %s approve=%t\n", a.At.UTC().Format(time.RFC3339), clean(a.By), a.Approve)
 	}
+	if len(d.Readings) > 0 {
+		fmt.Fprintln(tw, "\nMETRIC\tBEFORE THE LAUNCH\tIN THE END")
+		for _, r := range d.Readings {
+			fmt.Fprintf(tw, "%s\t%s\t%s\n", clean(r.Name), clean(cmp.Or(r.Before, "-")), clean(cmp.Or(r.After, "-")))
+		}
+	}
 	fmt.Fprintln(tw, "\nGUARD\tSAYS\tVALUE\tREASON")
 	for _, v := range d.Verdicts {
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", v.Guard, v.Outcome, clean(v.Value), clean(v.Reason))
@@ -130,6 +137,12 @@ func writeDispatch(w io.Writer, d Dispatched) error {
 	}
 	if err := tw.Flush(); err != nil {
 		return err
+	}
+	if d.Evidence != nil && len(d.Evidence.Hosts) > 0 {
+		fmt.Fprintln(w)
+		for _, h := range d.Evidence.Hosts {
+			fmt.Fprintf(w, "%s: %d ok, %d changed, %d failed, %d unreachable\n", clean(h.Host), h.OK, h.Changed, h.Failed, h.Dark)
+		}
 	}
 	if d.Evidence != nil && d.Evidence.Tail != "" {
 		fmt.Fprintln(w, "\nits output ends:")

@@ -25,8 +25,9 @@ type Desk interface {
 	// Page returns the page as it is shown now, redacted.
 	Page(ctx context.Context, problem string) (page.Page, error)
 	// May reports whether one of these identities of a person at this kind of
-	// service (user and group ids) may do this, and how the person is called.
-	May(ids []string, verb page.Verb) (name string, ok bool)
+	// service (user and group ids) may do this, and how the person is called. Of
+	// what decides on a run, run is the one that asks.
+	May(ids []string, verb page.Verb, run page.Run) (name string, ok bool)
 }
 
 // Caller is a Notifier whose service calls back over HTTP. The house serves

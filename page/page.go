@@ -41,6 +41,7 @@ type Page struct {
 
 	Updates  []Update  `json:"updates,omitempty"` // what changed since it left, oldest first
 	Worse    int       `json:"worse,omitempty"`   // how often it got worse
+	Rung     int       `json:"rung,omitempty"`    // how often a machine said that people are needed
 	Ack      *Ack      `json:"ack,omitempty"`
 	Silences []Silence `json:"silences,omitempty"`
 	Flapping int       `json:"flapping,omitempty"` // how often it came back within this episode
@@ -58,6 +59,9 @@ type Link struct {
 	URL  string `json:"url"`
 }
 
+// Further is how many incidents were to be opened beside the first.
+func (p Page) Further() int { return p.Worse + p.Rung }
+
 // View returns the page that p is now.
 func (p Problem) View() Page {
 	firing, ceased := p.Firing(), p.Ceased()
@@ -70,7 +74,7 @@ func (p Problem) View() Page {
 		Notes: append([]Note{}, p.Context.Notes...), Clock: p.Clock, Test: p.Test, Self: p.Self, Pending: p.Context.Pending,
 		Onset: p.Context.Onset, Changes: p.Context.Changes, Impact: p.Context.Impact,
 		Exemplars: p.Context.Exemplars,
-		Updates:   p.Updates, Worse: p.Peak.Times, Ack: p.Ack, Silences: p.Silences,
+		Updates:   p.Updates, Worse: p.Peak.Times, Rung: p.Peak.Rung, Ack: p.Ack, Silences: p.Silences,
 		Flapping: p.Flapping, Storm: p.Storm, Folded: p.Folded, Charted: p.Charted, Runs: p.Runs,
 		GroupLabels: p.Group.GroupLabels,
 	}

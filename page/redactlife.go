@@ -12,6 +12,10 @@ func (v *Page) hideLife(labels []string, hide func(string) string) {
 	v.Updates = slices.Clone(v.Updates)
 	for i, u := range v.Updates {
 		v.Updates[i].Text, v.Updates[i].Link = hide(u.Text), hide(u.Link)
+		v.Updates[i].Evidence = slices.Clone(u.Evidence)
+		for n, line := range u.Evidence {
+			v.Updates[i].Evidence[n] = hide(line)
+		}
 	}
 	v.Runs = slices.Clone(v.Runs)
 	for i, r := range v.Runs {

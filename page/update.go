@@ -27,21 +27,30 @@ const (
 // Update is one line of what changed since the page left. Targets with a thread
 // say each of them once, in their order.
 type Update struct {
-	N     int        `json:"n"` // counts from 1 in an episode, without a gap
-	Kind  UpdateKind `json:"kind"`
-	At    time.Time  `json:"at"`
-	Actor string     `json:"actor,omitempty"` // who did it, as people are called; "" for the alert itself
-	Via   string     `json:"via,omitempty"`   // target it was done at (Act.Via), which need not be told of it
-	Text  string     `json:"text"`            // one line, untrusted: a kind escapes it
-	Link  string     `json:"link,omitempty"`
-	Aloud bool       `json:"aloud,omitempty"` // worth a ring: edits and threads ring nobody
+	N        int        `json:"n"` // counts from 1 in an episode, without a gap
+	Kind     UpdateKind `json:"kind"`
+	At       time.Time  `json:"at"`
+	Actor    string     `json:"actor,omitempty"` // who did it, as people are called; "" for the alert itself
+	Via      string     `json:"via,omitempty"`   // target it was done at (Act.Via), which need not be told of it
+	Text     string     `json:"text"`            // one line, untrusted: a kind escapes it
+	Link     string     `json:"link,omitempty"`
+	Evidence []string   `json:"evidence,omitempty"` // further lines, what was seen: untrusted, at most MaxEvidence
+	Aloud    bool       `json:"aloud,omitempty"`    // worth a ring: edits and threads ring nobody
 }
+
+// MaxEvidence bounds the lines of an update's evidence.
+const MaxEvidence = 60
+
+// Rings reports whether a further incident is opened for it: it got worse, or a
+// machine says that people are needed.
+func (u Update) Rings() bool { return u.Kind == UpdateWorse || u.Kind == UpdateRun && u.Aloud }
 
 // Peak is the worst an episode has been, as people were told: what goes beyond
 // it is worse. A further incident is opened at PagerDuty for it.
 type Peak struct {
 	Times    int       `json:"times,omitempty"`    // how often it got worse
-	At       time.Time `json:"at,omitzero"`        // the last time
+	Rung     int       `json:"rung,omitempty"`     // how often a machine said that people are needed
+	At       time.Time `json:"at,omitzero"`        // the last time of either
 	Severity Severity  `json:"severity,omitempty"` // the highest
 	Critical []string  `json:"critical,omitempty"` // alertnames that were critical
 	Traits   []string  `json:"traits,omitempty"`   // Labels.ID of strong traits

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"slices"
+	"time"
 
 	"github.com/tocsin/tocsin/page"
 )
@@ -34,8 +35,25 @@ func (s *Step) ran(e page.Event) {
 		s.Why = "a step of a remediation that is known"
 		return
 	}
+	if r.Aloud && q.State == page.Open {
+		s.rung(e.At, r.Text)
+	}
 	u := s.say(page.UpdateRun, e.At, r.Text)
 	u.Link, u.Aloud = r.Link, r.Aloud
+	for _, line := range r.Evidence[:min(len(r.Evidence), page.MaxEvidence)] {
+		u.Evidence = append(u.Evidence, page.OneLine(s.hidden().Text(line)))
+	}
 	s.Why = page.OneLine(r.Text)
 	s.revise(e.At)
+}
+
+// rung counts that people are needed: a further incident is opened for each time.
+func (s *Step) rung(at time.Time, text string) {
+	p := &s.Problem
+	if p.Folded != "" { // nobody was told of it: its own page rings
+		s.unfold(at, "people are needed: "+text)
+		return
+	}
+	p.Peak.Rung++
+	p.Peak.At = at
 }

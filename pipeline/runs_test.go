@@ -25,15 +25,19 @@ func TestRunsStandOnThePage(t *testing.T) {
 	require.Equal(t, "launched job 1", last.Text)
 	require.Equal(t, "https://awx/1", last.Link)
 	require.True(t, last.Aloud)
+	require.Equal(t, 1, s.Problem.View().Rung, "people are needed: a further incident")
+	require.Zero(t, s.Problem.View().Worse)
 	require.Equal(t, s.Problem.Runs, s.Problem.View().Runs)
 
 	require.False(t, pipeline.Advance(s.Problem, ran(2, page.Run{Dispatch: "d1", Text: "older", N: 1})).Changed)
 	closed := pipeline.Advance(s.Problem, group(60, "Slow/warning/web-1!")).Problem
-	s = pipeline.Advance(closed, ran(90, page.Run{Dispatch: "d1", Text: "verified", N: 3, Over: true}))
+	s = pipeline.Advance(closed, ran(90, page.Run{Dispatch: "d1", Text: "verified", N: 3, Over: true, Aloud: true}))
+	require.Equal(t, 1, s.Problem.View().Rung, "nobody is rung for what is over")
 	require.True(t, s.Changed)
 	require.Len(t, s.Problem.Runs, 1)
 	again := pipeline.Advance(s.Problem, group(600, "Slow/warning/web-1")).Problem
 	require.Empty(t, again.Runs)
+	require.Zero(t, again.View().Rung)
 	require.False(t, pipeline.Advance(again, ran(601, page.Run{Dispatch: "d1", N: 9})).Changed, "another episode's")
 }
 
@@ -58,6 +62,34 @@ func TestADecisionIsHandedOnWhereItIsAskedFor(t *testing.T) {
 			require.False(t, s.Changed, "the dispatch says what came of it")
 		})
 	}
+}
+
+// What was seen goes with its update, a line each, and nowhere else.
+func TestEvidenceGoesWithItsUpdate(t *testing.T) {
+	open := pipeline.Advance(page.Problem{}, group(0, "Slow/warning/web-1")).Problem
+	r := page.Run{Dispatch: "d1", Text: "not repaired", N: 1}
+	for range 2 * page.MaxEvidence {
+		r.Evidence = append(r.Evidence, "sessions: 7\non web-1")
+	}
+	s := pipeline.Advance(open, ran(1, r))
+	last := s.Problem.Updates[len(s.Problem.Updates)-1]
+	require.Len(t, last.Evidence, page.MaxEvidence)
+	require.Equal(t, "sessions: 7 on web-1", last.Evidence[0])
+	require.Empty(t, s.Problem.Runs[0].Evidence)
+	require.Equal(t, "sessions: 7 on "+page.Redacted, s.Problem.View().Redact("pod").Updates[0].Evidence[0])
+}
+
+// Nobody was told of a problem that a storm tells of: when a machine leaves it to
+// people, it is told by itself.
+func TestAFoldedProblemThatNeedsPeopleIsToldByItself(t *testing.T) {
+	open := pipeline.Advance(page.Problem{}, group(0, "Slow/warning/web-1")).Problem
+	open.Folded = "storm"
+	s := pipeline.Advance(open, ran(1, page.Run{Dispatch: "d1", Text: "job 1 runs", N: 1}))
+	require.Equal(t, "storm", s.Problem.Folded)
+	s = pipeline.Advance(s.Problem, ran(2, page.Run{Dispatch: "d1", Text: "nothing more is tried", N: 2, Aloud: true}))
+	require.Empty(t, s.Problem.Folded)
+	require.True(t, s.Unfolded)
+	require.Zero(t, s.Problem.View().Rung, "its own page rings")
 }
 
 func TestRunsAreBounded(t *testing.T) {

@@ -19,18 +19,33 @@ const (
 	mostDecisions = 20
 )
 
+// saw is what guards saw, for who is to decide: those that looked at something.
+func saw(verdicts []Verdict) []string {
+	var out []string
+	for _, v := range verdicts {
+		if v.Value != "" {
+			out = append(out, v.line())
+		}
+	}
+	return out
+}
+
 // askPeople asks for an approval. Nothing but a person gives it.
-func (w *walk) askPeople(ctx context.Context, passed string, judged func(*Dispatch)) error {
+func (w *walk) askPeople(ctx context.Context, verdicts []Verdict, judged func(*Dispatch)) error {
 	wait := approveFor
-	if p := w.policy(&w.v.Dispatch); p != nil && p.Approval.Expires > 0 {
-		wait = p.Approval.Expires.D()
+	var roles []string
+	if p := w.policy(&w.v.Dispatch); p != nil {
+		if roles = p.Approval.Roles; p.Approval.Expires > 0 {
+			wait = p.Approval.Expires.D()
+		}
 	}
 	until := w.now.Add(wait)
 	w.Metrics.decided(w.v.Policy, "ask")
 	return w.move(ctx, move{
 		to: Awaiting, reason: "a person is asked until " + page.Moment(until, w.now), due: w.now.Add(w.Timing.Look),
-		change: func(d *Dispatch) { judged(d); d.Asked, d.Expires = w.now, until },
-		tell:   "waits for approval until " + page.Moment(until, w.now) + " to launch " + w.v.what() + "; " + passed,
+		change: func(d *Dispatch) { judged(d); d.Asked, d.Expires, d.Roles = w.now, until, roles },
+		tell:   "waits for approval until " + page.Moment(until, w.now) + " to launch " + w.v.what() + "; " + guardsPass(len(verdicts)),
+		shows:  saw(verdicts),
 	})
 }
 
@@ -53,7 +68,7 @@ func (w *walk) awaiting(ctx context.Context) error {
 		w.Metrics.decided(d.Policy, "expired")
 		return w.move(ctx, move{
 			to: Escalated, reason: "nobody approved it in time", aloud: true,
-			tell: "nobody approved it in time, so nothing was done: people are needed",
+			tell: "nobody approved it in time, so nothing was done: people are needed", shows: d.evidence(w.after(ctx)),
 		})
 	}
 	return w.stay(ctx, earlier(d.Expires, w.now.Add(w.Timing.Look)), nil)

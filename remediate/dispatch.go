@@ -121,14 +121,14 @@ type Dispatch struct {
 	Judged   time.Time  `json:"judged,omitzero"`    // when that was
 	Approval []Decision `json:"approval,omitempty"` // what people said, oldest first
 	Asked    time.Time  `json:"asked,omitzero"`     // when people were asked
+	Roles    []string   `json:"roles,omitempty"`    // of those who were: who may approve
 	Expires  time.Time  `json:"expires,omitzero"`   // of the question
 
 	Intent   *Order    `json:"intent,omitempty"`
 	Job      *Job      `json:"job,omitempty"`
 	Seized   int64     `json:"seized,omitempty"` // the job that claimed it from inside its playbook
 	Evidence *Evidence `json:"evidence,omitempty"`
-	Before   string    `json:"before,omitempty"` // what the verification saw before the launch
-	After    string    `json:"after,omitempty"`  // and in the end
+	Readings []Reading `json:"readings,omitempty"` // what the policy's questions saw before the launch, and in the end
 
 	StableFor time.Duration `json:"stable_for,omitempty"`
 	Calm      time.Time     `json:"calm,omitzero"`    // since when the alert is resolved

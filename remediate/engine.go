@@ -20,6 +20,9 @@ type Judge interface {
 	// Holds asks a question whose samples must all be other than zero, and says
 	// what was seen. An error means that it is not known.
 	Holds(ctx context.Context, query string, t Target) (ok bool, saw string, err error)
+	// Saw asks a question of the source of this name, "" the first, whatever is
+	// required of its answer. An error means that it is not known.
+	Saw(ctx context.Context, source, query string, t Target) (string, error)
 }
 
 // Engine takes problems and dispatches from its lane and brings each dispatch to

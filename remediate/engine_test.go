@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -18,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tocsin/tocsin/config"
+	"github.com/tocsin/tocsin/lab/fakeawx"
 	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/remediate"
 	"github.com/tocsin/tocsin/store"
@@ -34,6 +36,8 @@ type world struct {
 	claim   string
 	backend remediate.Backend // nil: server
 	timing  remediate.Timing
+	rules   remediate.Judge // nil: judge
+	awx     *fakeawx.World  // nil: its own
 	stops   []func()
 }
 
@@ -78,9 +82,13 @@ func (w *world) engine(s store.Store) *remediate.Engine {
 	if b == nil {
 		b = w.server
 	}
+	var j remediate.Judge = w.judge
+	if w.rules != nil {
+		j = w.rules
+	}
 	return &remediate.Engine{
 		Store: s, Policies: map[string][]*remediate.Policy{"team": {w.policy}}, Backends: map[string]remediate.Backend{"awx/main": b},
-		Judge: w.judge, Log: slog.New(slog.DiscardHandler), Now: time.Now, Metrics: remediate.NewMetrics(nil), Workers: 3, ClaimURL: w.claim, Timing: w.timing,
+		Judge: j, Log: slog.New(slog.DiscardHandler), Now: time.Now, Metrics: remediate.NewMetrics(nil), Workers: 3, ClaimURL: w.claim, Timing: w.timing,
 		PageURL: func(p string) string { return "https://tocsin/pages/" + p },
 	}
 }
@@ -197,7 +205,7 @@ func (w *world) sleep(d time.Duration) {
 	synctest.Wait()
 }
 
-// told are the texts of the events for the page, in order.
+// told are the texts of the events for the page with their evidence, in order.
 func (w *world) told() []string {
 	w.t.Helper()
 	var out []string
@@ -210,7 +218,7 @@ func (w *world) told() []string {
 		}
 		var e page.Event
 		require.NoError(w.t, store.Unmarshal(l.Value, &e))
-		out = append(out, e.Run.Text)
+		out = append(out, strings.Join(append([]string{e.Run.Text}, e.Run.Evidence...), "\n"))
 		require.NoError(w.t, w.store.Apply(w.t.Context(), store.Done(l)))
 	}
 }
@@ -260,6 +268,7 @@ type judge struct {
 	mu     sync.Mutex
 	answer func(c remediate.Candidate) []remediate.Verdict
 	holds  func() (bool, string, error)
+	saw    func(source, query string) (string, error)
 	passed map[string]time.Time // by dispatch: when all guards let it through last
 	asked  int
 }
@@ -285,6 +294,14 @@ func (j *judge) Holds(context.Context, string, remediate.Target) (bool, string, 
 		return j.holds()
 	}
 	return true, "1", nil
+}
+
+func (j *judge) Saw(ctx context.Context, source, query string, t remediate.Target) (string, error) {
+	if j.saw != nil {
+		return j.saw(source, query)
+	}
+	_, saw, err := j.Holds(ctx, query, t)
+	return saw, err
 }
 
 func (j *judge) set(fn func(c remediate.Candidate) []remediate.Verdict) {
@@ -600,7 +617,7 @@ func TestARepairThatIsVerified(t *testing.T) {
 		require.Contains(t, told, title+"job 1: successful: now the alert has to end; web-3: 2 ok, 1 changed, 0 failed, 0 unreachable; output ends: PLAY RECAP ok=2")
 		require.Contains(t, told, title+"the alert has ended: it has to stay so for 5 min")
 		require.Contains(t, told[len(told)-1], "verified: repaired")
-		require.Contains(t, told[len(told)-1], "the verification saw 1, and 1 before")
+		require.Contains(t, told[len(told)-1], "alerts of it that fire: 1 before the launch, 0 now")
 		w.sound()
 		l, _, err := remediate.ReadLedger(t.Context(), w.store)
 		require.NoError(t, err)

@@ -181,7 +181,7 @@ func (w *walk) decide(ctx context.Context, pol *Policy, verdicts []Verdict, l Le
 		w.Metrics.decided(d.Policy, "observe")
 		return w.move(ctx, move{to: WouldRun, reason: "observed: " + passed, change: judged, tell: "would run " + d.what() + ": " + passed + ", but its mode is observe"})
 	case d.Mode == Approve && !approved:
-		return w.askPeople(ctx, passed, judged)
+		return w.askPeople(ctx, verdicts, judged)
 	}
 	lock, err := store.Marshal(holder{Dispatch: d.ID, At: w.now})
 	if err != nil {

@@ -63,7 +63,7 @@ func (w *world) onAWX(fix func()) (*fakeawx.Fake, remediate.Backend) {
 		fix()
 		return fakeawx.Result{Status: "successful", Output: "PLAY RECAP", Hosts: map[string]fakeawx.Counts{p.Limit: {OK: 1, Changed: 1}}}
 	}
-	f := fakeawx.New(fakeawx.Options{Actions: map[string]fakeawx.Action{"restart.yml": repair}})
+	f := fakeawx.New(fakeawx.Options{World: w.awx, Actions: map[string]fakeawx.Action{"restart.yml": repair}})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); f.Run(ctx) }()

@@ -1,7 +1,6 @@
 package remediate_test
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -98,11 +97,23 @@ func ways() map[string][]func(*server, remediate.Launch) (remediate.Job, error) 
 	}
 }
 
+// most is how many writes the longest way of a dispatch has.
+const most = 14
+
+// seeds is how often a story is told in other words: SEEDS=10 takes minutes, and
+// SEEDS=200 is the full proof.
+func seeds(usual int) int {
+	n, err := strconv.Atoi(os.Getenv("SEEDS"))
+	if err != nil {
+		return usual
+	}
+	return n
+}
+
 // An engine that is killed before and after each of its writes launches nothing
 // twice, whatever became of the launch.
 func TestCrashAtEveryTransition(t *testing.T) {
-	seeds, _ := strconv.Atoi(cmp.Or(os.Getenv("SEEDS"), "1")) // of each write; SEEDS=10 takes minutes
-	const most = 14                                           // writes of the longest way
+	seeds := seeds(1) // of each write
 	for name, answers := range ways() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -153,7 +164,7 @@ func TestTwoReplicasThatAreStopped(t *testing.T) {
 	for name, answers := range ways() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for seed := range uint64(10) {
+			for seed := range uint64(max(10, seeds(10))) {
 				t.Run(fmt.Sprint(seed), func(t *testing.T) {
 					in(t, func(t *testing.T, w *world) {
 						w.server.answers = answers
@@ -179,6 +190,45 @@ func TestTwoReplicasThatAreStopped(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Two replicas race on one store from the start, and one is killed before or after
+// one of its writes, while the other may be stopped: nothing is launched twice, and
+// what was begun is brought to its end.
+func TestTwoReplicasOneOfWhichIsKilled(t *testing.T) {
+	for name, answers := range ways() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(max(8, 2*seeds(4))) {
+				t.Run(fmt.Sprint(seed), func(t *testing.T) { race(t, seed, answers) })
+			}
+		})
+	}
+}
+
+func race(t *testing.T, seed uint64, answers []func(*server, remediate.Launch) (remediate.Job, error)) {
+	t.Helper()
+	in(t, func(t *testing.T, w *world) {
+		w.server.answers = answers
+		w.repairs("p1")
+		rng := rand.New(rand.NewPCG(seed, 5))
+		c := &crashing{Store: w.store, at: 1 + rng.Int64N(most), after: rng.IntN(2) == 0}
+		other := &pausing{Store: w.store, rng: rng, until: func() time.Duration {
+			if rng.IntN(4) > 0 {
+				return 0
+			}
+			return time.Duration(rng.IntN(200)) * time.Second
+		}}
+		w.start(c)
+		w.start(other)
+		w.fires("p1", 1, "web-3")
+		w.sleep(time.Hour)
+		d := w.one()
+		require.True(t, d.Stage.Over(), "%s: %s", d.Stage, d.Reason)
+		require.LessOrEqual(t, w.server.ran(d.ID), 1, "at write %d, after=%t", c.at, c.after)
+		require.Empty(t, w.server.late)
+		w.sound()
+	})
 }
 
 // ask claims a dispatch as a playbook does.

@@ -71,9 +71,10 @@ func (e *Engine) propose(ctx context.Context, p page.Problem, v page.Page, pol *
 	if len(refused) > 0 {
 		why = fmt.Sprintf("nothing is touched: %s names no target: %s", Quoted(refused[0].Value), refused[0].Reason)
 	}
+	hits, _ := pol.find(v) // all of them, however many
 	switch {
-	case len(targets) > mostTargets:
-		why = fmt.Sprintf("nothing is touched: %d targets at once are more than %d, so the measurement is doubted first", len(targets), mostTargets)
+	case len(hits) > mostTargets:
+		why = fmt.Sprintf("nothing is touched: %d targets at once are more than %d, so the measurement is doubted first", len(hits), mostTargets)
 		fallthrough
 	case len(targets) == 0 && why != "":
 		d := e.fresh(p, pol, Target{Kind: pol.Target.Kind}, 0)

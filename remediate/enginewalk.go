@@ -32,6 +32,7 @@ type move struct {
 	change func(*Dispatch) // what else is new in the record
 	due    time.Time       // of the next look, where it goes on
 	tell   string          // what the page is told; "": nothing
+	shows  []string        // lines of evidence that go with it
 	aloud  bool            // it is worth a ring
 	key    string          // what tell is about: said again only once it is another; "": tell itself
 	ledger *Ledger         // what is written of the past, over revision rev
@@ -173,7 +174,7 @@ func note(d *Dispatch, now time.Time, from Stage, m move) ([]store.Op, error) {
 	}
 	entry, err := store.Marshal(page.Entry{
 		At: now, Room: "remediate", Episode: d.Episode, Kind: string(m.to), Actor: actor,
-		Text: d.Title() + ": " + page.OneLine(m.reason), Target: d.Target.ID(), Failed: m.to == Escalated || m.to == Dangerous,
+		Text: d.Title() + ": " + page.OneLine(m.reason), Target: d.Target.ID(), Evidence: m.shows, Failed: m.to == Escalated || m.to == Dangerous,
 	})
 	if err != nil {
 		return nil, err
@@ -192,7 +193,7 @@ func tell(d *Dispatch, now time.Time, m move) ([]store.Op, error) {
 	}
 	d.Spoken = key
 	r := d.run(now)
-	r.Text, r.Aloud = d.Title()+": "+page.OneLine(m.tell), m.aloud
+	r.Text, r.Aloud, r.Evidence = d.Title()+": "+page.OneLine(m.tell), m.aloud, m.shows
 	ev := page.Event{
 		Problem: d.Problem, Episode: d.Episode, Kind: page.Ran, Actor: "tocsin", At: now, Run: &r,
 		ID: fmt.Sprintf("run/%s/%d", d.ID, d.Lines),

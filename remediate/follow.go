@@ -46,7 +46,7 @@ func (w *walk) launched(ctx context.Context) error {
 	}
 	if w.now.Sub(d.Intent.At) > w.Timing.Life {
 		return w.move(ctx, move{
-			to: Broken, reason: "the job does not end", due: w.now, aloud: true,
+			to: Broken, reason: "the job does not end", due: w.now,
 			tell: fmt.Sprintf("job %d still runs after %s and is no longer followed", job.ID, page.Span(w.Timing.Life)),
 		})
 	}
@@ -94,7 +94,7 @@ func (w *walk) trouble(ctx context.Context, err error) error {
 	case since.IsZero():
 		return w.stay(ctx, due, func(d *Dispatch) { d.Trouble = w.now })
 	case w.now.Sub(since) > w.Timing.Life:
-		return w.move(ctx, move{to: Broken, reason: "the job could not be followed", due: w.now, aloud: true, tell: fmt.Sprintf("job %d could not be followed: %v", d.Job.ID, err)})
+		return w.move(ctx, move{to: Broken, reason: "the job could not be followed", due: w.now, tell: fmt.Sprintf("job %d could not be followed: %v", d.Job.ID, err)})
 	case w.now.Sub(since) > w.Timing.Trouble:
 		return w.move(ctx, move{to: d.Stage, reason: "the job cannot be followed", due: due, aloud: true, key: "trouble", tell: fmt.Sprintf("job %d cannot be followed: %v", d.Job.ID, err)})
 	}
@@ -132,7 +132,7 @@ func (w *walk) means(ctx context.Context, job Job, ev Evidence, unread error) mo
 	pol := w.policy(d)
 	switch {
 	case d.Wrong != "":
-		return move{to: Dangerous, reason: d.Wrong, tell: with("UNSAFE "+said, d.Wrong, ev.words()), aloud: true}
+		return move{to: Dangerous, reason: d.Wrong, tell: with("UNSAFE "+said, d.Wrong, ev.words())}
 	case job.State == Canceled && !d.Ask.IsZero() && !touched(ev, ""):
 		return move{to: Superseded, reason: "cancelled before it did anything", tell: said + " before it did anything"}
 	case job.State != Successful:
@@ -149,7 +149,7 @@ func (w *walk) means(ctx context.Context, job Job, ev Evidence, unread error) mo
 		return m
 	case d.Step.Claim && d.Seized != job.ID:
 		return move{
-			to: Broken, reason: said + " without its claim", breaker: "its playbook does not claim", aloud: true,
+			to: Broken, reason: said + " without its claim", breaker: "its playbook does not claim",
 			tell: said + ", and never claimed its dispatch: the policy stops until its playbook begins with the claim",
 		}
 	}
@@ -189,8 +189,8 @@ func (w *walk) cancelling(ctx context.Context) error {
 	}
 	if w.now.Sub(d.Ask) > w.Timing.Cancel {
 		m := move{
-			to: Broken, reason: "the job does not end although it was asked to", due: w.now, aloud: true,
-			tell: fmt.Sprintf("job %d was cancelled and does not end: people are needed", job.ID),
+			to: Broken, reason: "the job does not end although it was asked to", due: w.now,
+			tell: fmt.Sprintf("job %d was cancelled and does not end", job.ID),
 		}
 		if d.Wrong != "" {
 			m.to = Dangerous

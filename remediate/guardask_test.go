@@ -113,9 +113,17 @@ func TestOneBadPreCheckIsEnough(t *testing.T) {
 }
 
 func TestProof(t *testing.T) {
-	probed := steady(0, 0, "__name__", "probe_success", "host", "web-1")
+	of := func(metric, job, instance string, more ...string) enrichtest.Series {
+		return steady(0, 0, append([]string{"__name__", metric, "host", "web-1", "job", job, "instance", instance}, more...)...)
+	}
+	probed := of("probe_success", "blackbox", "https://web-1")
 	fires := steady(1, 0, "__name__", "ALERTS", "host", "web-1")
-	main := enrichtest.New(t, append(fleetOf(10, 1), probed, fires)...)
+	main := enrichtest.New(t, append(fleetOf(10, 1), probed, fires,
+		of("web_seconds_bucket", "web", "web-1:9100", "le", "1"), of("web_seconds", "blackbox", "https://web-1"),
+		of("web_seconds_sum", "blackbox", "https://web-1"), of("web_calls_total", "web", "web-1:9100"),
+		of("web_calls_created", "blackbox", "https://web-1"), of("web_threads", "web", "web-1:9100"),
+		steady(0, 0, "__name__", "web_recorded", "host", "web-1"), of("old_total", "web", "web-1:9100"),
+	)...)
 	outside := enrichtest.New(t, append(fleetOf(10, 1), probed)...)
 	w := remediate.World{Sources: sourcesOf(t, "main", map[string]*enrichtest.Fake{"main": main, "outside": outside})}
 	asked := []page.Query{{Source: "main", Text: "up == 0"}}
@@ -143,6 +151,14 @@ func TestProof(t *testing.T) {
 		"a rule over what is recorded":                     {remediate.Disruptive, &remediate.PreCheck{PromQL: probe, Require: "== 0"}, asked, "job:up:sum == 0", remediate.Blind},
 		"a rule that is none":                              {remediate.Disruptive, &remediate.PreCheck{PromQL: probe, Require: "== 0"}, asked, "up ==", remediate.Blind},
 		"that the alert fires":                             {remediate.Disruptive, &remediate.PreCheck{PromQL: `ALERTS{host=$target}`, Require: "== 1"}, asked, "up == 0", remediate.Blind},
+		"a histogram's sum, of its buckets":                {remediate.Disruptive, &remediate.PreCheck{PromQL: `web_seconds_sum{host=$target}`, Require: "== 0"}, asked, `web_seconds_bucket > 1`, remediate.Blind},
+		"a native histogram, of its classic buckets":       {remediate.Disruptive, &remediate.PreCheck{PromQL: `web_seconds{host=$target}`, Require: "== 0"}, asked, `web_seconds_bucket > 1`, remediate.Blind},
+		"when a counter was made, of the counter":          {remediate.Disruptive, &remediate.PreCheck{PromQL: `web_calls_created{host=$target}`, Require: "== 0"}, asked, `rate(web_calls_total[5m]) > 1`, remediate.Blind},
+		"another metric of the same exporter":              {remediate.Disruptive, &remediate.PreCheck{PromQL: `web_threads{host=$target}`, Require: "== 0"}, asked, `rate(web_calls_total[5m]) > 1`, remediate.Blind},
+		"another exporter than the rule's, over windows":   {remediate.Disruptive, &remediate.PreCheck{PromQL: probe, Require: "== 0"}, asked, `rate(web_calls_total[5m] offset 1m) > 1 and rate(web_calls_total[1h]) > 1`, remediate.Pass},
+		"recorded, without saying so":                      {remediate.Disruptive, &remediate.PreCheck{PromQL: `web_recorded{host=$target}`, Require: "== 0"}, asked, "up == 0", remediate.Blind},
+		"of a rule over what is recorded without a colon":  {remediate.Disruptive, &remediate.PreCheck{PromQL: probe, Require: "== 0"}, asked, "web_recorded > 1", remediate.Blind},
+		"of a rule over what its source does not have":     {remediate.Disruptive, &remediate.PreCheck{PromQL: probe, Require: "== 0"}, asked, "absent(elsewhere_up) == 1", remediate.Blind},
 		"a source that is not there":                       {remediate.Disruptive, &remediate.PreCheck{PromQL: probe, Require: "== 0", Source: "nowhere"}, asked, "up == 0", remediate.Blind},
 		"a reversible step with a proof that fails":        {remediate.Reversible, &remediate.PreCheck{PromQL: probe, Require: "== 1"}, asked, "up == 0", remediate.Deny},
 	} {

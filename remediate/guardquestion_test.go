@@ -117,9 +117,11 @@ func TestRulesHold(t *testing.T) {
 
 func TestUnmet(t *testing.T) {
 	p := hostPolicy()
+	require.Len(t, p.Unmet(remediate.Configured{}), 2, "nobody is asked")
+	p.Mode = remediate.Approve
 	require.Equal(t, []string{
 		`step restart: no backend "awx/main" is configured`, "no source is configured: the size of a pool is asked of one",
-		`no role "operator" is known: nobody of it could approve`,
+		`nobody has the role "operator", so nobody of it could approve: name people with it`,
 	}, p.Unmet(remediate.Configured{}))
 	have := remediate.Configured{Backends: []string{"awx/main"}, Sources: []string{"main"}, Roles: []string{"operator"}}
 	require.Empty(t, p.Unmet(have))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/prometheus/prometheus/promql/parser"
@@ -30,48 +31,70 @@ func (r *Rules) Ask(ctx context.Context, c Candidate) []Verdict {
 // zero, and says what was seen. An answer that is empty, doubtful, stale or not a
 // number is an error: it is not known.
 func (r *Rules) Holds(ctx context.Context, query string, t Target) (ok bool, saw string, err error) {
-	if r.sources == nil {
-		return false, "", errors.New("no source is configured")
-	}
-	q, err := pose(query, t)
+	values, err := r.values(ctx, "", query, t)
 	if err != nil {
 		return false, "", err
 	}
-	now := r.now()
-	if err := notStale(ctx, r.sources, q, now); err != nil {
-		return false, "", err
-	}
-	values, err := reliable(ctx, r.sources, "", q.String(), now)
-	switch {
-	case err != nil:
-		return false, "", err
-	case len(values) == 0:
-		return false, "", errors.New("the answer is empty")
-	}
 	ok, saw = true, number(values[0])
 	for _, v := range values {
-		if math.IsNaN(v) {
-			return false, "", errors.New("the answer is NaN")
-		}
 		if v == 0 {
 			ok, saw = false, number(v)
 		}
 	}
-	if n := len(values); n > 1 {
+	return ok, among(saw, len(values)), nil
+}
+
+// Saw asks a question of the source of this name, "" the first, and says what the
+// first of its samples is, by the rules of Holds.
+func (r *Rules) Saw(ctx context.Context, source, query string, t Target) (string, error) {
+	values, err := r.values(ctx, source, query, t)
+	if err != nil {
+		return "", err
+	}
+	return among(number(values[0]), len(values)), nil
+}
+
+func among(saw string, n int) string {
+	if n > 1 {
 		saw += " among " + number(float64(n)) + " samples"
 	}
-	return ok, saw, nil
+	return saw
+}
+
+// values are the samples of an answer that is known: one of them at least.
+func (r *Rules) values(ctx context.Context, source, query string, t Target) ([]float64, error) {
+	if r.sources == nil {
+		return nil, errors.New("no source is configured")
+	}
+	q, err := pose(query, t)
+	if err != nil {
+		return nil, err
+	}
+	now := r.now()
+	if err := notStale(ctx, r.sources, source, q, now); err != nil {
+		return nil, err
+	}
+	values, err := reliable(ctx, r.sources, source, q.String(), now)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(values) == 0:
+		return nil, errors.New("the answer is empty")
+	case slices.ContainsFunc(values, math.IsNaN):
+		return nil, errors.New("the answer is NaN")
+	}
+	return values, nil
 }
 
 // notStale refuses a question whose selectors hold old samples. One that holds
 // none is no concern of it: that something is gone may be what is asked.
-func notStale(ctx context.Context, sources Sources, q parser.Expr, now time.Time) error {
+func notStale(ctx context.Context, sources Sources, source string, q parser.Expr, now time.Time) error {
 	fresh, err := freshnesses(q)
 	if err != nil {
 		return err
 	}
 	for _, f := range fresh {
-		at, err := reliable(ctx, sources, "", f.query, now)
+		at, err := reliable(ctx, sources, source, f.query, now)
 		if err != nil {
 			return err
 		}

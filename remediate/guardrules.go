@@ -25,7 +25,7 @@ type PreCheck struct {
 	Require string `yaml:"require" need:"true" doc:"What must hold of it: <= 5."`
 	Source  string `yaml:"source" doc:"Name of the source that is asked; empty: the first."`
 
-	Elsewhere bool `yaml:"elsewhere" doc:"proof: the source measures by itself, with other probes and scrapers than the alert's. Else the question must read no metric that the alert's rule reads."`
+	Elsewhere bool `yaml:"elsewhere" doc:"proof: the source measures by itself, with other probes and scrapers than the alert's. Else the question must read no measurement, and no scrape target, that the alert's rule reads."`
 }
 
 // BlastRadius bounds how much of a pool may be unwell for it to be touched.

@@ -46,7 +46,7 @@ func (w *walk) claimed(ctx context.Context) error {
 		return w.move(ctx, *m)
 	}
 	if _, approved := d.approved(w.now); d.Mode == Approve && !approved {
-		return w.askPeople(ctx, guardsPass(len(verdicts)), func(*Dispatch) {})
+		return w.askPeople(ctx, verdicts, func(*Dispatch) {})
 	}
 	if w.Now().Sub(w.now) > w.Timing.Fresh { // the guards took so long that the first of them may be wrong by now
 		return w.stay(ctx, w.Now(), nil)
@@ -133,7 +133,7 @@ func (w *walk) launch(ctx context.Context, b Backend, o Order, verdicts []Verdic
 	err := w.move(ctx, move{
 		to: Intent, reason: "launches " + d.what(), ledger: &l, rev: rev, tell: w.said(len(verdicts)),
 		change: func(d *Dispatch) {
-			d.Intent, d.Attempt, d.Verdicts, d.Judged, d.Before = &o, d.Attempt+1, verdicts, w.now, before
+			d.Intent, d.Attempt, d.Verdicts, d.Judged, d.Readings = &o, d.Attempt+1, verdicts, w.now, before
 			d.Seized, d.Job = 0, nil
 		},
 	})
@@ -159,21 +159,6 @@ func (w *walk) said(guards int) string {
 		s += fmt.Sprintf(" (attempt %d)", d.Attempt+1)
 	}
 	return s
-}
-
-// before is what the verification sees before the launch, for the evidence.
-func (w *walk) before(ctx context.Context) string {
-	q := w.v.Step.Verify.PromQL
-	if q == "" {
-		return ""
-	}
-	ask, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	_, saw, err := w.Judge.Holds(ask, q, w.v.Target)
-	if err != nil {
-		return "not known: " + page.OneLine(err.Error())
-	}
-	return saw
 }
 
 // answered writes down what came of a launch. Meanwhile the playbook may have

@@ -125,7 +125,7 @@ type Verify struct {
 
 // Approval says who may approve, and how long it is waited for.
 type Approval struct {
-	Roles   []string        `yaml:"roles" doc:"Roles of the people who may approve."`
+	Roles   []string        `yaml:"roles" doc:"Roles of the people who may approve: operator, responder, or what people have under roles. operator where it is left out; operators may always deny."`
 	Expires config.Duration `yaml:"expires" doc:"Then people are paged. Time approves nothing."`
 }
 

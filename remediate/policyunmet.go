@@ -10,7 +10,7 @@ type Configured struct {
 	Backends []string // kind/name
 	Sources  []string // the first is asked where none is named
 	Zabbix   []string
-	Roles    []string // of people
+	Roles    []string // that somebody has
 }
 
 // Unmet says what p names that is not there: reasons why it is not ready, for
@@ -40,8 +40,11 @@ func (p *Policy) Unmet(have Configured) []string {
 	if p.Guards.Zabbix != "" {
 		need(have.Zabbix, p.Guards.Zabbix, "no Zabbix %q is configured", p.Guards.Zabbix)
 	}
+	asks := slices.ContainsFunc(p.Steps, func(s Step) bool { return p.ModeOf(s) == Approve })
 	for _, role := range p.Approval.Roles {
-		need(have.Roles, role, "no role %q is known: nobody of it could approve", role)
+		if asks {
+			need(have.Roles, role, "nobody has the role %q, so nobody of it could approve: name people with it", role)
+		}
 	}
 	return out
 }

@@ -66,36 +66,28 @@ func (w *walk) verifying(ctx context.Context) error {
 // holds asks the policy's question of an alert that stays resolved.
 func (w *walk) holds(ctx context.Context, last time.Time) error {
 	d := &w.v.Dispatch
-	saw := ""
 	if q := d.Step.Verify.PromQL; q != "" {
 		ask, cancel := context.WithTimeout(ctx, w.Timing.Post)
-		ok, seen, err := w.Judge.Holds(ask, q, d.Target)
+		ok, saw, err := w.Judge.Holds(ask, q, d.Target)
 		cancel()
-		if saw = seen; err != nil {
+		if err != nil {
 			saw = "not known: " + page.OneLine(err.Error())
 		}
 		switch {
 		case ok && err == nil:
 		case w.now.Before(last):
-			return w.stay(ctx, w.now.Add(w.Timing.Look), func(d *Dispatch) { d.After = saw })
+			return w.stay(ctx, w.now.Add(w.Timing.Look), nil)
 		default:
 			return w.stays(ctx, "the alert has ended, but the verification does not hold: "+saw)
 		}
 	}
 	clear := d.Calm.Sub(d.Intent.At)
 	w.Metrics.cleared(clear)
+	read := w.after(ctx)
 	return w.move(ctx, move{
-		to: Cleared, reason: "verified: the alert has ended and stayed so", change: func(d *Dispatch) { d.After = saw },
-		tell: with(fmt.Sprintf("verified: repaired %s after the launch", page.Span(clear)), w.metricsSaw(saw)),
+		to: Cleared, reason: "verified: the alert has ended and stayed so", change: func(d *Dispatch) { d.Readings = read },
+		tell: fmt.Sprintf("verified: repaired %s after the launch", page.Span(clear)), shows: readings(read),
 	})
-}
-
-// metricsSaw compares what the verification saw before and after.
-func (w *walk) metricsSaw(after string) string {
-	if after == "" {
-		return ""
-	}
-	return "the verification saw " + after + ", and " + w.v.Before + " before"
 }
 
 // stays says that the alert did not end, or not for long.
@@ -110,10 +102,17 @@ func (w *walk) ladder(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if firing && d.Stage != Refused && d.Stage != Dangerous {
+	stopped, err := w.stopped(ctx)
+	if err != nil {
+		return err
+	}
+	read := w.after(ctx)
+	keep := func(d *Dispatch) { d.Readings = read }
+	if firing && d.Stage != Refused && d.Stage != Dangerous && !stopped {
 		if ops, next := w.further(ctx); next != "" {
 			return w.move(ctx, move{
-				to: Stepped, reason: "the next step of the ladder", ops: ops, next: next, tell: "next step: " + w.policy(d).Steps[d.Rung+1].Name,
+				to: Stepped, reason: "the next step of the ladder", change: keep, ops: ops, next: next,
+				tell: "next step: " + w.policy(d).Steps[d.Rung+1].Name, shows: readings(read),
 			})
 		}
 	}
@@ -121,18 +120,28 @@ func (w *walk) ladder(ctx context.Context) error {
 	if !firing {
 		said = "the alert has ended all the same (" + why + "); "
 	}
+	rings := firing
+	if d.Stage == Dangerous { // people were rung when it was found out, and are again if it cannot be stopped
+		rings = d.Job != nil && !d.Job.State.Ended()
+	}
 	return w.move(ctx, move{
-		to: Escalated, reason: d.Reason, aloud: firing || d.Stage == Dangerous,
-		tell: with(said+d.Reason, w.guards(), d.Evidence.words()),
+		to: Escalated, reason: d.Reason, aloud: rings, change: keep,
+		tell: said + d.Reason, shows: d.evidence(read),
 	})
 }
 
-// guards is the guard table of the launch in a few words.
-func (w *walk) guards() string {
-	if len(w.v.Verdicts) == 0 {
-		return ""
+// stopped reports whether the policy's breaker is open, or opens by this
+// dispatch's end: no further step would pass its guards.
+func (w *walk) stopped(ctx context.Context) (bool, error) {
+	l, _, err := ReadLedger(ctx, w.Store)
+	if err != nil {
+		return false, err
 	}
-	return fmt.Sprintf("%s before the launch (tocsin remediation show %s)", guardsPass(len(w.v.Verdicts)), w.v.ID)
+	after := w.v.Dispatch
+	after.Stage = Escalated
+	w.release(&l, &after, w.v.Stage)
+	_, open := l.Breakers[after.Policy]
+	return open, nil
 }
 
 // further makes the dispatch of the next step; none where the ladder ends here.

@@ -2,6 +2,7 @@ package remediate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,7 +49,7 @@ func (d *Dispatch) run(now time.Time) page.Run {
 		Over: d.Stage.Over(), N: d.Lines + 1,
 	}
 	if d.Stage == Awaiting {
-		r.Asks = d.Expires
+		r.Asks, r.Roles = d.Expires, d.Roles
 	}
 	if d.Job != nil {
 		r.Link = d.Job.Link
@@ -72,21 +73,27 @@ func (e *Evidence) words() string {
 	if e == nil {
 		return ""
 	}
-	var out []string
-	for i, h := range e.Hosts {
-		if i == 3 {
-			out = append(out, fmt.Sprintf("%d hosts more", len(e.Hosts)-i))
-			break
-		}
-		out = append(out, fmt.Sprintf("%s: %d ok, %d changed, %d failed, %d unreachable", h.Host, h.OK, h.Changed, h.Failed, h.Dark))
-	}
-	if tail := strings.Join(strings.Fields(e.Tail), " "); tail != "" {
+	out := e.hosts()
+	said := slices.DeleteFunc(strings.Fields(e.Tail), func(word string) bool { return strings.Trim(word, "*") == "" }) // Ansible's rulers
+	if tail := strings.Join(said, " "); tail != "" {
 		if r := []rune(tail); len(r) > maxTail { // before it is made a line, which keeps the beginning
 			tail = "…" + string(r[len(r)-maxTail:])
 		}
 		out = append(out, "output ends: "+page.OneLine(tail))
 	}
 	return strings.Join(out, "; ")
+}
+
+// hosts says what a job did on the first of its hosts.
+func (e *Evidence) hosts() []string {
+	var out []string
+	for i, h := range e.Hosts {
+		if i == 3 {
+			return append(out, fmt.Sprintf("%d hosts more", len(e.Hosts)-i))
+		}
+		out = append(out, fmt.Sprintf("%s: %d ok, %d changed, %d failed, %d unreachable", h.Host, h.OK, h.Changed, h.Failed, h.Dark))
+	}
+	return out
 }
 
 // Quoted shows a text from outside for what it is, cut.

@@ -110,8 +110,12 @@ func (a *Acts) check(p page.Problem, w Wish) error {
 			return refuse(http.StatusBadRequest, "text: write a note of at most %d characters", maxNote)
 		}
 	case page.ApproveIt, page.DenyIt:
-		if !slices.ContainsFunc(p.Runs, func(r page.Run) bool { return r.Dispatch == act.Dispatch && r.Asks.After(a.Now()) }) {
+		at := slices.IndexFunc(p.Runs, func(r page.Run) bool { return r.Dispatch == act.Dispatch && r.Asks.After(a.Now()) })
+		if at < 0 {
 			return refuse(http.StatusConflict, "nobody is asked for this any more")
+		}
+		if r := p.Runs[at]; !r.Decided(act.Verb, page.RoleOperator) {
+			return refuse(http.StatusForbidden, "its policy asks people who are %s", strings.Join(r.Roles, " or "))
 		}
 	case page.NotUseful:
 	default:

@@ -129,12 +129,14 @@ func (a *Archive) Timeline(ctx context.Context, problem string, episode int) ([]
 	slices.SortStableFunc(out, func(x, y page.Entry) int {
 		return cmp.Or(x.At.Compare(y.At), cmp.Compare(x.Revision, y.Revision))
 	})
-	texts := make([]string, len(out))
-	for i, e := range out {
-		texts[i] = e.Text
+	var texts []string
+	for _, e := range out {
+		texts = append(append(texts, e.Text), e.Evidence...)
 	}
-	for i, text := range a.hide(v, texts) {
-		out[i].Text = text
+	texts = a.hide(v, texts)
+	for i, e := range out {
+		out[i].Text, texts = texts[0], texts[1:]
+		out[i].Evidence, texts = texts[:len(e.Evidence):len(e.Evidence)], texts[len(e.Evidence):]
 	}
 	return out, nil
 }

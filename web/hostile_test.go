@@ -58,7 +58,7 @@ func everywhere(id, bad string) (page.Problem, []page.Receipt, []page.Entry) {
 	p.Updates = []page.Update{{N: 1, Kind: page.UpdateKind(bad), Actor: bad, Text: bad, Link: bad}}
 	p.Storm, p.Folded = &page.Storm{Total: 1, Rules: map[string]page.Tally{bad: {Severity: page.Severity(bad), Sample: page.Labels{bad: bad}}}}, bad
 	receipts := []page.Receipt{{Target: bad, State: page.DeliveryState(bad), Link: bad, Error: bad, Instead: bad}}
-	entries := []page.Entry{{At: p.Opened, Room: bad, Kind: bad, Actor: bad, Text: bad, Target: bad, Event: bad}}
+	entries := []page.Entry{{At: p.Opened, Room: bad, Kind: bad, Actor: bad, Text: bad, Target: bad, Event: bad, Evidence: []string{bad, bad}}}
 	return p, receipts, entries
 }
 

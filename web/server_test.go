@@ -628,12 +628,16 @@ func TestTimelinesAndChartsAreRedacted(t *testing.T) {
 	w.hidden = []string{"user"}
 	w.save(t, p)
 	const said = "user=a.smith@example.org is slow"
-	w.put(t, store.TimelineKey("p1", 1, "pipeline", 1), page.Entry{Text: said})
+	w.put(t, store.TimelineKey("p1", 1, "pipeline", 1), page.Entry{Text: said, Evidence: []string{said, "x"}})
+	w.put(t, store.TimelineKey("p1", 1, "remediate", 1), page.Entry{At: w.now, Text: "y"})
 	w.put(t, store.ChartKey("p1", 1), page.Chart{Title: said, Expr: said, Failing: []page.Line{{Name: said}}, Marks: []page.Mark{{Text: said}}})
 	entries, err := w.archive.Timeline(t.Context(), "p1", 0)
 	require.NoError(t, err)
 	const hidden = "user=<redacted> is slow"
 	require.Equal(t, hidden, entries[0].Text)
+	require.Equal(t, []string{hidden, "x"}, entries[0].Evidence)
+	require.Equal(t, "y", entries[1].Text)
+	require.Empty(t, entries[1].Evidence)
 	c, err := w.archive.Chart(t.Context(), "p1", 1)
 	require.NoError(t, err)
 	require.Equal(t, []string{hidden, hidden, hidden, hidden}, []string{c.Title, c.Expr, c.Failing[0].Name, c.Marks[0].Text})

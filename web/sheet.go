@@ -133,7 +133,7 @@ func (s *Server) sheet(ctx context.Context, problem string, episode int) (sheet,
 func (sh *sheet) cut(lines []page.Entry) {
 	if len(lines) == 0 {
 		for _, u := range sh.Updates {
-			lines = append(lines, page.Entry{At: u.At, Kind: string(u.Kind), Actor: u.Actor, Text: u.Text})
+			lines = append(lines, page.Entry{At: u.At, Kind: string(u.Kind), Actor: u.Actor, Text: u.Text, Evidence: u.Evidence})
 		}
 	}
 	sh.Earlier = max(0, len(lines)-maxLines)

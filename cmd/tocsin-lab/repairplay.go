@@ -119,18 +119,19 @@ func (p *performance) whispered(user, words string) bool {
 	})
 }
 
-// rung waits for the word to people: the thread has it, PagerDuty has it as a
-// note, both with the evidence, and the incident is still open.
+// rung waits for the word to people: a further incident rings for it, the thread
+// and a note have it, all with the evidence, and nothing is over yet.
 func (p *performance) rung(ctx context.Context) error {
 	last := p.lines[len(p.lines)-1]
-	said := func(text string, evidence ...string) bool {
-		return inOrder(text, append([]string{last, "guards pass", " 0 changed"}, evidence...)) == nil
+	said := func(text string) bool {
+		return inOrder(text, []string{last, "alerts of it that fire", "share of its requests that fail", " 0 changed", "output ends", "guards pass"}) == nil
 	}
-	err := p.until(ctx, "the evidence as a note in PagerDuty", func() bool {
-		in, ok := p.incident()
-		return ok && slices.ContainsFunc(in.Notes, func(n fakepagerduty.Note) bool { return said(n.Content) })
+	err := p.until(ctx, "the further incident, and the evidence as a note", func() bool {
+		all := p.incidents()
+		return len(all) == 2 && strings.HasPrefix(all[1].Title, "people are needed: "+p.policy) && all[1].Notified == 1 &&
+			slices.ContainsFunc(all[1].Notes, func(n fakepagerduty.Note) bool { return said(n.Content) })
 	})
-	if !said(p.thread(), "output ends") {
+	if !said(p.thread()) {
 		err = errors.Join(err, fmt.Errorf("the thread has no evidence after %q", last))
 	}
 	m, _ := p.root()
@@ -140,8 +141,8 @@ func (p *performance) rung(ctx context.Context) error {
 	if !loud {
 		err = errors.Join(err, errors.New("that people are needed was not said to the channel"))
 	}
-	if in, _ := p.incident(); in.Status == "resolved" {
-		err = errors.Join(err, errors.New("PagerDuty's incident is over while the fault is there"))
+	if slices.ContainsFunc(p.incidents(), func(in fakepagerduty.Incident) bool { return in.Status == "resolved" }) {
+		err = errors.Join(err, errors.New("an incident of PagerDuty is over while the fault is there"))
 	}
 	return err
 }
@@ -190,20 +191,20 @@ func (p *performance) root() (fakeslack.Message, bool) {
 	return fakeslack.Message{}, false
 }
 
-func (p *performance) incident() (fakepagerduty.Incident, bool) {
-	for _, in := range p.w.FakePD.Ledger().Incidents {
-		if said := in.Title + string(in.Details); strings.Contains(said, p.fault.Alert) && strings.Contains(said, p.service) {
-			return in, true
-		}
-	}
-	return fakepagerduty.Incident{}, false
+// incidents are PagerDuty's of the fault, the first one first.
+func (p *performance) incidents() []fakepagerduty.Incident {
+	return slices.DeleteFunc(p.w.FakePD.Ledger().Incidents, func(in fakepagerduty.Incident) bool {
+		said := in.Title + string(in.Details)
+		return !strings.Contains(said, p.fault.Alert) || !strings.Contains(said, p.service)
+	})
 }
 
 // over is whether both places say that it is.
 func (p *performance) over() bool {
 	m, _ := p.root()
-	in, ok := p.incident()
-	return ok && in.Status == "resolved" && strings.Contains(strings.ToLower(m.Current.Visible+m.Current.Text), "resolved")
+	all := p.incidents()
+	open := slices.ContainsFunc(all, func(in fakepagerduty.Incident) bool { return in.Status != "resolved" })
+	return len(all) > 0 && !open && strings.Contains(strings.ToLower(m.Current.Visible+m.Current.Text), "resolved")
 }
 
 // thread is what stands under the message.

@@ -144,8 +144,13 @@ func (f *Fleet) Discovery(addr string) ([]byte, error) {
 func path(i int) string { return "/t/" + strconv.Itoa(i) + "/metrics" }
 
 // ServeHTTP answers GET /t/<n>/metrics, and /t/watch/metrics where the fleet is
-// watched. A target that is down hangs up.
+// watched; GET /front/<dc>/<service> is a user's request. A target that is down
+// hangs up.
 func (f *Fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if where, ok := strings.CutPrefix(r.URL.Path, FrontPath); ok {
+		f.front(w, r, where)
+		return
+	}
 	if f.watches && r.URL.Path == watchPath {
 		writeText(w, f.watch(f.now()))
 		return

@@ -122,20 +122,28 @@ func (t *target) advance(now time.Time) {
 		t.more.advance(t, dt)
 	}
 	for range poisson(t.rng, t.rate*dt) {
-		bits := t.rng.Uint64()
-		user := t.users.table[bits&1023]
-		route := 0
-		if float64(bits>>10&1023) < writes*1024 {
-			route = 1
-		}
-		t.counts[user][route][code(float64(bits>>20)/(1<<44), t.cond.errors[user])]++
-		took := latencyMedian * max(t.cond.latency[user], 1) * math.Exp(latencySigma*t.rng.NormFloat64())
-		t.buckets[bucket(took)]++
-		t.seconds += took
-		if t.more != nil {
-			t.more.calls[user].observe(took)
-		}
+		t.call()
 	}
+}
+
+// call serves one request, and returns its status, as an index, and how many
+// seconds it takes.
+func (t *target) call() (status int, took float64) {
+	bits := t.rng.Uint64()
+	user := t.users.table[bits&1023]
+	route := 0
+	if float64(bits>>10&1023) < writes*1024 {
+		route = 1
+	}
+	status = code(float64(bits>>20)/(1<<44), t.cond.errors[user])
+	t.counts[user][route][status]++
+	took = latencyMedian * max(t.cond.latency[user], 1) * math.Exp(latencySigma*t.rng.NormFloat64())
+	t.buckets[bucket(took)]++
+	t.seconds += took
+	if t.more != nil {
+		t.more.calls[user].observe(took)
+	}
+	return status, took
 }
 
 // code draws a status from x, uniform over 0..1.

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/tocsin/tocsin/lab/fakeawx"
+	"github.com/tocsin/tocsin/lab/fleet"
+	"github.com/tocsin/tocsin/lab/probe"
 )
 
 // Remediation is an AWX beside the fleet, and what Tocsin may have it do.
@@ -41,7 +43,26 @@ func (w *World) employ(ctx context.Context, o Options) error {
 		cancel()
 	}()
 	var err error
-	w.AWX, err = w.open(ctx, w.FakeAWX)
+	if w.AWX, err = w.open(ctx, w.FakeAWX); err != nil {
+		return err
+	}
 	w.Remediate = r.Names
-	return err
+	return w.probe(ctx)
+}
+
+// probe has somebody else look at the fleet, by requests of its own: what machines
+// may do is not proven by the metrics that fired.
+func (w *World) probe(ctx context.Context) error {
+	p := probe.New(probe.Options{
+		Base: "http://" + w.Plan.Fleet, Path: fleet.FrontPath, Fronts: w.Fleet.Fronts(), Version: fleet.VersionHeader,
+	})
+	addr, err := w.open(ctx, p)
+	if err != nil {
+		return err
+	}
+	w.options.Guests = append(slices.Clone(w.options.Guests), Guest{
+		Addr: addr, Labels: map[string]string{"job": "probe", "instance": "probe-1:9115"},
+	})
+	go p.Run(ctx) // ends with the world
+	return nil
 }

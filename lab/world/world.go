@@ -270,6 +270,7 @@ func (w *World) record() error {
 func (w *World) serve(ctx context.Context) error {
 	lab := http.NewServeMux()
 	lab.Handle("/t/", w.Fleet)
+	lab.Handle(fleet.FrontPath, w.Fleet)
 	lab.Handle("/fault", w.Board)
 	lab.Handle("/fault/", w.Board)
 	for _, s := range []struct {

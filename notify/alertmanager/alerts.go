@@ -121,9 +121,9 @@ const maxWorse = 20
 
 // nths are the incidents that a message is about, at a service which folds what
 // has one key and rings no more for it: 0 is the first, n the one that was opened
-// when the problem got worse for the nth time. The end is that of them all.
+// when people were rung again for the nth time. The end is that of them all.
 func nths(m notify.Message, integration string) []int {
-	worse := min(max(m.Page.Worse, len(m.Receipt.Further)), maxWorse)
+	worse := min(max(m.Page.Further(), len(m.Receipt.Further)), maxWorse)
 	switch {
 	case worse == 0 || !slices.Contains(keyed(), integration):
 	case m.Page.State == page.Closed:
@@ -132,7 +132,7 @@ func nths(m notify.Message, integration string) []int {
 			out = append(out, n+1)
 		}
 		return out
-	case m.Verb == notify.VerbFollow && slices.ContainsFunc(m.Updates, func(u page.Update) bool { return u.Kind == page.UpdateWorse }):
+	case m.Verb == notify.VerbFollow && slices.ContainsFunc(m.Updates, page.Update.Rings):
 		return []int{worse}
 	}
 	return []int{0}

@@ -29,6 +29,8 @@ const (
 // details is custom_details: what a responder or a machine reads off the
 // incident. PagerDuty keeps those of the first event for good.
 type details struct {
+	Needs    []string      `json:"people are needed,omitempty"` // of a further incident
+	Evidence []string      `json:"evidence,omitempty"`
 	Why      []string      `json:"got worse,omitempty"` // of a further incident
 	Headline string        `json:"what they share"`
 	Title    string        `json:"title"`
@@ -74,11 +76,11 @@ func (t *target) plain(action, dedup string) pagerduty.V2Event {
 
 // trigger is the first event of an episode.
 func (t *target) trigger(m notify.Message) ([]byte, error) {
-	return t.fold(m, m.Receipt.Delivery, summary(m), nil)
+	return t.fold(m, m.Receipt.Delivery, summary(m), cause{})
 }
 
 // fold is a trigger as JSON, with as many alerts as fit into PagerDuty's limits.
-func (t *target) fold(m notify.Message, dedup, summary string, worse []string) ([]byte, error) {
+func (t *target) fold(m notify.Message, dedup, summary string, of cause) ([]byte, error) {
 	e := t.plain("trigger", dedup)
 	e.Client = "tocsin"
 	if u, ok := page.WebURL(m.PageURL); ok {
@@ -99,10 +101,10 @@ func (t *target) fold(m notify.Message, dedup, summary string, worse []string) (
 	if m.Plain {
 		return encode(e)
 	}
-	e.Links = linksOf(m, len(worse) > 0)
+	e.Links = linksOf(m, of.any())
 	for alerts := maxAlerts; ; alerts /= 2 {
 		d := detailsOf(m, alerts)
-		d.Why = worse
+		d.Why, d.Needs, d.Evidence = of.worse, of.needs, of.shows
 		e.Payload.Details = d
 		b, err := encode(e)
 		if err != nil || len(b) <= maxEvent || alerts == 0 {

@@ -18,7 +18,7 @@ import (
 const (
 	maxWorse  = 50  // further incidents of one episode
 	maxWhy    = 10  // updates that a further incident names
-	maxUpdate = 300 // runes of an update
+	maxUpdate = 400 // runes of an update, and of a line of its evidence: as long as the page's own
 	// A note that does not come through after so many tries is left out: what
 	// pages must not wait for it.
 	maxTries = 5
@@ -35,7 +35,7 @@ type steps struct {
 	note    string // "" for none
 }
 
-// Follow opens one further incident if it got worse, acknowledges what somebody
+// Follow opens one further incident if it got worse or a machine needs people, acknowledges what somebody
 // took elsewhere, and writes the rest as one note on the incident. Where no REST
 // token is configured, what would be a note counts as said.
 func (t *target) Follow(ctx context.Context, m notify.Message) (page.Receipt, error) {
@@ -112,10 +112,9 @@ func (t *target) stepsOf(m notify.Message) (steps, error) {
 			s.acks = append(s.acks, b)
 		}
 	}
-	if why := worse(m.Updates); open && len(why) > 0 {
+	if why := reasons(m.Updates); open && why.any() {
 		s.further = worseKey(m)
-		says := notify.Clean(markWorse+strings.Join(why, " · ")+" · "+summary(m), maxSummary)
-		b, err := t.fold(m, s.further, says, why)
+		b, err := t.fold(m, s.further, notify.Clean(why.words()+" · "+summary(m), maxSummary), why)
 		if err != nil {
 			return s, &remote.Error{Op: "render event", Class: remote.Content, Err: err}
 		}
@@ -132,21 +131,48 @@ func (t *target) takenElsewhere(m notify.Message) bool {
 	return a != nil && a.Via != t.name && slices.ContainsFunc(m.Updates, func(u page.Update) bool { return u.Kind == page.UpdateAcked })
 }
 
-// worse is in which ways it got worse.
-func worse(updates []page.Update) []string {
-	var out []string
+// cause is what a further incident is opened for.
+type cause struct {
+	worse []string // in which ways it got worse
+	needs []string // what machines leave to people
+	shows []string // with what evidence
+}
+
+func reasons(updates []page.Update) cause {
+	var out cause
 	for _, u := range updates {
-		if u.Kind == page.UpdateWorse && len(out) < maxWhy {
-			out = append(out, strings.TrimPrefix(notify.Clean(u.Text, maxUpdate), markWorse))
+		switch text := notify.Clean(u.Text, maxUpdate); {
+		case !u.Rings() || len(out.worse)+len(out.needs) == maxWhy:
+		case u.Kind == page.UpdateWorse:
+			out.worse = append(out.worse, strings.TrimPrefix(text, markWorse))
+		default:
+			out.needs = append(out.needs, text)
+			for _, e := range u.Evidence {
+				out.shows = append(out.shows, notify.Clean(e, maxUpdate))
+			}
 		}
 	}
 	return out
 }
 
+func (c cause) any() bool { return len(c.worse)+len(c.needs) > 0 }
+
+// words are what the incident is called first.
+func (c cause) words() string {
+	var out []string
+	if len(c.needs) > 0 {
+		out = append(out, markNeeds+strings.Join(c.needs, " · "))
+	}
+	if len(c.worse) > 0 {
+		out = append(out, markWorse+strings.Join(c.worse, " · "))
+	}
+	return strings.Join(out, " · ")
+}
+
 // worseKey is the dedup_key of the further incident that says how bad it is by
 // now: the same for every try.
 func worseKey(m notify.Message) string {
-	return nthKey(m.Receipt.Delivery, min(max(1, m.Page.Worse), maxWorse))
+	return nthKey(m.Receipt.Delivery, min(max(1, m.Page.Further()), maxWorse))
 }
 
 func nthKey(delivery string, n int) string {
@@ -158,7 +184,7 @@ func nthKey(delivery string, n int) string {
 // one first: also of those whose answer was lost, lest one stay open for ever.
 func keys(m notify.Message) []string {
 	out := []string{m.Receipt.Delivery}
-	for n := range min(m.Page.Worse, maxWorse) {
+	for n := range min(m.Page.Further(), maxWorse) {
 		out = append(out, nthKey(m.Receipt.Delivery, n+1))
 	}
 	for _, key := range m.Receipt.Further {

@@ -49,6 +49,42 @@ func TestWorseOpensOneFurtherIncident(t *testing.T) {
 	require.Len(t, s.Ledger().Dropped, 1, "the first and the second time were one incident: PagerDuty drops the end of what never was")
 }
 
+// A machine that is at its end rings, for edits and notes ring nobody: once, with
+// what it has to say, and until the problem is over.
+func TestPeopleWhoAreNeededAreRung(t *testing.T) {
+	for _, change := range [][]func(*pagerduty.Config){nil, {noToken}} {
+		s := set(t, fakepagerduty.Options{}, change...)
+		r := s.open(notifytest.Page())
+		r.Link = "https://acme.pagerduty.com/incidents/Q1"
+		p := notifytest.Page()
+		quiet := update(1, page.UpdateRun, "restart-web, host web-3: launched job 7")
+		r = s.mustFollow(p, r, quiet)
+		require.Equal(t, 1, s.pages(), "what goes on rings nobody")
+		p.Rung = 1
+		needed := update(2, page.UpdateRun, "restart-web, host web-3: nothing more is tried: people are needed")
+		needed.Aloud = true
+		r = s.mustFollow(p, r, needed)
+		require.Equal(t, 2, s.pages())
+		in := s.Ledger().Incidents
+		require.Len(t, in, 2)
+		require.Equal(t, r.Further, []string{in[1].DedupKey}, "its own key: PagerDuty rings for no other")
+		require.True(t, strings.HasPrefix(in[1].Title, "people are needed: restart-web, host web-3: nothing more is tried: people are needed · "), in[1].Title)
+		require.Contains(t, string(in[1].Details), `"people are needed":["restart-web, host web-3: nothing more is tried`)
+		require.NotContains(t, string(in[1].Details), "got worse")
+		require.Equal(t, fakepagerduty.Link{Href: r.Link, Text: "first incident"}, in[1].Links[0])
+
+		r.Attempt = 1
+		r = s.mustFollow(p, r, needed)
+		r = s.mustFollow(p, r, update(3, page.UpdateContext, "an edit"), update(4, page.UpdateRun, "and a quiet step"))
+		require.Equal(t, 2, s.pages(), "neither a repeat nor what is quiet rings again")
+		p.Worse = 1
+		r = s.mustFollow(p, r, update(5, page.UpdateWorse, "worse: 12 → 61 alerts"))
+		require.Equal(t, 3, s.pages(), "what got worse has a key of its own")
+		s.resolve(p, r)
+		require.Equal(t, []string{"resolved", "resolved", "resolved"}, s.statuses())
+	}
+}
+
 func TestOnlyWorsePages(t *testing.T) {
 	for _, change := range [][]func(*pagerduty.Config){nil, {noToken}} {
 		s := set(t, fakepagerduty.Options{}, change...)

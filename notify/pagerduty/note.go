@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/PagerDuty/go-pagerduty"
 
@@ -37,7 +38,7 @@ func worthNote(k page.UpdateKind) bool {
 // noteOf is the note that says the updates, "" where none deserves one. What
 // was done in PagerDuty itself stands there already.
 func (t *target) noteOf(m notify.Message) string {
-	var lines []string
+	var said []page.Update
 	worth, came, left := false, 0, 0
 	for _, u := range m.Updates {
 		switch {
@@ -48,23 +49,66 @@ func (t *target) noteOf(m notify.Message) string {
 			left++
 		default:
 			worth = worth || worthNote(u.Kind)
-			lines = append(lines, line(u))
+			said = append(said, u)
 		}
 	}
 	if !worth {
 		return ""
 	}
-	if n := len(lines); n > maxNote {
-		lines = append([]string{fmt.Sprintf("(%d earlier updates are left out)", n-maxNote)}, lines[n-maxNote:]...)
-	}
+	var end []string
 	if came+left > 0 {
-		lines = append(lines, fmt.Sprintf("meanwhile: alerts joined %d×, left %d×", came, left))
+		end = append(end, fmt.Sprintf("meanwhile: alerts joined %d×, left %d×", came, left))
 	}
-	if u, ok := page.WebURL(m.PageURL); ok {
-		lines = append(lines, u)
+	if u, ok := page.WebURL(m.PageURL); ok && len(u) <= maxUpdate {
+		end = append(end, u)
 	}
 	last := m.Updates[len(m.Updates)-1].N
-	return notify.Cut(strings.Join(lines, "\n"), maxRunes) + "\n" + sign(m.Receipt, last)
+	return strings.Join(slices.Concat(fitting(said, maxRunes-runes(end)), end), "\n") + "\n" + sign(m.Receipt, last)
+}
+
+// fitting are the lines of updates that fit: the latest updates, and of their
+// evidence, the latest first, what is left room for. It is cut between lines, and
+// says how many are left out.
+func fitting(said []page.Update, room int) []string {
+	heads := make([][]string, len(said))
+	first := len(said)
+	room -= runes([]string{leftOut(len(said))})
+	for i, u := range slices.Backward(said) {
+		heads[i] = []string{line(u)}
+		if room -= runes(heads[i]); room < 0 && first < len(said) || len(said)-i > maxNote {
+			break
+		}
+		first = i
+	}
+	for i := len(said) - 1; i >= first; i-- {
+		evidence, more := said[i].Evidence, runes([]string{moreLines(page.MaxEvidence)})
+		for n, e := range evidence {
+			e = "  " + notify.Clean(e, maxUpdate)
+			if room -= runes([]string{e}); room < more && (n < len(evidence)-1 || room < 0) {
+				heads[i], room = append(heads[i], moreLines(len(evidence)-n)), 0
+				break
+			}
+			heads[i] = append(heads[i], e)
+		}
+	}
+	lines := slices.Concat(heads[first:]...)
+	if first > 0 {
+		lines = append([]string{leftOut(first)}, lines...)
+	}
+	return lines
+}
+
+func leftOut(n int) string { return fmt.Sprintf("(%d earlier updates are left out)", n) }
+
+func moreLines(n int) string { return fmt.Sprintf("  … %d lines more on the page", n) }
+
+// runes is how long lines are, each with its end.
+func runes(lines []string) int {
+	n := 0
+	for _, l := range lines {
+		n += utf8.RuneCountInString(l) + 1
+	}
+	return n
 }
 
 // doneHere reports whether an update is of what was done in PagerDuty.
@@ -75,6 +119,9 @@ func (t *target) doneHere(m notify.Message, u page.Update) bool {
 
 // markWorse stands before what got worse, once, whoever wrote it there.
 const markWorse = "worse: "
+
+// markNeeds stands before what machines leave to people.
+const markNeeds = "people are needed: "
 
 func line(u page.Update) string {
 	s := u.At.UTC().Format("15:04:05 ")

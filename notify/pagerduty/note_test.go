@@ -1,6 +1,7 @@
 package pagerduty_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -93,8 +94,44 @@ func TestANoteIsBounded(t *testing.T) {
 	s.mustFollow(p, r, updates...)
 	note := s.Ledger().Incidents[0].Notes[0].Content
 	require.Less(t, utf8.RuneCountInString(note), 2100)
-	require.Contains(t, note, "39 earlier updates are left out")
+	require.Contains(t, note, "(60 earlier updates are left out)\n13:04:10 step 60 ")
+	require.Contains(t, note, "step 63 ", "what is new stays")
+	require.Contains(t, note, "\nhttps://tocsin.example.org/page/")
 	require.True(t, strings.HasSuffix(note, fmt.Sprintf("/%d m-1", page.MaxUpdates)), "its mark is whole")
+}
+
+// Evidence stands below what it is of: as many whole lines as fit, and where the
+// rest is. The incident that rings has all of it.
+func TestEvidenceIsCutBetweenLines(t *testing.T) {
+	lines := func(n int) []string {
+		var out []string
+		for i := range n {
+			out = append(out, fmt.Sprintf("guard %d: pass, %s", i, strings.Repeat("x", 50)))
+		}
+		return out
+	}
+	for n, want := range map[int]int{3: 3, page.MaxEvidence: 25} {
+		s := set(t, fakepagerduty.Options{})
+		p := notifytest.Page()
+		r := s.open(p)
+		p.Rung = 1
+		needed := update(2, page.UpdateRun, "nothing more is tried: people are needed")
+		needed.Aloud, needed.Evidence = true, lines(n)
+		s.mustFollow(p, r, update(1, page.UpdateRun, "job 1 failed"), needed)
+		in := s.Ledger().Incidents[1]
+		note := in.Notes[0].Content
+		require.LessOrEqual(t, utf8.RuneCountInString(note), 2000+100)
+		require.Contains(t, note, "job 1 failed\n12:05:10 nothing more is tried: people are needed\n  guard 0: pass, xxx")
+		whole := strings.Count(note, strings.Repeat("x", 50)+"\n")
+		require.Equal(t, strings.Count(note, "guard "), whole, "no line is cut: %s", note)
+		require.GreaterOrEqual(t, whole, want)
+		require.Equal(t, whole < n, strings.Contains(note, fmt.Sprintf("  … %d lines more on the page\nhttps://tocsin.example.org/page/", n-whole)), note)
+		var details struct {
+			Evidence []string `json:"evidence"`
+		}
+		require.NoError(t, json.Unmarshal(in.Details, &details))
+		require.Equal(t, lines(n)[n-1][:14], details.Evidence[n-1][:14], "all of it")
+	}
 }
 
 func TestALostAnswerDoesNotDoubleANote(t *testing.T) {

@@ -116,6 +116,9 @@ func (e *episode) live(name string) {
 	for n := 1; n <= 8; n++ {
 		k := kinds()[e.rng.IntN(len(kinds()))]
 		u := update(n, k, fmt.Sprintf("<news %d>", n))
+		if u.Aloud = k == page.UpdateRun && e.rng.IntN(2) > 0; u.Aloud {
+			e.page.Rung++
+		}
 		waiting = append(waiting, u)
 		if k == page.UpdateWorse {
 			e.page.Worse++
@@ -163,7 +166,7 @@ func (e *episode) live(name string) {
 func worseOf(updates []page.Update) []page.Update {
 	var out []page.Update
 	for _, u := range updates {
-		if u.Kind == page.UpdateWorse {
+		if u.Rings() {
 			out = append(out, u)
 		}
 	}

@@ -218,7 +218,7 @@ func (d *desk) Lookup(_ context.Context, ref string) (page.Receipt, error) {
 
 func (d *desk) Page(context.Context, string) (page.Page, error) { return notifytest.Page(), nil }
 
-func (d *desk) May([]string, page.Verb) (string, bool) { return "", false }
+func (d *desk) May([]string, page.Verb, page.Run) (string, bool) { return "", false }
 
 // taken is who has the problem by now, "" for nobody.
 func (d *desk) taken() string {

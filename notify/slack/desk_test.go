@@ -74,7 +74,7 @@ func (d *desk) Page(_ context.Context, problem string) (page.Page, error) {
 	return d.page, nil
 }
 
-func (d *desk) May(ids []string, verb page.Verb) (string, bool) {
+func (d *desk) May(ids []string, verb page.Verb, _ page.Run) (string, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.asked = append(d.asked, ids)

@@ -113,6 +113,17 @@ func (p press) asks(shown page.Page, now time.Time) (string, bool) {
 	return id, slices.ContainsFunc(shown.Runs, func(r page.Run) bool { return r.Dispatch == id && r.Asks.After(now) })
 }
 
+// run is the run that a press decides on; the zero Run for any other press.
+func (p press) run(shown page.Page) page.Run {
+	id := p.action[strings.LastIndexByte(p.action, '_')+1:]
+	for _, r := range shown.Runs {
+		if r.Dispatch == id {
+			return r
+		}
+	}
+	return page.Run{}
+}
+
 // id is the same for every copy of a press.
 func (p press) id() string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{"slack", p.channel, p.ts, p.action, p.user, p.at}, "\x00")))
@@ -147,14 +158,14 @@ func (t *target) act(ctx context.Context, d notify.Desk, p press) (answer string
 	if err != nil {
 		return "", fmt.Errorf("look up delivery: %w", err)
 	}
-	who, ok := t.may(ctx, d, p, verb)
-	if !ok {
-		p.logger(t.log).Warn("press refused: no role", "page", r.Problem)
-		return fmt.Sprintf("Nothing was done: you may not %s. Ask whoever looks after Tocsin to give a role to you (%s), or to a user group you are in.", deed(verb), p.user), nil
-	}
 	shown, err := d.Page(ctx, r.Problem)
 	if err != nil && !errors.Is(err, notify.ErrNotFound) {
 		return "", fmt.Errorf("read page: %w", err)
+	}
+	who, ok := t.may(ctx, d, p, verb, p.run(shown))
+	if !ok {
+		p.logger(t.log).Warn("press refused: no role", "page", r.Problem)
+		return fmt.Sprintf("Nothing was done: you may not %s. Ask whoever looks after Tocsin to give a role to you (%s), or to a user group you are in.", deed(verb), p.user), nil
 	}
 	if over := err != nil || shown.Episode != r.Episode || shown.State == page.Closed; over && verb != page.NotUseful {
 		return "Nothing was done: this is over already.", nil
@@ -196,9 +207,9 @@ func (t *target) act(ctx context.Context, d notify.Desk, p press) (answer string
 
 // may reports whether the person may, by itself or by one of its groups, and
 // how it is called. A group's name says who gave the right, not who pressed.
-func (t *target) may(ctx context.Context, d notify.Desk, p press, verb page.Verb) (string, bool) {
+func (t *target) may(ctx context.Context, d notify.Desk, p press, verb page.Verb, run page.Run) (string, bool) {
 	called := cmp.Or(notify.Clean(p.called, maxName), p.user)
-	if who, ok := d.May([]string{p.user}, verb); ok {
+	if who, ok := d.May([]string{p.user}, verb, run); ok {
 		if who == "" || who == p.user {
 			who = called
 		}
@@ -208,7 +219,7 @@ func (t *target) may(ctx context.Context, d notify.Desk, p press, verb page.Verb
 	if len(ids) == 0 {
 		return called, false
 	}
-	group, ok := d.May(ids, verb)
+	group, ok := d.May(ids, verb, run)
 	return fmt.Sprintf("%s (%s)", called, cmp.Or(group, ids[0])), ok
 }
 

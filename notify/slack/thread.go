@@ -77,6 +77,9 @@ func aloud(u page.Update) bool { return u.Aloud }
 const (
 	maxChanges = 30
 	maxChange  = 400 // runes of one
+
+	maxEvidence     = 20  // lines of what was seen, of one change
+	maxEvidenceLine = 160 // runes
 )
 
 // changes lays a reply out: a line for each change, in order.
@@ -89,7 +92,7 @@ func changes(m notify.Message, at morning) content {
 		}
 		lines := []string{head(m, shown)}
 		for _, u := range shown {
-			lines = append(lines, change(u, at))
+			lines = append(append(lines, change(u, at)), evidence(u)...)
 		}
 		if left > 0 {
 			lines = append(lines, fmt.Sprintf("… and %d more changes", left))
@@ -150,6 +153,11 @@ func replyBlocks(m notify.Message, at morning, shown []page.Update, left int) []
 			parts = append(parts, text(" · "), slack.NewRichTextSectionLinkElement(address, "open", nil))
 		}
 		lines = append(lines, slack.NewRichTextSection(parts...))
+		if shown := evidence(u); len(shown) > 0 {
+			lines = append(lines, &slack.RichTextPreformatted{
+				Type: slack.RTEPreformatted, Elements: []slack.RichTextSectionElement{text(strings.Join(shown, "\n"))},
+			})
+		}
 	}
 	if left > 0 {
 		parts := []slack.RichTextSectionElement{text(fmt.Sprintf("… and %d more changes", left))}
@@ -162,6 +170,18 @@ func replyBlocks(m notify.Message, at morning, shown []page.Update, left int) []
 		return []slack.Block{}
 	}
 	return []slack.Block{slack.NewRichTextBlock("", lines...)}
+}
+
+// evidence are the first lines of what was seen: people read the rest on the page.
+func evidence(u page.Update) []string {
+	var out []string
+	for i, e := range u.Evidence {
+		if i == maxEvidence {
+			return append(out, fmt.Sprintf("… %d lines more on the page", len(u.Evidence)-i))
+		}
+		out = append(out, notify.Clean(e, maxEvidenceLine))
+	}
+	return out
 }
 
 // head names the alert where the reply is heard in the channel, which does not

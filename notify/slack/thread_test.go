@@ -152,11 +152,28 @@ func TestAReplyOfAnySizeFits(t *testing.T) {
 	}
 }
 
+// What was seen stands below what it is of, a line each, and no more than people
+// read in a thread.
+func TestEvidenceStandsInTheThread(t *testing.T) {
+	s := play(t, true, nil)
+	few, many := update(1, page.UpdateRun, "people are needed"), update(2, page.UpdateRun, "again")
+	few.Aloud, few.Evidence = true, []string{"sessions: 7 before the launch, 9 now", "| fatal: <!channel> *no* such `host`"}
+	for n := range page.MaxEvidence {
+		many.Evidence = append(many.Evidence, fmt.Sprintf("line %d", n))
+	}
+	_, err := s.target.(notify.Follower).Follow(t.Context(), s.follow(few, many))
+	require.NoError(t, err)
+	said := s.fake.Ledger().Replies(s.sent.Ref)[0].Current.Visible
+	require.Contains(t, said, "sessions: 7 before the launch, 9 now\n| fatal: <!channel> *no* such `host`\n")
+	require.Contains(t, said, "line 19\n… 40 lines more on the page")
+	require.NotContains(t, said, "line 20\n")
+}
+
 func TestFaultHostileChangesAreText(t *testing.T) {
 	s := play(t, true, nil)
 	for i, text := range notifytest.Hostile() {
 		u := update(i+1, page.UpdateNote, text)
-		u.Actor, u.Aloud = text, i%2 == 0
+		u.Actor, u.Aloud, u.Evidence = text, i%2 == 0, []string{text, "x " + text}
 		if !strings.Contains(text, "https://evil.example/") {
 			u.Link = text
 		}

@@ -1,6 +1,7 @@
 package awx_test
 
 import (
+	"cmp"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -19,11 +20,24 @@ import (
 )
 
 func TestBackendOnAWX(t *testing.T) {
+	t.Parallel()
 	remediatetest.Run(t, suite(fakeawx.AWX, "restart", "job", false))
 }
 
 func TestBackendOnAAP(t *testing.T) {
+	t.Parallel()
 	remediatetest.Run(t, suite(fakeawx.AAP, "restart", "job", true))
+}
+
+// A workflow keeps the same rules as a job, but that it has no check mode.
+func TestBackendOnAWXWorkflows(t *testing.T) {
+	t.Parallel()
+	remediatetest.Run(t, suite(fakeawx.AWX, "repair", "workflow", false))
+}
+
+func TestBackendOnAAPWorkflows(t *testing.T) {
+	t.Parallel()
+	remediatetest.Run(t, suite(fakeawx.AAP, "repair", "workflow", true))
 }
 
 // suite is the conformance suite at a fake of either product.
@@ -49,9 +63,10 @@ func suite(prefix, template, kind string, basic bool) remediatetest.Suite {
 			Step:      remediate.Step{Template: template, Organization: "Infra", Kind: kind},
 			Target:    remediate.Target{Kind: remediate.HostTarget, Name: "web01"},
 			Inventory: "prod",
-			Started:   func() []remediatetest.Started { return started(f) },
-			Advance:   f.Advance,
-			Late:      func(d time.Duration) { f.Switch(fakeawx.Switches{CommitDelay: fakeawx.Duration(d)}) },
+			NoCheck:   kind == "workflow", Refuses: kind == "workflow",
+			Started: func() []remediatetest.Started { return started(f) },
+			Advance: f.Advance,
+			Late:    func(d time.Duration) { f.Switch(fakeawx.Switches{CommitDelay: fakeawx.Duration(d)}) },
 			Loosen: func() {
 				require.NoError(t, f.Edit(template, func(t *fakeawx.Template) { t.Ask = []string{"variables", "job_type"} }))
 			},
@@ -61,11 +76,18 @@ func suite(prefix, template, kind string, basic bool) remediatetest.Suite {
 	}}
 }
 
+// started are the jobs and workflows that were asked for, a workflow with the
+// hosts that its jobs touched.
 func started(f *fakeawx.Fake) []remediatetest.Started {
 	var out []remediatetest.Started
-	for _, j := range f.Ledger().Jobs {
+	touched := map[int64][]string{}
+	jobs := f.Ledger().Jobs
+	for _, j := range jobs {
+		touched[cmp.Or(j.Parent, j.ID)] = append(touched[cmp.Or(j.Parent, j.ID)], j.Hosts...)
+	}
+	for _, j := range jobs {
 		if j.Parent == 0 {
-			out = append(out, remediatetest.Started{ID: j.ID, Limit: j.Limit, Check: j.JobType == "check", Vars: j.Vars, Hosts: j.Hosts, Status: j.Status})
+			out = append(out, remediatetest.Started{ID: j.ID, Limit: j.Limit, Check: j.JobType == "check", Vars: j.Vars, Hosts: touched[j.ID], Status: j.Status})
 		}
 	}
 	return out

@@ -32,6 +32,8 @@ type Service struct {
 	Step      remediate.Step   // is ready
 	Target    remediate.Target // a host
 	Inventory string           // that has it
+	NoCheck   bool             // such a step has no check mode
+	Refuses   bool             // a limit that would be ignored is refused by the service itself
 
 	// What the fake does.
 	Started func() []Started    // all that was begun, or will be, oldest first
@@ -193,6 +195,18 @@ func (s Suite) life(t *testing.T) {
 
 func (s Suite) check(t *testing.T) {
 	b := s.bench(t, usual)
+	if b.NoCheck {
+		l := b.order("D-CHECK")
+		l.Check = true
+		_, err := b.backend.Launch(t.Context(), l)
+		require.Equal(t, "rejected", b.outcome(err), "what cannot be checked only must not be done instead: %v", err)
+		b.Step.Mode = remediate.Check
+		_, err = b.backend.Ready(t.Context(), b.Step, b.Target)
+		_, notReady := errors.AsType[*remediate.NotReady](err)
+		require.True(t, notReady, "%v", err)
+		require.Empty(t, b.Started())
+		return
+	}
 	b.Step.Mode = remediate.Check
 	l := b.order("D-CHECK")
 	l.Check = true
@@ -229,11 +243,16 @@ func (s Suite) ignored(t *testing.T) {
 	b.Hold()
 	b.Loosen()
 	j, err := b.backend.Launch(t.Context(), l)
-	require.Equal(t, "unsafe", b.outcome(err), "%v", err)
-	require.Equal(t, b.Started()[0].ID, j.ID, "it must be known, to be cancelled")
-	require.NoError(t, b.backend.Cancel(t.Context(), j))
-	require.Equal(t, remediate.Canceled, b.ended(j).State)
-	require.Empty(t, b.Started()[0].Hosts)
+	if b.Refuses {
+		require.Equal(t, "rejected", b.outcome(err), "%v", err)
+		require.Empty(t, b.Started())
+	} else {
+		require.Equal(t, "unsafe", b.outcome(err), "%v", err)
+		require.Equal(t, b.Started()[0].ID, j.ID, "it must be known, to be cancelled")
+		require.NoError(t, b.backend.Cancel(t.Context(), j))
+		require.Equal(t, remediate.Canceled, b.ended(j).State)
+		require.Empty(t, b.Started()[0].Hosts)
+	}
 	_, err = b.backend.Ready(t.Context(), b.Step, b.Target)
 	_, notReady := errors.AsType[*remediate.NotReady](err)
 	require.True(t, notReady, "%v", err)
