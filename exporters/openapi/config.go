@@ -33,7 +33,7 @@ type Config struct {
 type Service struct {
 	// Name is the label service.
 	Name string `yaml:"name"`
-	// Document is a file, from the config file's folder, or an http or https URL.
+	// Document is a file or a folder of them, from the config file's folder, or an http or https URL.
 	Document string `yaml:"document"`
 	// Root is the folder that a document's references may reach. Default: the document's own.
 	Root string `yaml:"root"`

@@ -201,6 +201,9 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "good.yaml", fmt.Sprintf(document, "1"))
 	write(t, dir, "odd.yaml", strings.ReplaceAll(fmt.Sprintf(document, "1"), `"404": {description: none}`, `"404": {$ref: "#/components/responses/gone"}`))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "folder"), 0o700))
+	write(t, dir, "folder/a.yaml", fmt.Sprintf(document, "1"))
+	write(t, dir, "folder/b.yaml", strings.ReplaceAll(fmt.Sprintf(document, "1"), "/orders", "/old"))
 	write(t, dir, "bad.yaml", "openapi: 3.0.3\npaths: {/a: {$ref: ../../etc/passwd}}")
 	for name, c := range map[string]struct {
 		document string
@@ -212,6 +215,7 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 		"odd":         {"odd.yaml", nil, 0, `reference #/paths//orders/\{id\}/get/responses/404 → #/components/responses/gone: leads to nothing`},
 		"odd, strict": {"odd.yaml", []string{"--strict"}, 1, `service shop: 2 problems`},
 		"bad":         {"bad.yaml", nil, 1, `service shop: .*refused: \.\./\.\./etc/passwd is outside of the root`},
+		"folder":      {"folder", nil, 0, `^shop: OpenAPI 3.0.3, version 1, 4 operations, 2 problems\n  identifier b.yaml `},
 		"missing":     {"none.yaml", nil, 1, `no such file`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -22,24 +22,34 @@ const (
 
 // compiler makes our model of a resolved document.
 type compiler struct {
-	api     API
-	schemas map[*openapi3.Schema]*schema
-	ids     map[string]bool
+	api              API
+	schemas          map[*openapi3.Schema]*schema
+	ids              map[string]bool
+	file             string                // of the folder, which problems name; "" is the only one
+	rest             map[*Operation]string // parameters that may hold slashes
+	titles, versions []string
+}
+
+func newCompiler() *compiler {
+	return &compiler{schemas: map[*openapi3.Schema]*schema{}, ids: map[string]bool{}, rest: map[*Operation]string{}}
 }
 
 func (c *compiler) problem(kind, where, format string, args ...any) {
+	if c.file != "" {
+		where = c.file + " " + where
+	}
 	c.api.Problems = append(c.api.Problems, Problem{Kind: kind, Where: where, Text: fmt.Sprintf(format, args...)})
 }
 
-func (c *compiler) compile(doc *openapi3.T, o Options) *API {
+// add compiles the operations of one document.
+func (c *compiler) add(doc *openapi3.T, o Options) {
 	if doc.Info != nil {
-		c.api.Title, c.api.Version = doc.Info.Title, doc.Info.Version
+		c.titles, c.versions = append(c.titles, doc.Info.Title), append(c.versions, doc.Info.Version)
 	}
 	bases := o.Bases
 	if len(bases) == 0 {
 		bases = c.bases("/servers", doc.Servers)
 	}
-	rest := map[*Operation]string{}
 	for _, path := range slices.Sorted(maps.Keys(doc.Paths.Map())) {
 		item := doc.Paths.Value(path)
 		if item == nil {
@@ -63,23 +73,29 @@ func (c *compiler) compile(doc *openapi3.T, o Options) *API {
 			for _, base := range opBases {
 				op.Routes = append(op.Routes, strings.TrimRight(base, "/")+clean(path))
 			}
-			rest[op] = tail(path, item.Parameters, methods[method].Parameters)
+			c.rest[op] = tail(path, item.Parameters, methods[method].Parameters)
 			c.api.Operations = append(c.api.Operations, op)
 		}
 	}
+}
+
+// compile makes the API of what was added.
+func (c *compiler) compile(o Options) *API {
+	c.file = "" // what is wrong from here on is between documents
+	c.api.Title, c.api.Version = distinct(c.titles), distinct(c.versions)
 	slices.SortFunc(c.api.Operations, func(a, b *Operation) int { return cmp.Compare(a.ID, b.ID) })
-	c.route(rest, o.Strict)
+	c.route(o.Strict)
 	return &c.api
 }
 
 // route compiles the table. Paths that are nearer to their document come first
 // where two are the same but for the names of parameters.
-func (c *compiler) route(rest map[*Operation]string, strict bool) {
+func (c *compiler) route(strict bool) {
 	var routes []match.Route
 	for i, op := range c.api.Operations {
 		op.Index = i
 		for _, r := range op.Routes {
-			routes = append(routes, match.Route{Method: op.Method, Path: r, Rest: rest[op], Operation: i})
+			routes = append(routes, match.Route{Method: op.Method, Path: r, Rest: c.rest[op], Operation: i})
 		}
 	}
 	table, conflicts := match.New(routes, strict)

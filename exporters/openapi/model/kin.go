@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"hash"
 	"net/url"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi2"
@@ -19,7 +21,7 @@ import (
 
 // Options say where a document is and how its paths are read.
 type Options struct {
-	Location string   // a file, or an http or https URL
+	Location string   // a file, a folder whose documents together are the API, or an http or https URL
 	Root     string   // of a file: what it refers to stays below; "" is its folder
 	Strict   bool     // a trailing slash makes another path
 	Bases    []string // base paths instead of those of the document's servers
@@ -29,39 +31,103 @@ type Options struct {
 // document cannot be read, is refused, or says nothing that can be used. What is
 // merely wrong in it is in API.Problems, and what Validate finds.
 func Load(ctx context.Context, o Options) (*API, error) {
-	doc, f, err := resolve(ctx, o)
+	locations, folder, err := o.documents()
 	if err != nil {
 		return nil, err
 	}
-	c := compiler{schemas: map[*openapi3.Schema]*schema{}, ids: map[string]bool{}}
-	for _, where := range f.dangling {
-		c.problem("reference", where, "leads to nothing")
+	c := newCompiler()
+	var parts []part
+	var versions []string
+	files, total := 0, 0
+	for _, location := range locations {
+		doc, f, err := resolve(ctx, o.at(location))
+		if err != nil && (!folder || !errors.Is(err, errNoDocument)) {
+			return nil, within(folder, location, err)
+		}
+		files, total = files+f.files, total+f.total
+		if files > maxFiles || total > maxTotal {
+			return nil, fmt.Errorf("%w: the documents of %s are more than %d files or %d MiB", ErrRefused, o.Location, maxFiles, maxTotal>>20)
+		}
+		parts = append(parts, part{location, f.read, f.sum()})
+		if err != nil { // others may refer to it
+			continue
+		}
+		if folder {
+			c.file = filepath.Base(location)
+		}
+		for _, where := range f.dangling {
+			c.problem("reference", where, "leads to nothing")
+		}
+		c.add(doc, o)
+		versions = append(versions, f.version)
 	}
-	api := c.compile(doc, o)
-	api.OpenAPI = f.version
-	api.Hash, api.files = f.sum(), f.read
+	api := c.compile(o)
+	api.parts, api.OpenAPI = parts, distinct(versions)
+	api.Hash = digest(parts)
 	if len(api.Operations) == 0 {
 		return nil, errors.New("the document has no operation")
 	}
 	return api, nil
 }
 
+// within names a file of a folder.
+func within(folder bool, location string, err error) error {
+	if !folder {
+		return err
+	}
+	return fmt.Errorf("%s: %w", filepath.Base(location), err)
+}
+
+// distinct are values without repetition, in a line.
+func distinct(values []string) string {
+	slices.Sort(values)
+	return strings.Join(slices.Compact(values), ", ")
+}
+
+// digest is the hash of the only part, or over the hashes of all.
+func digest(parts []part) string {
+	if len(parts) == 1 {
+		return parts[0].hash
+	}
+	all := &files{hash: sha256.New()}
+	for _, p := range parts {
+		fmt.Fprintf(all.hash, "%s %s\n", filepath.Base(p.location), p.hash)
+	}
+	return all.sum()
+}
+
 // Same says whether the files of the document are still those that were read.
 func (a *API) Same(ctx context.Context, o Options) (bool, error) {
+	locations, _, err := o.documents()
+	if err != nil {
+		return false, err
+	}
+	if !slices.EqualFunc(a.parts, locations, func(p part, location string) bool { return p.location == location }) {
+		return false, nil
+	}
+	for _, p := range a.parts {
+		if same, err := p.same(ctx, o.at(p.location)); err != nil || !same {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (p part) same(ctx context.Context, o Options) (bool, error) {
 	src, _, err := open(ctx, o.Location, o.Root)
 	if err != nil {
 		return false, err
 	}
 	defer src.close()
 	f := &files{source: src, hash: sha256.New()}
-	for _, u := range a.files {
+	for _, u := range p.files {
 		data, err := src.read(u)
 		if err != nil {
 			return false, err
 		}
 		f.hash.Write(data)
 	}
-	return f.sum() == a.Hash, nil
+	return f.sum() == p.hash, nil
 }
 
 // Limits of strict validation, whose time grows with their square.
@@ -73,14 +139,38 @@ const (
 // Validate is strict validation: what of the document is not as its
 // specification says. It may take many times as long as Load, so that it is done
 // beside. Examples and defaults are not judged.
-func Validate(ctx context.Context, o Options) (problems []Problem, err error) {
+func Validate(ctx context.Context, o Options) ([]Problem, error) {
+	locations, folder, err := o.documents()
+	if err != nil {
+		return nil, err
+	}
+	var all []Problem
+	for _, location := range locations {
+		problems, err := validate(ctx, o.at(location))
+		if folder && errors.Is(err, errNoDocument) {
+			continue
+		}
+		if err != nil {
+			return nil, within(folder, location, err)
+		}
+		for _, p := range problems {
+			if folder {
+				p.Where = strings.TrimSpace(filepath.Base(location) + " " + p.Where)
+			}
+			all = append(all, p)
+		}
+	}
+	return all[:min(len(all), maxProblems)], nil
+}
+
+func validate(ctx context.Context, o Options) (problems []Problem, err error) {
 	doc, _, err := resolve(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	defer recovered(&err)
-	c := compiler{schemas: map[*openapi3.Schema]*schema{}, ids: map[string]bool{}}
-	c.compile(doc, o)
+	c := newCompiler()
+	c.add(doc, o)
 	if n := len(c.schemas); n > maxValidated {
 		return []Problem{{Kind: "invalid", Text: fmt.Sprintf("not validated: it has %d schemas, more than %d", n, maxValidated)}}, nil
 	}
@@ -134,7 +224,7 @@ func resolve(ctx context.Context, o Options) (doc *openapi3.T, f *files, err err
 		f = &files{source: src, location: location, mend: mended, hash: sha256.New()}
 		doc, err = f.parse(ctx)
 		src.close()
-		if err == nil || errors.Is(err, ErrRefused) {
+		if err == nil || errors.Is(err, ErrRefused) || errors.Is(err, errNoDocument) {
 			break
 		}
 	}
@@ -166,6 +256,9 @@ func (f *files) json(_ *openapi3.Loader, u *url.URL) ([]byte, error) {
 func (f *files) parse(ctx context.Context) (*openapi3.T, error) {
 	loader := &openapi3.Loader{Context: ctx, IsExternalRefsAllowed: true, ReadFromURIFunc: f.json}
 	data, err := f.json(loader, f.location)
+	if errors.Is(err, errNoMapping) { // of a file that it refers to, the document is wrong
+		return nil, fmt.Errorf("%w: %w", err, errNoDocument)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -193,6 +286,6 @@ func (f *files) parse(ctx context.Context) (*openapi3.T, error) {
 		}
 		return doc, nil
 	default:
-		return nil, fmt.Errorf("swagger %q, openapi %q: only 2.0 and 3.x are read", version.Swagger, version.OpenAPI)
+		return nil, fmt.Errorf("swagger %q, openapi %q: %w", version.Swagger, version.OpenAPI, errNoDocument)
 	}
 }

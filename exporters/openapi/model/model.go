@@ -5,7 +5,6 @@
 package model
 
 import (
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -17,14 +16,14 @@ import (
 // use.
 type API struct {
 	Title      string
-	Version    string       // info.version
+	Version    string       // info.version; of several documents the different ones, as of Title and OpenAPI
 	OpenAPI    string       // the version of the specification: 2.0, 3.0.3, 3.1.0
 	Hash       string       // hex SHA-256 over every file that was read, shortened to 16 characters
 	Operations []*Operation // in order of ID; Operation.Index is the place
 	Problems   []Problem    // what is wrong in a document that works all the same
 	Table      *match.Table // finds the place of an operation
 
-	files []*url.URL // what was read, in order
+	parts []part // its documents
 }
 
 // Problem is something wrong in a document, and where.

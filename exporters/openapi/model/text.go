@@ -37,7 +37,7 @@ func toJSON(data []byte) ([]byte, error) {
 		return nil, fmt.Errorf("parse: %w", err)
 	}
 	if len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
-		return nil, fmt.Errorf("%w: it is no mapping", ErrRefused)
+		return nil, fmt.Errorf("%w: %w", ErrRefused, errNoMapping)
 	}
 	w := writer{}
 	if err := w.value(doc.Content[0], 0); err != nil {
