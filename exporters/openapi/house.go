@@ -179,7 +179,8 @@ func (s *service) keep(ctx context.Context) {
 }
 
 // refresh takes a changed document into use, and keeps the old one where the new
-// one is broken. It reports whether there is a new one.
+// one is broken, in a folder each for itself. It reports whether there is
+// anything new.
 func (s *service) refresh(ctx context.Context) bool {
 	o := s.config.model()
 	if s.api != nil && s.wrong == "" {
@@ -187,23 +188,38 @@ func (s *service) refresh(ctx context.Context) bool {
 			return false
 		}
 	}
-	api, err := model.Load(ctx, o)
+	api, err := s.api.Reload(ctx, o)
 	if ctx.Err() != nil && err != nil && s.api != nil {
 		return false
 	}
 	if err != nil {
-		s.metrics.Failed(s.config.Name)
-		if err.Error() != s.wrong {
-			s.wrong = err.Error()
-			s.log.ErrorContext(ctx, "the document cannot be loaded", "document", s.config.Document, "keeps_old", s.api != nil, "err", err)
-		}
+		s.metrics.Documents(s.config.Name, []model.Document{{Name: o.Name(), Err: err}})
+		s.fails(ctx, err)
 		return false
 	}
-	s.wrong, s.api = "", api
+	s.fails(ctx, api.Broken())
+	if s.api != nil && s.api.Hash == api.Hash { // what is new is broken, or is as before again
+		s.api = api
+		s.metrics.Documents(s.config.Name, api.Documents)
+		return false
+	}
+	s.api = api
 	s.observer.Load(api)
 	s.log.InfoContext(ctx, "the document is in use", "version", api.Version, "openapi", api.OpenAPI, "operations", len(api.Operations), "hash", api.Hash)
 	s.tell(ctx, api.Problems)
 	return true
+}
+
+// fails logs what cannot be loaded, once for each reason. No error is the end of
+// the last one.
+func (s *service) fails(ctx context.Context, err error) {
+	switch {
+	case err == nil:
+		s.wrong = ""
+	case err.Error() != s.wrong:
+		s.wrong = err.Error()
+		s.log.ErrorContext(ctx, "the document cannot be loaded", "document", s.config.Document, "keeps_old", s.api != nil, "err", err)
+	}
 }
 
 // validate adds what strict validation finds, which takes long, to what is known

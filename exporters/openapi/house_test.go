@@ -64,8 +64,10 @@ type world struct {
 	stop       func() error
 }
 
-func begin(t *testing.T) *world {
+// begin starts it with a document, or a folder that has it among others.
+func begin(t *testing.T, where ...string) *world {
 	t.Helper()
+	location := append(where, "shop.yaml")[0]
 	w := &world{dir: t.TempDir(), front: freePort(t), logs: &bytes.Buffer{}}
 	service := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Content-Type", "application/json")
@@ -85,15 +87,19 @@ func begin(t *testing.T) *world {
 		}
 	}))
 	t.Cleanup(service.Close)
-	write(t, w.dir, "shop.yaml", fmt.Sprintf(document, "1"))
+	require.NoError(t, os.MkdirAll(filepath.Join(w.dir, filepath.Join(where...)), 0o700))
+	write(t, w.dir, filepath.Join(filepath.Join(where...), "shop.yaml"), fmt.Sprintf(document, "1"))
+	if len(where) > 0 {
+		write(t, w.dir, filepath.Join(location, "old.yaml"), strings.NewReplacer("/orders", "/v1/orders", "Order", "OldOrder").Replace(fmt.Sprintf(document, "1")))
+	}
 	config := write(t, w.dir, "openapi.yml", fmt.Sprintf(`
 services:
   - name: shop
-    document: shop.yaml
+    document: %s
     sample: {ratio: 1, per_second: 1000}
     proxy: {listen: "%s", upstream: "%s"}
     logs: [{file: access.log}]
-`, w.front, service.URL))
+`, location, w.front, service.URL))
 	c, err := openapi.Read(config)
 	require.NoError(t, err)
 	w.house, err = openapi.New(c, slog.New(slog.NewTextHandler(w.logs, nil)))
@@ -102,7 +108,7 @@ services:
 	done := make(chan error, 1)
 	go func() { done <- w.house.Run(ctx) }()
 	w.stop = func() error { cancel(); return <-done }
-	require.Eventually(t, func() bool { return w.value(t, "openapi_document_last_load_successful") == 1 }, time.Minute, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return w.value(t, "openapi_document_last_load_successful") >= 1 }, time.Minute, 10*time.Millisecond)
 	return w
 }
 
@@ -197,6 +203,34 @@ func TestABrokenDocumentKeepsTheOldOne(t *testing.T) {
 	require.Contains(t, w.logs.String(), "keeps_old=true")
 }
 
+// In a folder the others go on; the broken one is named where people look.
+func TestABrokenDocumentInAFolderKeepsTheOldOne(t *testing.T) {
+	w := begin(t, "apis")
+	loaded := func(document string) float64 {
+		return w.value(t, "openapi_document_last_load_successful", "document", document)
+	}
+	require.Equal(t, 1.0, loaded("shop.yaml"))
+	require.Equal(t, 1.0, loaded("old.yaml"))
+	write(t, w.dir, "apis/shop.yaml", "openapi: 3.0.3\npaths: [")
+	w.house.Reload()
+	require.Eventually(t, func() bool { return loaded("shop.yaml") == 0 }, time.Minute, 10*time.Millisecond)
+	require.Equal(t, 1.0, loaded("old.yaml"))
+	write(t, w.dir, "apis/old.yaml", strings.NewReplacer("/orders", "/v2/orders", "getOrder", "getOrderV2").Replace(fmt.Sprintf(document, "2")))
+	w.house.Reload()
+	require.Eventually(t, func() bool { return w.value(t, "openapi_operation_info", "operation", "getOrderV2") == 1 }, time.Minute, 10*time.Millisecond)
+	w.get(t, "/orders/1")
+	w.get(t, "/v2/orders/1")
+	require.Equal(t, 1.0, w.value(t, "openapi_requests_total", "operation", "getOrder"))
+	require.Equal(t, 1.0, w.value(t, "openapi_requests_total", "operation", "getOrderV2"))
+
+	write(t, w.dir, "apis/shop.yaml", fmt.Sprintf(document, "1"))
+	w.house.Reload()
+	require.Eventually(t, func() bool { return loaded("shop.yaml") == 1 }, time.Minute, 10*time.Millisecond)
+	require.NoError(t, w.stop())
+	require.Equal(t, 1, strings.Count(w.logs.String(), "the document cannot be loaded"))
+	require.Regexp(t, `keeps_old=true err="shop.yaml: parse: `, w.logs.String())
+}
+
 func TestCheckSaysWhatIsWrong(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "good.yaml", fmt.Sprintf(document, "1"))
@@ -204,6 +238,9 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "folder"), 0o700))
 	write(t, dir, "folder/a.yaml", fmt.Sprintf(document, "1"))
 	write(t, dir, "folder/b.yaml", strings.ReplaceAll(fmt.Sprintf(document, "1"), "/orders", "/old"))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "half"), 0o700))
+	write(t, dir, "half/a.yaml", fmt.Sprintf(document, "1"))
+	write(t, dir, "half/b.yaml", "openapi: 3.0.3\npaths: [")
 	write(t, dir, "bad.yaml", "openapi: 3.0.3\npaths: {/a: {$ref: ../../etc/passwd}}")
 	for name, c := range map[string]struct {
 		document string
@@ -216,6 +253,7 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 		"odd, strict": {"odd.yaml", []string{"--strict"}, 1, `service shop: 2 problems`},
 		"bad":         {"bad.yaml", nil, 1, `service shop: .*refused: \.\./\.\./etc/passwd is outside of the root`},
 		"folder":      {"folder", nil, 0, `^shop: OpenAPI 3.0.3, version 1, 4 operations, 2 problems\n  identifier b.yaml `},
+		"half":        {"half", nil, 1, `(?s)^shop: .* 2 operations, 0 problems\n.*service shop: b.yaml: parse: `},
 		"missing":     {"none.yaml", nil, 1, `no such file`},
 	} {
 		t.Run(name, func(t *testing.T) {

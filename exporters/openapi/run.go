@@ -169,6 +169,9 @@ func (c *Check) Run(ctx context.Context, out output) error {
 			failed = errors.Join(failed, fmt.Errorf("service %s: %w", s.Name, err))
 			continue
 		}
+		if err := api.Broken(); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("service %s: %w", s.Name, err))
+		}
 		problems := api.Problems
 		strict, err := model.Validate(ctx, s.model())
 		if err != nil {
@@ -200,6 +203,9 @@ func (g *Generate) Run(ctx context.Context, out output) error {
 	}
 	for _, s := range config.Services {
 		api, err := model.Load(ctx, s.model())
+		if err == nil {
+			err = api.Broken()
+		}
 		if err != nil {
 			return fmt.Errorf("service %s: %w", s.Name, err)
 		}

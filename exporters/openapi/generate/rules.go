@@ -106,8 +106,8 @@ func alerts(api *model.API, o Options) (rules []Rule) {
 			"{{ $labels.check }} fails in the sample of requests that is checked. Clients that rely on the document may break."),
 		o.alert("OpenAPIDocumentNotLoaded", "15m", "warning",
 			"openapi_document_last_load_successful"+o.selector()+" == 0",
-			"The document of {{ $labels.service }} cannot be loaded",
-			"The one before is in use, or none. The exporter's log says what is wrong."),
+			"{{ $labels.document }} of {{ $labels.service }} cannot be loaded",
+			"The one before is in use, or none. The exporter's log and openapi_exporter check say what is wrong."),
 	)
 }
 

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"net/url"
@@ -11,8 +10,6 @@ import (
 	"unicode"
 
 	"github.com/getkin/kin-openapi/openapi3"
-
-	"github.com/tocsin/tocsin/exporters/openapi/match"
 )
 
 const (
@@ -20,32 +17,21 @@ const (
 	maxBases = 32
 )
 
-// compiler makes our model of a resolved document.
+// compiler makes our model of one resolved document.
 type compiler struct {
-	api              API
-	schemas          map[*openapi3.Schema]*schema
-	ids              map[string]bool
-	file             string                // of the folder, which problems name; "" is the only one
-	rest             map[*Operation]string // parameters that may hold slashes
-	titles, versions []string
+	operations []*Operation // their IDs may be those of other documents too
+	problems   []Problem
+	schemas    map[*openapi3.Schema]*schema
 }
 
-func newCompiler() *compiler {
-	return &compiler{schemas: map[*openapi3.Schema]*schema{}, ids: map[string]bool{}, rest: map[*Operation]string{}}
-}
+func newCompiler() *compiler { return &compiler{schemas: map[*openapi3.Schema]*schema{}} }
 
 func (c *compiler) problem(kind, where, format string, args ...any) {
-	if c.file != "" {
-		where = c.file + " " + where
-	}
-	c.api.Problems = append(c.api.Problems, Problem{Kind: kind, Where: where, Text: fmt.Sprintf(format, args...)})
+	c.problems = append(c.problems, Problem{Kind: kind, Where: where, Text: fmt.Sprintf(format, args...)})
 }
 
-// add compiles the operations of one document.
-func (c *compiler) add(doc *openapi3.T, o Options) {
-	if doc.Info != nil {
-		c.titles, c.versions = append(c.titles, doc.Info.Title), append(c.versions, doc.Info.Version)
-	}
+// compile makes the operations of the document, in order of path and method.
+func (c *compiler) compile(doc *openapi3.T, o Options) {
 	bases := o.Bases
 	if len(bases) == 0 {
 		bases = c.bases("/servers", doc.Servers)
@@ -73,36 +59,10 @@ func (c *compiler) add(doc *openapi3.T, o Options) {
 			for _, base := range opBases {
 				op.Routes = append(op.Routes, strings.TrimRight(base, "/")+clean(path))
 			}
-			c.rest[op] = tail(path, item.Parameters, methods[method].Parameters)
-			c.api.Operations = append(c.api.Operations, op)
+			op.rest = tail(path, item.Parameters, methods[method].Parameters)
+			c.operations = append(c.operations, op)
 		}
 	}
-}
-
-// compile makes the API of what was added.
-func (c *compiler) compile(o Options) *API {
-	c.file = "" // what is wrong from here on is between documents
-	c.api.Title, c.api.Version = distinct(c.titles), distinct(c.versions)
-	slices.SortFunc(c.api.Operations, func(a, b *Operation) int { return cmp.Compare(a.ID, b.ID) })
-	c.route(o.Strict)
-	return &c.api
-}
-
-// route compiles the table. Paths that are nearer to their document come first
-// where two are the same but for the names of parameters.
-func (c *compiler) route(strict bool) {
-	var routes []match.Route
-	for i, op := range c.api.Operations {
-		op.Index = i
-		for _, r := range op.Routes {
-			routes = append(routes, match.Route{Method: op.Method, Path: r, Rest: c.rest[op], Operation: i})
-		}
-	}
-	table, conflicts := match.New(routes, strict)
-	for _, lost := range conflicts {
-		c.problem("conflict", lost.Lost.Method+" "+lost.Lost.Path, "is the same request as %s, which gets all of them", lost.Kept.Path)
-	}
-	c.api.Table = table
 }
 
 // clean is the part of a template that a path can have.
@@ -260,25 +220,17 @@ func isCode(code string) bool {
 	return code[1:] == "XX" || digits(code[1:])
 }
 
-// identify is the one name of an operation, in metrics, logs and alerts.
+// identify is the one name of an operation, in metrics, logs and alerts, unless
+// another one has it.
 func (c *compiler) identify(method, path, id string) string {
 	route := method + " " + path
 	switch {
 	case id == "":
-		id = route
+		return route
 	case id != Label(id):
 		c.problem("identifier", route, "operationId has %d bytes, or some that do not print: it is shortened", len(id))
-		id = Label(id)
 	}
-	if c.ids[id] {
-		c.problem("identifier", route, "operationId %q is taken: %s is used", id, route)
-		id = Label(route)
-	}
-	for n := 2; c.ids[id]; n++ { // two templates longer than a label
-		id = fmt.Sprintf("%s#%d", Label(route), n)
-	}
-	c.ids[id] = true
-	return id
+	return Label(id)
 }
 
 // Label makes a label value of words that are somebody else's: printable, and

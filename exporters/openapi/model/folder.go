@@ -3,7 +3,6 @@ package model
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,13 +15,6 @@ var (
 	// errNoMapping marks a file whose value is no mapping.
 	errNoMapping = errors.New("it is no mapping")
 )
-
-// part is one document of an API.
-type part struct {
-	location string
-	files    []*url.URL // what was read, in order
-	hash     string     // over all of them
-}
 
 // documents are where the documents of an API are: the location itself or, where
 // that is a folder, its files *.json, *.yaml and *.yml, in order. Folders in the

@@ -1,6 +1,7 @@
 package model_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -71,23 +72,68 @@ func TestAChangeInAFolder(t *testing.T) {
 }
 
 func TestFoldersThatAreRefused(t *testing.T) {
-	outside := filepath.Join(write(t, map[string]string{"secret.json": one("/s", "s", "1")}), "secret.json")
-	const fine = "ok: {description: fine}"
 	for says, files := range map[string]map[string]string{
-		"b.json: ":                      {"a.json": one("/a", "a", "1"), "b.json": `{"openapi":`, "parts.yml": fine},
-		"a.json: parse: ":               {"a.json": one("/a", "a", "1"), "b.json": head + `"paths":{"/b":{"get":{"responses":{"200":{"description":"ok"}}}}}}`, "parts.yml": "- 1"},
+		"no operation\na.json: parse: ": {"a.json": one("/a", "a", "1"), "parts.yml": "- 1"},
+		"no operation\nb.json: ":        {"b.json": `{"openapi":`},
 		"the document has no operation": {"a.md": "none"},
 		"more than 256 files":           many(257),
-		"are more than 256 files":       many(256, "parts.yml", fine, "0.json", one("/a", "a", "1")),
+		"are more than 256 files":       many(256, "parts.yml", "ok: {description: fine}", "0.json", one("/a", "a", "1")),
 	} {
 		_, err := model.Load(t.Context(), model.Options{Location: write(t, files)})
 		require.ErrorContains(t, err, says)
 	}
-	dir := write(t, map[string]string{"b.json": one("/b", "b", "1"), "parts.yml": fine})
-	require.NoError(t, os.Symlink(outside, filepath.Join(dir, "a.json")))
-	_, err := model.Load(t.Context(), model.Options{Location: dir})
-	require.ErrorContains(t, err, "a.json: document: ")
-	require.ErrorContains(t, err, "escapes")
+}
+
+// A broken document stays as it was, or is left out where it was not; the others
+// go on changing.
+func TestABrokenDocumentInAFolder(t *testing.T) {
+	outside := filepath.Join(write(t, map[string]string{"secret.json": one("/s", "s", "1")}), "secret.json")
+	const fine = "ok: {description: fine}"
+	for name, c := range map[string]struct {
+		breaks func(file string) error
+		says   string
+	}{
+		"no JSON":       {func(file string) error { return os.WriteFile(file, []byte(`{"openapi":`), 0o600) }, "b.json: parse: "},
+		"empty":         {func(file string) error { return os.WriteFile(file, nil, 0o600) }, "b.json: refused: it is no mapping"},
+		"leads outside": {func(file string) error { return errors.Join(os.Remove(file), os.Symlink(outside, file)) }, "b.json: document: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := write(t, map[string]string{"a.json": one("/a", "a", "1"), "b.json": one("/b", "b", "1"), "parts.yml": fine})
+			o, b := model.Options{Location: dir}, filepath.Join(dir, "b.json")
+			first, err := model.Load(t.Context(), o)
+			require.NoError(t, err)
+			require.NoError(t, first.Broken())
+
+			require.NoError(t, c.breaks(b))
+			kept, err := first.Reload(t.Context(), o)
+			require.NoError(t, err)
+			require.Equal(t, first.Hash, kept.Hash, "what is in use is the same")
+			require.Equal(t, []string{"a", "b"}, ids(kept))
+			require.ErrorContains(t, kept.Broken(), c.says)
+			require.Equal(t, []string{"a.json", "b.json"}, []string{kept.Documents[0].Name, kept.Documents[1].Name})
+			require.NoError(t, kept.Documents[0].Err)
+			same, err := kept.Same(t.Context(), o)
+			require.NoError(t, err)
+			require.False(t, same, "it is tried again")
+
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "a.json"), []byte(one("/a", "other", "2")), 0o600))
+			moved, err := kept.Reload(t.Context(), o)
+			require.NoError(t, err)
+			require.Equal(t, []string{"b", "other"}, ids(moved))
+			require.Error(t, moved.Broken())
+
+			fresh, err := model.Load(t.Context(), o) // a start finds no old one
+			require.NoError(t, err)
+			require.Equal(t, []string{"other"}, ids(fresh))
+
+			require.NoError(t, os.Remove(b))
+			require.NoError(t, os.WriteFile(b, []byte(one("/b", "mended", "3")), 0o600))
+			mended, err := moved.Reload(t.Context(), o)
+			require.NoError(t, err)
+			require.NoError(t, mended.Broken())
+			require.Equal(t, []string{"mended", "other"}, ids(mended))
+		})
+	}
 }
 
 // many are n files, the last of them as given by pairs.
@@ -125,6 +171,9 @@ func FuzzFolders(f *testing.F) {
 		require.Contains(t, ids(api), "main")
 		same, err := api.Same(t.Context(), o)
 		require.NoError(t, err)
-		require.True(t, same)
+		require.Equal(t, api.Broken() == nil, same)
+		again, err := api.Reload(t.Context(), o)
+		require.NoError(t, err)
+		require.Equal(t, api.Hash, again.Hash)
 	})
 }

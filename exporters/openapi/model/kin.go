@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"hash"
 	"net/url"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi2"
@@ -25,109 +23,6 @@ type Options struct {
 	Root     string   // of a file: what it refers to stays below; "" is its folder
 	Strict   bool     // a trailing slash makes another path
 	Bases    []string // base paths instead of those of the document's servers
-}
-
-// Load reads and compiles a document. An error means that there is no API: the
-// document cannot be read, is refused, or says nothing that can be used. What is
-// merely wrong in it is in API.Problems, and what Validate finds.
-func Load(ctx context.Context, o Options) (*API, error) {
-	locations, folder, err := o.documents()
-	if err != nil {
-		return nil, err
-	}
-	c := newCompiler()
-	var parts []part
-	var versions []string
-	files, total := 0, 0
-	for _, location := range locations {
-		doc, f, err := resolve(ctx, o.at(location))
-		if err != nil && (!folder || !errors.Is(err, errNoDocument)) {
-			return nil, within(folder, location, err)
-		}
-		files, total = files+f.files, total+f.total
-		if files > maxFiles || total > maxTotal {
-			return nil, fmt.Errorf("%w: the documents of %s are more than %d files or %d MiB", ErrRefused, o.Location, maxFiles, maxTotal>>20)
-		}
-		parts = append(parts, part{location, f.read, f.sum()})
-		if err != nil { // others may refer to it
-			continue
-		}
-		if folder {
-			c.file = filepath.Base(location)
-		}
-		for _, where := range f.dangling {
-			c.problem("reference", where, "leads to nothing")
-		}
-		c.add(doc, o)
-		versions = append(versions, f.version)
-	}
-	api := c.compile(o)
-	api.parts, api.OpenAPI = parts, distinct(versions)
-	api.Hash = digest(parts)
-	if len(api.Operations) == 0 {
-		return nil, errors.New("the document has no operation")
-	}
-	return api, nil
-}
-
-// within names a file of a folder.
-func within(folder bool, location string, err error) error {
-	if !folder {
-		return err
-	}
-	return fmt.Errorf("%s: %w", filepath.Base(location), err)
-}
-
-// distinct are values without repetition, in a line.
-func distinct(values []string) string {
-	slices.Sort(values)
-	return strings.Join(slices.Compact(values), ", ")
-}
-
-// digest is the hash of the only part, or over the hashes of all.
-func digest(parts []part) string {
-	if len(parts) == 1 {
-		return parts[0].hash
-	}
-	all := &files{hash: sha256.New()}
-	for _, p := range parts {
-		fmt.Fprintf(all.hash, "%s %s\n", filepath.Base(p.location), p.hash)
-	}
-	return all.sum()
-}
-
-// Same says whether the files of the document are still those that were read.
-func (a *API) Same(ctx context.Context, o Options) (bool, error) {
-	locations, _, err := o.documents()
-	if err != nil {
-		return false, err
-	}
-	if !slices.EqualFunc(a.parts, locations, func(p part, location string) bool { return p.location == location }) {
-		return false, nil
-	}
-	for _, p := range a.parts {
-		if same, err := p.same(ctx, o.at(p.location)); err != nil || !same {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
-func (p part) same(ctx context.Context, o Options) (bool, error) {
-	src, _, err := open(ctx, o.Location, o.Root)
-	if err != nil {
-		return false, err
-	}
-	defer src.close()
-	f := &files{source: src, hash: sha256.New()}
-	for _, u := range p.files {
-		data, err := src.read(u)
-		if err != nil {
-			return false, err
-		}
-		f.hash.Write(data)
-	}
-	return f.sum() == p.hash, nil
 }
 
 // Limits of strict validation, whose time grows with their square.
@@ -147,18 +42,16 @@ func Validate(ctx context.Context, o Options) ([]Problem, error) {
 	var all []Problem
 	for _, location := range locations {
 		problems, err := validate(ctx, o.at(location))
-		if folder && errors.Is(err, errNoDocument) {
+		if folder && ctx.Err() == nil && err != nil { // Load has told, unless it is no document
 			continue
 		}
 		if err != nil {
-			return nil, within(folder, location, err)
+			return nil, err
 		}
-		for _, p := range problems {
-			if folder {
-				p.Where = strings.TrimSpace(filepath.Base(location) + " " + p.Where)
-			}
-			all = append(all, p)
+		if folder {
+			name(problems, location)
 		}
+		all = append(all, problems...)
 	}
 	return all[:min(len(all), maxProblems)], nil
 }
@@ -170,7 +63,7 @@ func validate(ctx context.Context, o Options) (problems []Problem, err error) {
 	}
 	defer recovered(&err)
 	c := newCompiler()
-	c.add(doc, o)
+	c.compile(doc, o)
 	if n := len(c.schemas); n > maxValidated {
 		return []Problem{{Kind: "invalid", Text: fmt.Sprintf("not validated: it has %d schemas, more than %d", n, maxValidated)}}, nil
 	}

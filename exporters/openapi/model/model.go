@@ -20,10 +20,11 @@ type API struct {
 	OpenAPI    string       // the version of the specification: 2.0, 3.0.3, 3.1.0
 	Hash       string       // hex SHA-256 over every file that was read, shortened to 16 characters
 	Operations []*Operation // in order of ID; Operation.Index is the place
+	Documents  []Document   // in order; more than one of a folder
 	Problems   []Problem    // what is wrong in a document that works all the same
 	Table      *match.Table // finds the place of an operation
 
-	parts []part // its documents
+	parts []*part // its documents
 }
 
 // Problem is something wrong in a document, and where.
@@ -59,6 +60,8 @@ type Operation struct {
 	Request    *Body
 	Responses  map[string]*Response // by code as declared: 200, 4XX, default
 	Objective  Objective
+
+	rest string // the parameter that may hold slashes
 }
 
 // Objective is what x-slo promises of an operation; 0 is nothing.
