@@ -58,8 +58,9 @@ bench-netns: $(CACHE)/cadvisor ## as root: CPU time of a scrape of 200 real name
 	CADVISOR='$(abspath $(CACHE)/cadvisor)' go test -run '^$$' -bench Scrape -benchtime 40x $(ARGS) ./exporters/netns
 	go test -run '^$$' -bench Sampler -benchtime 200x $(ARGS) ./exporters/netns/throttle
 
-e2e-openapi: build ## a shop behind openapi_exporter: a scanner, generated rules, two pages that name the operation: 90 s
+e2e-openapi: build ## a shop behind openapi_exporter: a scanner, generated rules, two pages that name the operation: 90 s; Debian's nginx and its rotated logs
 	$(BIN)/tocsin-lab openapi
+	program=$$(tools/nginx) && NGINX_PROGRAM=$$program go test -count=1 -tags nginx -run RealNginx -v $(ARGS) ./exporters/openapi
 
 bench-openapi: ## openapi_exporter beside net/http.ServeMux, kin-openapi's router, a bare handler and a bare ReverseProxy; OPENAPI_DOCUMENTS=folder adds documents
 	OPENAPI_DOCUMENTS='$(if $(OPENAPI_DOCUMENTS),$(abspath $(OPENAPI_DOCUMENTS)))' go test -run '^$$' -bench . -benchmem $(ARGS) ./exporters/openapi/...

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tocsin/tocsin/exporters/openapi"
+	lab "github.com/tocsin/tocsin/lab/world"
 )
 
 const document = `openapi: 3.0.3
@@ -50,10 +50,9 @@ func write(t testing.TB, dir, name, text string) string {
 
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addrs, err := lab.Ports(t.Context(), 1)
 	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	return addrs[0]
 }
 
 // world is a real service behind a running exporter.
