@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/url"
@@ -22,6 +23,7 @@ type compiler struct {
 	operations []*Operation // their IDs may be those of other documents too
 	problems   []Problem
 	schemas    map[*openapi3.Schema]*schema
+	place      []string // of what is being compiled: a JSON pointer, then steps from there
 }
 
 func newCompiler() *compiler { return &compiler{schemas: map[*openapi3.Schema]*schema{}} }
@@ -32,6 +34,9 @@ func (c *compiler) problem(kind, where, format string, args ...any) {
 
 // compile makes the operations of the document, in order of path and method.
 func (c *compiler) compile(doc *openapi3.T, o Options) {
+	if !c.knows(doc.JSONSchemaDialect) {
+		c.problem("schema", "#/jsonSchemaDialect", "not judged: the keywords of schemas are taken for those of 2020-12")
+	}
 	bases := o.Bases
 	if len(bases) == 0 {
 		bases = c.bases("/servers", doc.Servers)
@@ -51,7 +56,10 @@ func (c *compiler) compile(doc *openapi3.T, o Options) {
 		}
 		methods := item.Operations()
 		for _, method := range slices.Sorted(maps.Keys(methods)) {
-			op := c.operation(method, path, item, methods[method])
+			var op *Operation
+			c.at("#/paths", nil, func() {
+				c.at("", []string{path, strings.ToLower(method)}, func() { op = c.operation(method, path, item, methods[method]) })
+			})
 			opBases := pathBases
 			if servers := methods[method].Servers; len(o.Bases) == 0 && servers != nil && len(*servers) > 0 {
 				opBases = c.bases(op.ID, *servers)
@@ -63,6 +71,7 @@ func (c *compiler) compile(doc *openapi3.T, o Options) {
 			c.operations = append(c.operations, op)
 		}
 	}
+	slices.SortFunc(c.problems, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.Where, b.Where), cmp.Compare(a.Text, b.Text)) })
 }
 
 // clean is the part of a template that a path can have.
@@ -162,7 +171,8 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, o *op
 	op.Parameters = parameters(item.Parameters, o.Parameters)
 	if o.RequestBody != nil && o.RequestBody.Value != nil {
 		b := o.RequestBody.Value
-		op.Request = &Body{Required: b.Required, Content: c.content(b.Content, true)}
+		op.Request = &Body{Required: b.Required}
+		c.at(o.RequestBody.Ref, []string{"requestBody"}, func() { op.Request.Content = c.content(b.Content, true) })
 	}
 	if o.Responses == nil {
 		return op
@@ -178,7 +188,7 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, o *op
 		}
 		op.Responses[code] = &Response{}
 		if ref != nil && ref.Value != nil {
-			op.Responses[code].Content = c.content(ref.Value.Content, false)
+			c.at(ref.Ref, []string{"responses", code}, func() { op.Responses[code].Content = c.content(ref.Value.Content, false) })
 		}
 	}
 	return op

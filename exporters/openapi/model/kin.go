@@ -68,7 +68,7 @@ func validate(ctx context.Context, o Options) (problems []Problem, err error) {
 		return []Problem{{Kind: "invalid", Text: fmt.Sprintf("not validated: it has %d schemas, more than %d", n, maxValidated)}}, nil
 	}
 	err = doc.Validate(ctx, openapi3.DisableExamplesValidation(), openapi3.DisableSchemaDefaultsValidation(),
-		openapi3.AllowExtensionsWithRef(), openapi3.EnableMultiError())
+		openapi3.AllowExtensionsWithRef(), openapi3.DisableSchemaPatternValidation(), openapi3.EnableMultiError())
 	var all openapi3.MultiError
 	if err != nil && !errors.As(err, &all) {
 		all = openapi3.MultiError{err}

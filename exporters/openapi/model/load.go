@@ -128,6 +128,12 @@ func load(ctx context.Context, o Options) (*part, error) {
 		c.problem("reference", where, "leads to nothing")
 	}
 	c.compile(doc, o)
+	if f.version == "2.0" { // it was converted: a place is where it stands in the file
+		back := strings.NewReplacer("#/components/schemas/", "#/definitions/", "#/components/responses/", "#/responses/")
+		for i := range c.problems {
+			c.problems[i].Where = back.Replace(c.problems[i].Where)
+		}
+	}
 	p.openAPI, p.operations, p.problems = f.version, c.operations, c.problems
 	return p, nil
 }
