@@ -12,7 +12,7 @@ import (
 )
 
 // join makes one API of its documents, which it does not change.
-func join(parts []*part, strict bool) *API {
+func join(parts []*compiled, strict bool) *API {
 	api := &API{parts: parts, Hash: digest(parts)}
 	taken := map[string]bool{}
 	var titles, versions, specifications []string
@@ -40,7 +40,7 @@ func join(parts []*part, strict bool) *API {
 }
 
 // rename finds another ID for an operation whose own is taken, and says so.
-func (a *API) rename(p *part, op *Operation, taken map[string]bool) string {
+func (a *API) rename(p *compiled, op *Operation, taken map[string]bool) string {
 	route := op.Method + " " + op.Path
 	id := Label(route)
 	for n := 2; taken[id]; n++ { // the same in two documents, or two templates longer than a label
@@ -81,7 +81,7 @@ func distinct(values []string) string {
 }
 
 // digest is the hash of the only part, or over the hashes of all.
-func digest(parts []*part) string {
+func digest(parts []*compiled) string {
 	if len(parts) == 1 {
 		return parts[0].hash
 	}

@@ -20,8 +20,8 @@ type Document struct {
 	Err error
 }
 
-// part is one document of an API, compiled by itself.
-type part struct {
+// compiled is one document of an API by itself.
+type compiled struct {
 	location                string
 	files                   []*url.URL // what was read, in order
 	bytes                   int
@@ -47,7 +47,7 @@ func (a *API) Reload(ctx context.Context, o Options) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	var parts []*part
+	var parts []*compiled
 	files, total := 0, 0
 	for _, location := range locations {
 		p, err := a.reload(ctx, o.at(location), folder)
@@ -69,7 +69,7 @@ func (a *API) Reload(ctx context.Context, o Options) (*API, error) {
 
 // reload is one part: the one that is in use where it has not changed or, in a
 // folder, what is there now is broken.
-func (a *API) reload(ctx context.Context, o Options, folder bool) (*part, error) {
+func (a *API) reload(ctx context.Context, o Options, folder bool) (*compiled, error) {
 	used := a.part(o.Location)
 	if used != nil && used.err == nil {
 		if same, err := used.same(ctx, o); err == nil && same {
@@ -90,7 +90,7 @@ func (a *API) reload(ctx context.Context, o Options, folder bool) (*part, error)
 		kept.err = err
 		return &kept, nil
 	default:
-		return &part{location: o.Location, err: err}, nil
+		return &compiled{location: o.Location, err: err}, nil
 	}
 	if folder {
 		name(p.problems, o.Location)
@@ -99,11 +99,11 @@ func (a *API) reload(ctx context.Context, o Options, folder bool) (*part, error)
 }
 
 // part is the one of a location, nil if there is none.
-func (a *API) part(location string) *part {
+func (a *API) part(location string) *compiled {
 	if a == nil {
 		return nil
 	}
-	i := slices.IndexFunc(a.parts, func(p *part) bool { return p.location == location })
+	i := slices.IndexFunc(a.parts, func(p *compiled) bool { return p.location == location })
 	if i < 0 {
 		return nil
 	}
@@ -111,12 +111,12 @@ func (a *API) part(location string) *part {
 }
 
 // load compiles one document. What is no document has a part too, beside the error.
-func load(ctx context.Context, o Options) (*part, error) {
+func load(ctx context.Context, o Options) (*compiled, error) {
 	doc, f, err := resolve(ctx, o)
 	if f == nil {
 		return nil, err
 	}
-	p := &part{location: o.Location, files: f.read, bytes: f.total, hash: f.sum()}
+	p := &compiled{location: o.Location, files: f.read, bytes: f.total, hash: f.sum()}
 	if err != nil {
 		return p, err
 	}
@@ -151,7 +151,7 @@ func (a *API) Same(ctx context.Context, o Options) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if !slices.EqualFunc(a.parts, locations, func(p *part, location string) bool { return p.location == location && p.err == nil }) {
+	if !slices.EqualFunc(a.parts, locations, func(p *compiled, location string) bool { return p.location == location && p.err == nil }) {
 		return false, nil
 	}
 	for _, p := range a.parts {
@@ -162,7 +162,7 @@ func (a *API) Same(ctx context.Context, o Options) (bool, error) {
 	return true, nil
 }
 
-func (p *part) same(ctx context.Context, o Options) (bool, error) {
+func (p *compiled) same(ctx context.Context, o Options) (bool, error) {
 	src, _, err := open(ctx, o.Location, o.Root)
 	if err != nil {
 		return false, err

@@ -24,7 +24,7 @@ type API struct {
 	Problems   []Problem    // what is wrong in a document that works all the same
 	Table      *match.Table // finds the place of an operation
 
-	parts []*part // its documents
+	parts []*compiled // its documents
 }
 
 // Problem is something wrong in a document, and where.
