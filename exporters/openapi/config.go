@@ -93,7 +93,7 @@ type Proxy struct {
 func Read(file string) (*Config, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("config: %w", err)
+		return nil, err
 	}
 	c, err := Parse(data, filepath.Dir(file))
 	if err != nil {

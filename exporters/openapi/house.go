@@ -160,17 +160,26 @@ func (h *House) Run(ctx context.Context) error {
 	return err
 }
 
+// firstTries is how often a document is asked for until there is one: a sidecar
+// is often up before its service.
+const firstTries = 2 * time.Second
+
 // keep looks at the document now and then.
 func (s *service) keep(ctx context.Context) {
-	tick := time.NewTicker(s.config.Reload)
-	defer tick.Stop()
 	s.validate(ctx)
 	for {
+		wait := s.config.Reload
+		if s.api == nil {
+			wait = min(wait, firstTries)
+		}
+		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
+			timer.Stop()
 			return
-		case <-tick.C:
+		case <-timer.C:
 		case <-s.look:
+			timer.Stop()
 		}
 		if s.refresh(ctx) {
 			s.validate(ctx)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,13 +112,17 @@ services:
 	return w
 }
 
+func (w *world) scrape() string {
+	rec := httptest.NewRecorder()
+	w.house.Handler().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	return rec.Body.String()
+}
+
 // value is the sum of a metric's series with these labels, as it is scraped.
 func (w *world) value(t *testing.T, name string, labels ...string) (sum float64) {
 	t.Helper()
-	rec := httptest.NewRecorder()
-	w.house.Handler().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(rec.Body)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(w.scrape()))
 	require.NoError(t, err)
 	for _, m := range families[name].GetMetric() {
 		found := 0
@@ -228,6 +233,34 @@ func TestABrokenDocumentInAFolderKeepsTheOldOne(t *testing.T) {
 	require.NoError(t, w.stop())
 	require.Equal(t, 1, strings.Count(w.logs.String(), "the document cannot be loaded"))
 	require.Regexp(t, `keeps_old=true err="shop.yaml: parse: `, w.logs.String())
+}
+
+// A sidecar is up before its service, whose document it asks for.
+func TestADocumentThatComesLate(t *testing.T) {
+	var up atomic.Bool
+	service := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		if !up.Load() {
+			rw.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintf(rw, document, "1")
+	}))
+	defer service.Close()
+	c, err := openapi.Parse(fmt.Appendf(nil, "services: [{name: shop, document: %q, reload: 1h, logs: [{file: a.log}]}]", service.URL+"/openapi.json"), t.TempDir())
+	require.NoError(t, err)
+	w := &world{}
+	w.house, err = openapi.New(c, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.house.Run(ctx) }()
+	name := strings.TrimPrefix(service.URL, "http://") + "/openapi.json"
+	require.Eventually(t, func() bool { return strings.Contains(w.scrape(), `document="`+name+`"`) }, time.Minute, 10*time.Millisecond, "it is named")
+	require.Zero(t, w.value(t, "openapi_document_last_load_successful"))
+	up.Store(true)
+	require.Eventually(t, func() bool { return w.value(t, "openapi_document_last_load_successful", "document", name) == 1 }, time.Minute, 10*time.Millisecond)
+	cancel()
+	require.NoError(t, <-done)
 }
 
 func TestCheckSaysWhatIsWrong(t *testing.T) {

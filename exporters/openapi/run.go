@@ -30,7 +30,14 @@ type Commands struct {
 
 // Help stands under the commands.
 func (Commands) Help() string {
-	return `Examples:
+	return `openapi.yml, to begin with:
+
+  services:
+    - name: shop
+      document: http://127.0.0.1:8000/openapi.json
+      proxy: {listen: ":8080", upstream: "http://127.0.0.1:8000"}
+
+Examples:
 
   openapi_exporter check --config.file openapi.yml
   openapi_exporter serve --config.file openapi.yml --web.listen-address 127.0.0.1:9418

@@ -54,7 +54,9 @@ func Open(ctx context.Context, dir, exporter string) (_ *Street, err error) {
 			return nil, err
 		}
 	}
-	generated, err := exec.CommandContext(ctx, exporter, "generate", "--config.file", filepath.Join(dir, "openapi.yml"), "--out", filepath.Join(dir, "watch"), "--native-histograms").CombinedOutput()
+	generated, err := exec.CommandContext(ctx, exporter, "generate", "--config.file", filepath.Join(dir, "openapi.yml"), "--out", filepath.Join(dir, "watch"),
+		"--native-histograms", "--latency", "2s"). // a loaded machine answers within that
+		CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("openapi_exporter generate: %w: %s", err, bytes.TrimSpace(generated))
 	}
