@@ -108,7 +108,7 @@ func (c *openapiCmd) scan(ctx context.Context, street *shop.Street, out *screen)
 // fail strikes two operations, judges the pages, and mends.
 func fail(ctx context.Context, w *world.World, street *shop.Street, out *screen) error {
 	out.title("createOrder fails, searchProducts is slow")
-	street.Shop.Strike(map[string]shop.Fault{"createOrder": {Fails: true}, "searchProducts": {Late: 4 * time.Second}})
+	street.Shop.Strike(map[string]shop.Fault{"createOrder": {Fails: true}, "searchProducts": {Late: 2500 * time.Millisecond}})
 	tales := []tale{names("OpenAPIErrors", "createOrder"), names("OpenAPISlow", "searchProducts")}
 	err := tell(ctx, w, out, "the fault", tales)
 	for _, t := range tales {

@@ -89,15 +89,15 @@ func alerts(api *model.API, o Options) (rules []Rule) {
 		rules = append(rules, o.alert("OpenAPIErrors", "2m", "critical",
 			fmt.Sprintf("sum by (job, service, operation) (rate(openapi_requests_total%s[5m]))\n/\nsum by (job, service, operation) (rate(openapi_requests_total%s[5m])) > %v",
 				o.selector(`code=~"`+serverErrors+`"`, shares[share]), o.selector(shares[share]), share),
-			"{{ $value | humanizePercentage }} of {{ $labels.operation }} of {{ $labels.service }} fail",
+			"{{ $labels.operation }} of {{ $labels.service }} fails for {{ $value | humanizePercentage }} of its requests",
 			fmt.Sprintf("More than %s of its requests are answered with a status of 500 or above.", percent(share))).objective(percent(share)))
 	}
 	latencies := objectives(api, o.Latency, func(m model.Objective) time.Duration { return m.Latency })
 	for _, latency := range slices.Sorted(maps.Keys(latencies)) {
 		rules = append(rules, o.alert("OpenAPISlow", "5m", "warning",
 			fmt.Sprintf("job_service_operation:openapi_request_duration_seconds:p99_rate5m%s > %v", o.selector(latencies[latency]), latency.Seconds()),
-			"{{ $labels.operation }} of {{ $labels.service }} takes {{ $value | humanizeDuration }}",
-			fmt.Sprintf("One of a hundred of its requests takes longer than %v.", latency)).objective(latency.String()))
+			"{{ $labels.operation }} of {{ $labels.service }} takes longer than {{ $value | humanizeDuration }} for 1 request of 100",
+			fmt.Sprintf("99 %% of its requests are to be answered within %v.", latency)).objective(latency.String()))
 	}
 	return append(rules,
 		o.alert("OpenAPIContractBroken", "10m", "warning",

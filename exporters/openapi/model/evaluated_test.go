@@ -3,6 +3,7 @@ package model_test
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,18 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
 )
+
+func oracle(t testing.TB, schema string) *jsonschema.Schema {
+	t.Helper()
+	parsed, err := jsonschema.UnmarshalJSON(strings.NewReader(schema))
+	require.NoError(t, err)
+	compiler := jsonschema.NewCompiler()
+	compiler.DefaultDraft(jsonschema.Draft2020)
+	require.NoError(t, compiler.AddResource("s.json", parsed))
+	theirs, err := compiler.Compile("s.json")
+	require.NoError(t, err, schema)
+	return theirs
+}
 
 // JSON Schema 2020-12 has a judge of its own, which is asked about the same values.
 func TestSchemasOf31JudgeAsJSONSchemaDoes(t *testing.T) {
@@ -51,13 +64,7 @@ func TestSchemasOf31JudgeAsJSONSchemaDoes(t *testing.T) {
 		`{"items":{"properties":{"a":true},"unevaluatedProperties":false},"unevaluatedProperties":true}`,
 		`{"type":["null","array"],"uniqueItems":true,"unevaluatedItems":{"type":["string","integer"]}}`,
 	} {
-		parsed, err := jsonschema.UnmarshalJSON(strings.NewReader(schema))
-		require.NoError(t, err)
-		compiler := jsonschema.NewCompiler()
-		compiler.DefaultDraft(jsonschema.Draft2020)
-		require.NoError(t, compiler.AddResource("s.json", parsed))
-		theirs, err := compiler.Compile("s.json")
-		require.NoError(t, err)
+		theirs := oracle(t, schema)
 		fit := 0
 		for _, body := range values {
 			var value any
@@ -70,6 +77,102 @@ func TestSchemasOf31JudgeAsJSONSchemaDoes(t *testing.T) {
 		}
 		require.NotZero(t, fit, schema)
 	}
+}
+
+// maker makes schemas and values of a few words, so that they meet.
+type maker struct{ *rand.Rand }
+
+func (m maker) name() string { return []string{"a", "b", "x-1"}[m.IntN(3)] }
+
+func (m maker) value(depth int) any {
+	switch n := m.IntN(7); {
+	case n == 0:
+		return nil
+	case n == 1:
+		return float64(m.IntN(3))
+	case n == 2:
+		return m.name()
+	case n == 3:
+		return m.IntN(2) == 0
+	case depth == 0:
+		return 1.5
+	case n == 4:
+		list := []any{}
+		for range m.IntN(4) {
+			list = append(list, m.value(depth-1))
+		}
+		return list
+	default:
+		object := map[string]any{}
+		for range m.IntN(4) {
+			object[m.name()] = m.value(depth - 1)
+		}
+		return object
+	}
+}
+
+func (m maker) schemas(depth int) []any {
+	list := []any{m.schema(depth)}
+	for range m.IntN(2) {
+		list = append(list, m.schema(depth))
+	}
+	return list
+}
+
+func (m maker) schema(depth int) any {
+	if depth == 0 || m.IntN(8) == 0 {
+		return []any{
+			true, false,
+			map[string]any{"type": "object"},
+			map[string]any{"type": []any{"integer", "string"}},
+			map[string]any{"required": []any{m.name()}},
+			map[string]any{"const": m.name()},
+			map[string]any{"minimum": 1},
+			map[string]any{"maxLength": 1},
+			map[string]any{"minItems": 2},
+		}[m.IntN(9)]
+	}
+	s := map[string]any{}
+	for range 1 + m.IntN(4) {
+		switch key := []string{
+			"allOf", "anyOf", "oneOf", "prefixItems", "properties", "patternProperties", "dependentSchemas", "dependentRequired", "minContains", "maxContains",
+			"not", "if", "then", "else", "items", "contains", "additionalProperties", "propertyNames", "unevaluatedProperties", "unevaluatedItems",
+		}[m.IntN(20)]; key {
+		case "allOf", "anyOf", "oneOf", "prefixItems":
+			s[key] = m.schemas(depth - 1)
+		case "properties", "dependentSchemas":
+			s[key] = map[string]any{m.name(): m.schema(depth - 1), m.name(): m.schema(depth - 1)}
+		case "patternProperties":
+			s[key] = map[string]any{[]string{"^x", "a|b", "."}[m.IntN(3)]: m.schema(depth - 1)}
+		case "dependentRequired":
+			s[key] = map[string]any{m.name(): []any{m.name()}}
+		case "minContains", "maxContains":
+			s[key] = m.IntN(3)
+		default:
+			s[key] = m.schema(depth - 1)
+		}
+	}
+	return s
+}
+
+func TestAnySchemaOf31IsJudgedAsJSONSchemaDoes(t *testing.T) {
+	m := maker{rand.New(rand.NewPCG(31, 2020))}
+	agreed := map[bool]int{}
+	for range 400 {
+		text, err := json.Marshal(map[string]any{"allOf": []any{m.schema(3)}, "x-made": true})
+		require.NoError(t, err)
+		theirs := oracle(t, string(text))
+		ours := schemaOf(t, "3.1.0", string(text), false)
+		for range 20 {
+			value := m.value(3)
+			want := theirs.Validate(value) == nil
+			got := ours.Check(value)
+			require.Equal(t, want, got == nil, "%s %v: %v", text, value, got)
+			agreed[want]++
+		}
+	}
+	require.Greater(t, agreed[true], 1000)
+	require.Greater(t, agreed[false], 1000)
 }
 
 func TestWhatIsNotJudgedIsTold(t *testing.T) {
