@@ -25,6 +25,7 @@ type compiler struct {
 	api     API
 	schemas map[*openapi3.Schema]*schema
 	ids     map[string]bool
+	way     map[*openapi3.Schema]bool // whether it leads to an annotation
 }
 
 func (c *compiler) problem(kind, where, format string, args ...any) {
@@ -187,6 +188,7 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, o *op
 	if o.RequestBody != nil && o.RequestBody.Value != nil {
 		b := o.RequestBody.Value
 		op.Request = &Body{Required: b.Required, Content: c.content(b.Content, true)}
+		op.Request.Media, op.Request.Example = bodyExample(b.Content)
 	}
 	if o.Responses == nil {
 		return op
@@ -203,6 +205,7 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, o *op
 		op.Responses[code] = &Response{}
 		if ref != nil && ref.Value != nil {
 			op.Responses[code].Content = c.content(ref.Value.Content, false)
+			op.Responses[code].Annotations = c.annotations(op.ID+" "+code, ref.Value.Content)
 		}
 	}
 	return op
@@ -288,7 +291,8 @@ func parameters(lists ...openapi3.Parameters) []Parameter {
 			if ref == nil || ref.Value == nil {
 				continue
 			}
-			p := Parameter{Name: ref.Value.Name, In: ref.Value.In, Required: ref.Value.Required}
+			p := Parameter{Name: ref.Value.Name, In: ref.Value.In, Required: ref.Value.Required, Example: example(ref.Value)}
+			p.Style, p.Explode = style(ref.Value)
 			same := func(q Parameter) bool { return q.Name == p.Name && q.In == p.In }
 			if i := slices.IndexFunc(all, same); i >= 0 {
 				all[i] = p
