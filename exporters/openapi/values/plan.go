@@ -99,7 +99,7 @@ func compile(service string, api *model.API, configured []Metric) (*plans, []mod
 
 // split is what was joined.
 func split(err error) (all []error) {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // each of them is told
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []error{err}
 	}
@@ -242,8 +242,8 @@ func resolve(ref string, path, base []model.Step) (place, error) {
 		ref, up = ref[3:], up+1
 	}
 	if ref == "@key" {
-		for i := len(path) - 1; i >= 0; i-- {
-			if path[i].Each {
+		for i, step := range slices.Backward(path) {
+			if step.Each {
 				if up--; up < 0 {
 					return place{path: path[:i+1], key: true}, nil
 				}

@@ -226,10 +226,10 @@ func TestAnAnswerStandsForTheOneBefore(t *testing.T) {
 
 		part := answer(`{"queues": [{"name": "c", "depth": 4}]}`)
 		part.Part = true
-		time.Sleep(40 * time.Second)
+		pass(40 * time.Second)
 		f.Take(part)
 		require.Contains(t, f.series(t), "queue_depth{queue=b,region=}", "the rest of a page stays")
-		time.Sleep(30 * time.Second)
+		pass(30 * time.Second)
 		got := f.series(t)
 		require.NotContains(t, got, "queue_depth{queue=b,region=}", "b is stale")
 		require.Contains(t, got, "queue_depth{queue=c,region=}")
@@ -238,7 +238,7 @@ func TestAnAnswerStandsForTheOneBefore(t *testing.T) {
 			f.Take(part)
 		}
 		require.Equal(t, 101.0, f.series(t)["openapi_values_dropped_total{reason=series}"], "100 series, pages or not")
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		for name := range f.series(t) {
 			require.Contains(t, name, "dropped")
 		}
@@ -392,4 +392,8 @@ func TestMetricsOfTheConfig(t *testing.T) {
 		require.Equal(t, "services[mq].values.metrics[0]", problems[0].Where)
 		require.Equal(t, want, problems[0].Text)
 	}
+}
+
+func pass(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // virtual time
 }
