@@ -325,7 +325,7 @@ func TestAHandlerThatPanicsIsCounted(t *testing.T) {
 // reader keeps what it is given.
 type reader struct{ answers []observe.Answer }
 
-func (*reader) Wants(operation string) bool   { return operation != "deletePet" }
+func (*reader) Wants(operation string) bool  { return operation != "deletePet" }
 func (r *reader) Read(answer observe.Answer) { r.answers = append(r.answers, answer) }
 
 func TestWhatIsSampledIsReadToo(t *testing.T) {

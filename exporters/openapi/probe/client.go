@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -28,6 +29,12 @@ type Credentials struct {
 }
 
 const maxSecret = 64 << 10 // bytes
+
+// Check says whether the files can be read.
+func (c Credentials) Check() error {
+	_, err := c.read()
+	return err
+}
 
 func (c Credentials) read() (http.Header, error) {
 	h := http.Header{}
@@ -176,9 +183,7 @@ func (x *exchange) do(ctx context.Context, session *http.Transport) error {
 		return fmt.Errorf("%w: %w", errRequest, err)
 	}
 	x.asked = req.Method + " " + (&url.URL{Scheme: req.URL.Scheme, Host: req.URL.Host, Path: req.URL.Path, RawPath: req.URL.RawPath}).String()
-	for name, v := range x.secrets {
-		req.Header[name] = v
-	}
+	maps.Copy(req.Header, x.secrets)
 	c := http.Client{Transport: session, CheckRedirect: x.redirect}
 	resp, err := c.Do(req)
 	if err != nil {
