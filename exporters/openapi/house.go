@@ -233,13 +233,8 @@ func (s *service) refresh(ctx context.Context) bool {
 		return false
 	}
 	s.wrong, s.api = "", api
-	s.observer.Load(api)
-	s.log.InfoContext(ctx, "the document is in use", "version", api.Version, "openapi", api.OpenAPI, "operations", len(api.Operations), "hash", api.Hash)
-	s.tell(ctx, api.Problems)
 	if s.values != nil {
 		s.unread = s.values.Load(api)
-		s.tell(ctx, s.unread)
-		s.metrics.Problems(s.config.Name, slices.Concat(api.Problems, s.unread))
 	}
 	if s.prober != nil {
 		s.prober.Load(api)
@@ -247,6 +242,11 @@ func (s *service) refresh(ctx context.Context) bool {
 			s.log.WarnContext(ctx, "the config of probe names what the document does not have", "names", unknown)
 		}
 	}
+	s.observer.Load(api) // and says that the document is in use: by all
+	problems := slices.Concat(s.unread, api.Problems)
+	s.metrics.Problems(s.config.Name, problems)
+	s.log.InfoContext(ctx, "the document is in use", "version", api.Version, "openapi", api.OpenAPI, "operations", len(api.Operations), "hash", api.Hash)
+	s.tell(ctx, problems)
 	return true
 }
 
