@@ -62,7 +62,7 @@ func TestProbe(t *testing.T) {
 		"service=shop&target=http://169.254.169.254":          {403, "neither targets nor allow"},
 		"service=shop&target=file:///etc/passwd":              {403, "an http or https URL"},
 		"service=shop&operation=none&target=" + target:        {404, `the document has no "none"`},
-		"service=shop&operation=getCustomer&target=" + target: {404, "getCustomer is not probed: parameter id has no example"},
+		"service=shop&operation=getCustomer&target=" + target: {404, "the operation is not probed: parameter id has no example"},
 		"service=shop&operation=deleteOrder&target=" + target: {404, "DELETE may change something"},
 		"service=shop&debug=true&target=" + target:            {200, fmt.Sprintf("getOrder: GET %s/v1/orders/a%%2Fb%%20c: status 200, 12 bytes: ok", target)},
 		"service=shop&operation=getOrder&target=" + target:    {200, "probe_success 1"},

@@ -25,7 +25,7 @@ func newDescriber(prefix string, own ...string) *describer {
 		{"success", "Whether every operation was answered as the document says, with a status below 400.", nil},
 		{"duration_seconds", "How long asking for all operations took.", nil},
 		{"operation_success", "Whether the operation was answered as the document says, with a status below 400.", []string{"operation"}},
-		{"operation_failed", "Why the operation was not, where it was not.", []string{"operation", "reason"}},
+		{"operation_failed", "Why the probe of the operation failed. It is there while it does.", []string{"operation", "reason"}},
 		{"http_status_code", "Status of the answer; 0 where there was none.", []string{"operation"}},
 		{"http_duration_seconds", "How long the parts of the request took. A connection that was there takes nothing.", []string{"operation", "phase"}},
 		{"http_response_size_bytes", "Size of the answer's body.", []string{"operation"}},

@@ -183,7 +183,7 @@ func (p *Prober) Once(ctx context.Context, target, operation string, take func(v
 func (p *plan) missing(operation string) error {
 	for _, s := range p.skipped {
 		if s.Operation == operation {
-			return fmt.Errorf("%w: %v", errOperation, s)
+			return fmt.Errorf("%w: %s", errOperation, s.Text)
 		}
 	}
 	return fmt.Errorf("%w: the document has no %q", errOperation, operation)

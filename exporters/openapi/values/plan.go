@@ -73,6 +73,8 @@ func compile(service string, api *model.API, configured []Metric) (*plans, []mod
 		}
 	}
 	told := map[string]bool{} // a schema is in many answers, and wrong once
+	outside := map[string]error{}
+	used := map[string]bool{}
 	for _, op := range api.Operations {
 		for _, code := range slices.Sorted(maps.Keys(op.Responses)) {
 			for _, a := range op.Responses[code].Annotations {
@@ -81,11 +83,21 @@ func compile(service string, api *model.API, configured []Metric) (*plans, []mod
 				if err == nil {
 					err = p.add(m, a.Path, slices.Contains(a.Types, "object"), a.At)
 				}
-				if err != nil && !told[a.At+err.Error()] {
+				switch {
+				case err == nil:
+					used[a.At] = true
+				case errors.Is(err, errOutside):
+					outside[a.At] = err
+				case !told[a.At+err.Error()]:
 					told[a.At+err.Error()] = true
 					wrong(a.At, err)
 				}
 			}
+		}
+	}
+	for _, at := range slices.Sorted(maps.Keys(outside)) { // a label of the object around is not in every answer that has the schema
+		if !used[at] {
+			wrong(at, outside[at])
 		}
 	}
 	for i, m := range configured {
@@ -233,6 +245,9 @@ type place struct {
 	key  bool // not the value there, but the key of that element
 }
 
+// errOutside says that a label is not in the answer.
+var errOutside = errors.New("leads out of the answer")
+
 // resolve finds the place that a label names: name or a/b from base, ../ for the
 // object around that, @key for the key of the element around the value, ../@key
 // for that of the one around it.
@@ -249,14 +264,14 @@ func resolve(ref string, path, base []model.Step) (place, error) {
 				}
 			}
 		}
-		return place{}, errors.New("@key: there is no array or map around the value")
+		return place{}, fmt.Errorf("@key: there is no array or map around the value: %w", errOutside)
 	}
 	for range up {
 		for len(base) > 0 && base[len(base)-1].Each {
 			base = base[:len(base)-1]
 		}
 		if len(base) == 0 {
-			return place{}, errors.New("../ leads out of the answer")
+			return place{}, fmt.Errorf("../ %w", errOutside)
 		}
 		base = base[:len(base)-1]
 	}

@@ -41,6 +41,8 @@ paths:
                     additionalProperties:
                       type: array
                       items: {type: number, x-prometheus-metric: {name: zone_load_ratio, unit: percent, labels: {zone: ../@key, core: "@key"}}}
+  /queue:
+    get: {operationId: getQueue, responses: {"200": {description: a queue, content: {application/json: {schema: {$ref: "#/components/schemas/Queue"}}}}}}
 components:
   schemas:
     Build:
@@ -243,6 +245,13 @@ func TestAnAnswerStandsForTheOneBefore(t *testing.T) {
 			require.Contains(t, name, "dropped")
 		}
 	})
+}
+
+// A schema that is an answer by itself has no object around.
+func TestALabelThatOneAnswerDoesNotHave(t *testing.T) {
+	f := begin(t, options())
+	f.Take(values.Answer{Operation: "getQueue", Code: "200", Body: []byte(`{"name": "a", "depth": 1, "paused": true}`)})
+	require.Equal(t, map[string]float64{"queue_paused{name=a}": 1}, f.series(t))
 }
 
 func TestTargetsAndServicesStandBesideEachOther(t *testing.T) {
