@@ -32,6 +32,12 @@ func TestTheDocsSayWhatThereIs(t *testing.T) {
 	require.NotNil(t, example)
 	_, err = openapi.Parse(example[1], "")
 	require.NoError(t, err)
+	examples := regexp.MustCompile("(?s)```yaml\n(services:.*?)```").FindAllSubmatch(docs, -1)
+	require.Len(t, examples, 3)
+	for _, more := range examples {
+		_, err = openapi.Parse(more[1], "")
+		require.NoError(t, err, string(more[1]))
+	}
 
 	var keys []string
 	var walk func(prefix string, of reflect.Type)
@@ -59,6 +65,8 @@ func TestTheDocsSayWhatThereIs(t *testing.T) {
 	require.Equal(t, keys, told)
 
 	w := begin(t)
+	write(t, w.dir, "broken", "")
+	require.Eventually(t, func() bool { return w.value(t, "openapi_probe_operation_failed", "reason", "status") == 1 }, time.Minute, 10*time.Millisecond)
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(w.scrape()))
 	require.NoError(t, err)

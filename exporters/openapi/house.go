@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,7 +21,9 @@ import (
 	"github.com/tocsin/tocsin/exporters/openapi/logs"
 	"github.com/tocsin/tocsin/exporters/openapi/model"
 	"github.com/tocsin/tocsin/exporters/openapi/observe"
+	"github.com/tocsin/tocsin/exporters/openapi/probe"
 	"github.com/tocsin/tocsin/exporters/openapi/proxy"
+	"github.com/tocsin/tocsin/exporters/openapi/values"
 )
 
 // House is the exporter with what it observes.
@@ -28,6 +31,7 @@ type House struct {
 	registry *prometheus.Registry
 	metrics  *observe.Metrics
 	services []*service
+	probes   *probe.Probes
 	log      *slog.Logger
 }
 
@@ -37,12 +41,15 @@ type service struct {
 	observer *observe.Observer
 	proxy    *proxy.Proxy // nil where there is none
 	tails    []*logs.Tail
+	prober   *probe.Prober   // nil where there is none
+	values   *values.Service // likewise
 	metrics  *observe.Metrics
 	log      *slog.Logger
 	look     chan struct{} // looks at the document at once
 
-	api   *model.API // in use; nil before the first
-	wrong string     // why the last load failed, so that it is logged once
+	api    *model.API      // in use; nil before the first
+	unread []model.Problem // annotations that are wrong
+	wrong  string          // why the last load failed, so that it is logged once
 }
 
 // New furnishes the exporter.
@@ -52,6 +59,8 @@ func New(c *Config, log *slog.Logger) (*House, error) {
 		versioncollector.NewCollector("openapi_exporter"))
 	h.metrics = observe.NewMetrics(h.registry, observe.Options{Buckets: c.Buckets})
 	proxies, tailed := proxy.NewMetrics(h.registry), logs.NewMetrics(h.registry)
+	read := values.New(h.registry)
+	h.probes = probe.NewProbes(h.registry)
 	for _, s := range c.Services {
 		l := log.With("service", s.Name)
 		made := &service{
@@ -68,18 +77,39 @@ func New(c *Config, log *slog.Logger) (*House, error) {
 			}
 			made.tails = append(made.tails, logs.NewTail(s.Name, each.File, parse, made.observer.Record, tailed, l))
 		}
+		if err := made.feed(read, h.probes); err != nil {
+			return nil, fmt.Errorf("service %s: %w", s.Name, err)
+		}
 		h.services = append(h.services, made)
 	}
 	return h, nil
 }
 
+// feed makes what asks the service, and reads its answers.
+func (s *service) feed(read *values.Values, probes *probe.Probes) (err error) {
+	if s.config.Values != nil {
+		s.values = read.Service(s.config.Name, s.config.values(), s.log)
+		if s.config.Values.Sample {
+			s.observer.ReadBy(sampled{s.values})
+		}
+	}
+	if s.config.Probe != nil {
+		if s.prober, err = probe.New(s.config.probe(), s.values, s.log); err != nil {
+			return fmt.Errorf("probe: %w", err)
+		}
+		probes.Add(s.config.Name, s.prober)
+	}
+	return nil
+}
+
 // Handler serves /metrics with exemplars and native histograms where the scraper
-// takes them, and health.
+// takes them, /probe, and health.
 func (h *House) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.InstrumentMetricHandler(h.registry, promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{
 		EnableOpenMetrics: true, MaxRequestsInFlight: 10, Registry: h.registry,
 	})))
+	mux.Handle("GET /probe", h.probes)
 	for _, path := range []string{"GET /-/healthy", "GET /-/ready"} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "healthy") })
 	}
@@ -139,6 +169,9 @@ func (h *House) Run(ctx context.Context) error {
 		group.Go(func() { s.keep(ctx) })
 		for _, tail := range s.tails {
 			group.Go(func() { tail.Run(ctx) })
+		}
+		if s.prober != nil {
+			group.Go(func() { s.prober.Run(ctx) })
 		}
 		if s.proxy == nil {
 			continue
@@ -213,9 +246,20 @@ func (s *service) refresh(ctx context.Context) bool {
 		return false
 	}
 	s.api = api
-	s.observer.Load(api)
+	if s.values != nil {
+		s.unread = s.values.Load(api)
+	}
+	if s.prober != nil {
+		s.prober.Load(api)
+		if unknown := probe.Unknown(api, s.config.probe()); len(unknown) > 0 {
+			s.log.WarnContext(ctx, "the config of probe names what the document does not have", "names", unknown)
+		}
+	}
+	s.observer.Load(api) // and says that the document is in use: by all
+	problems := slices.Concat(s.unread, api.Problems)
+	s.metrics.Problems(s.config.Name, problems)
 	s.log.InfoContext(ctx, "the document is in use", "version", api.Version, "openapi", api.OpenAPI, "operations", len(api.Operations), "hash", api.Hash)
-	s.tell(ctx, api.Problems)
+	s.tell(ctx, problems)
 	return true
 }
 
@@ -243,7 +287,7 @@ func (s *service) validate(ctx context.Context) {
 		return
 	}
 	s.tell(ctx, problems)
-	s.metrics.Problems(s.config.Name, append(problems, s.api.Problems...))
+	s.metrics.Problems(s.config.Name, slices.Concat(problems, s.api.Problems, s.unread))
 }
 
 // tell logs the first problems: check lists them all.

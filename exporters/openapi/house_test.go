@@ -99,7 +99,9 @@ services:
     sample: {ratio: 1, per_second: 1000}
     proxy: {listen: "%s", upstream: "%s"}
     logs: [{file: access.log}]
-`, location, w.front, service.URL))
+    probe: {targets: ["%s"], interval: 1s, parameters: {getOrder: {id: 1}}}
+    values: {sample: true, stale: 1h, metrics: [{operation: getOrder, path: /total, name: shop_order_euros}]}
+`, location, w.front, service.URL, service.URL))
 	c, err := openapi.Read(config)
 	require.NoError(t, err)
 	w.house, err = openapi.New(c, slog.New(slog.NewTextHandler(w.logs, nil)))
@@ -353,7 +355,7 @@ func TestConfigsThatAreWrong(t *testing.T) {
 		"services: [{name: 'a b'}]": "name",
 		"services: [{name: a, document: 'file:///etc/passwd'}]":                                                     "file is not read",
 		strings.ReplaceAll(good, "http://b", "b"):                                                                   "proxy.upstream",
-		"services: [{name: a, document: b}]":                                                                        "both are missing",
+		"services: [{name: a, document: b}]":                                                                        "all are missing",
 		"services: [{name: a, document: b, logs: [{format: x}]}]":                                                   "logs[0].file",
 		"services: [{name: a, document: b, logs: [{file: x, format: x}]}]":                                          "logs[0].format",
 		strings.ReplaceAll(good, "':1'", "''"):                                                                      "proxy.listen: missing",

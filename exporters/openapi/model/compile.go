@@ -23,7 +23,8 @@ type compiler struct {
 	operations []*Operation // their IDs may be those of other documents too
 	problems   []Problem
 	schemas    map[*openapi3.Schema]*schema
-	place      []string // of what is being compiled: a JSON pointer, then steps from there
+	place      []string                  // of what is being compiled: a JSON pointer, then steps from there
+	way        map[*openapi3.Schema]bool // whether it leads to an annotation
 }
 
 func newCompiler() *compiler { return &compiler{schemas: map[*openapi3.Schema]*schema{}} }
@@ -173,6 +174,7 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, o *op
 		b := o.RequestBody.Value
 		op.Request = &Body{Required: b.Required}
 		c.at(o.RequestBody.Ref, []string{"requestBody"}, func() { op.Request.Content = c.content(b.Content, true) })
+		op.Request.Media, op.Request.Example = bodyExample(b.Content)
 	}
 	if o.Responses == nil {
 		return op
@@ -189,6 +191,7 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, o *op
 		op.Responses[code] = &Response{}
 		if ref != nil && ref.Value != nil {
 			c.at(ref.Ref, []string{"responses", code}, func() { op.Responses[code].Content = c.content(ref.Value.Content, false) })
+			op.Responses[code].Annotations = c.annotations(op.ID+" "+code, ref.Value.Content)
 		}
 	}
 	return op
@@ -266,7 +269,8 @@ func parameters(lists ...openapi3.Parameters) []Parameter {
 			if ref == nil || ref.Value == nil {
 				continue
 			}
-			p := Parameter{Name: ref.Value.Name, In: ref.Value.In, Required: ref.Value.Required}
+			p := Parameter{Name: ref.Value.Name, In: ref.Value.In, Required: ref.Value.Required, Example: example(ref.Value)}
+			p.Style, p.Explode = style(ref.Value)
 			same := func(q Parameter) bool { return q.Name == p.Name && q.In == p.In }
 			if i := slices.IndexFunc(all, same); i >= 0 {
 				all[i] = p

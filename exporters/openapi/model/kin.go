@@ -132,7 +132,7 @@ func (f *files) json(_ *openapi3.Loader, u *url.URL) ([]byte, error) {
 	f.hash.Write(data)
 	at := *u
 	f.read = append(f.read, &at)
-	if data, err = toJSON(data); err != nil {
+	if data, err = toJSON(data, fileName(u)); err != nil {
 		return nil, err
 	}
 	if f.references += bytes.Count(data, []byte(`"$ref"`)); f.references > maxReferences {

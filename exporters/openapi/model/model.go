@@ -44,7 +44,7 @@ func (p Problem) String() string {
 
 // ProblemKinds are all kinds of Problem, for labels.
 func ProblemKinds() []string {
-	return []string{"conflict", "identifier", "invalid", "reference", "schema", "server"}
+	return []string{"conflict", "identifier", "invalid", "metric", "reference", "schema", "server"}
 }
 
 // Operation is one method of one path.
@@ -75,16 +75,24 @@ type Parameter struct {
 	Name     string
 	In       string // query, header, path or cookie
 	Required bool
+	Style    string // how it is written: simple, form, label …; content: as JSON
+	Explode  bool
+	Example  any // a value that the document gives; nil: none
 }
 
 // Body is what a request may carry.
 type Body struct {
 	Required bool
 	Content  Content
+	Media    string // the JSON one that Example is of
+	Example  any    // nil: none
 }
 
 // Response is what may be answered. No Content means that nothing is promised.
-type Response struct{ Content Content }
+type Response struct {
+	Content     Content
+	Annotations []Annotation // of its JSON, in the order of their places
+}
 
 // Content is a schema by media range: application/json, text/*. A schema may be
 // nil.
