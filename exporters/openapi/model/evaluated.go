@@ -2,7 +2,6 @@ package model
 
 import (
 	"errors"
-	"maps"
 	"slices"
 	"strconv"
 )
@@ -72,9 +71,9 @@ func (j *judge) dependent(s *schema, v map[string]any, depth int) error {
 			}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.dependentSchemas)) {
+	for name, each := range s.dependentSchemas {
 		if _, has := v[name]; has {
-			if err := j.value(s.dependentSchemas[name], v, depth+1); err != nil {
+			if err := j.value(each, v, depth+1); err != nil {
 				return err
 			}
 		}
