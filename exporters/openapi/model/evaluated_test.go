@@ -158,7 +158,7 @@ func (m maker) schema(depth int) any {
 func TestAnySchemaOf31IsJudgedAsJSONSchemaDoes(t *testing.T) {
 	m := maker{rand.New(rand.NewPCG(31, 2020))}
 	agreed := map[bool]int{}
-	for range 400 {
+	for range 120 {
 		text, err := json.Marshal(map[string]any{"allOf": []any{m.schema(3)}, "x-made": true})
 		require.NoError(t, err)
 		theirs := oracle(t, string(text))
@@ -171,8 +171,8 @@ func TestAnySchemaOf31IsJudgedAsJSONSchemaDoes(t *testing.T) {
 			agreed[want]++
 		}
 	}
-	require.Greater(t, agreed[true], 1000)
-	require.Greater(t, agreed[false], 1000)
+	require.Greater(t, agreed[true], 300)
+	require.Greater(t, agreed[false], 300)
 }
 
 func TestWhatIsNotJudgedIsTold(t *testing.T) {
