@@ -53,6 +53,9 @@ scrape_configs: [{job_name: openapi, static_configs: [{targets: ["%s"]}]}]
 	}
 	p.wait(t, `openapi_requests_total{operation="getOrder", code="200"} == 20`)
 	p.wait(t, `histogram_count(openapi_request_duration_seconds{operation="getOrder"}) == 30`)
+	p.wait(t, `openapi_probe_operation_success{operation="getOrder"} == 1`)
+	p.wait(t, `shop_order_euros{operation="getOrder", target=""} == 7`)
+	p.wait(t, `shop_order_euros{operation="getOrder", target!=""} == 7`)
 	before := p.wait(t, `scrape_samples_scraped`)
 	scan(t, w)
 	p.wait(t, `openapi_unmatched_requests_total{reason="path"} >= 100000`)
@@ -74,6 +77,8 @@ scrape_configs: [{job_name: openapi, static_configs: [{targets: ["%s"]}]}]
 			}
 		}
 	}()
+	p.wait(t, `ALERTS{alertname="OpenAPIProbeFails", alertstate="pending", service="shop", operation="getOrder"}`)
+	p.wait(t, `openapi_probe_operation_failed{operation="getOrder", reason="status"} == 1`)
 	p.wait(t, `ALERTS{alertname="OpenAPIErrors", alertstate="pending", service="shop", operation="getOrder"}`)
 	p.wait(t, `ALERTS{alertname="OpenAPIErrors", alertstate="firing", service="shop", operation="getOrder"}`)
 	stop()

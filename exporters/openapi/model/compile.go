@@ -25,7 +25,9 @@ type compiler struct {
 	api     API
 	schemas map[*openapi3.Schema]*schema
 	ids     map[string]bool
-	way     map[*openapi3.Schema]bool // whether it leads to an annotation
+
+	annotated bool                      // somewhere in the document
+	way       map[*openapi3.Schema]bool // whether it leads to an annotation
 }
 
 func (c *compiler) problem(kind, where, format string, args ...any) {

@@ -33,7 +33,7 @@ func Load(ctx context.Context, o Options) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := compiler{schemas: map[*openapi3.Schema]*schema{}, ids: map[string]bool{}}
+	c := compiler{schemas: map[*openapi3.Schema]*schema{}, ids: map[string]bool{}, annotated: f.annotated}
 	for _, where := range f.dangling {
 		c.problem("reference", where, "leads to nothing")
 	}
@@ -115,6 +115,7 @@ type files struct {
 	dangling []string
 
 	references int
+	annotated  bool // somewhere
 	read       []*url.URL
 }
 
@@ -147,6 +148,7 @@ func (f *files) json(_ *openapi3.Loader, u *url.URL) ([]byte, error) {
 		return nil, err
 	}
 	f.hash.Write(data)
+	f.annotated = f.annotated || bytes.Contains(data, []byte(Extension))
 	at := *u
 	f.read = append(f.read, &at)
 	if data, err = toJSON(data, fileName(u)); err != nil {
