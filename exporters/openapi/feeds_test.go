@@ -129,7 +129,7 @@ func TestCheckSaysWhatIsNotProbedAndWhichMetricsAreWrong(t *testing.T) {
 	}{
 		"good":        {"[{name: a, document: queues.yaml, probe: {targets: ['http://a']}, values: {}}]", 0, "a: OpenAPI 3.0.3, version 1, 2 operations, 0 problems\n  probe: 1 of 2 operations are asked\n  probe: deleteQueues is not probed: DELETE may change"},
 		"wrong":       {"[{name: a, document: wrong.yaml, probe: {targets: ['http://a']}, values: {}}]", 1, `metric wrong.yaml:14: label "le": is the exporter's own`},
-		"clash":       {"[{name: a, document: queues.yaml, probe: {targets: ['http://a']}, values: {}}, {name: b, document: clash.json, probe: {targets: ['http://b']}, values: {}}]", 1, `metric clash.json:2: metric queue_depth is a gauge with labels \[\] and help "Another.", and in service a at queues.yaml:\d+ a gauge`},
+		"clash":       {"[{name: a, document: queues.yaml, probe: {targets: ['http://a']}, values: {}}, {name: b, document: clash.json, probe: {targets: ['http://b']}, values: {}}]", 1, `metric clash.json:2: metric queue_depth, a gauge with labels \[\] and help "Another."; in service a at queues.yaml:\d+ it is queue_depth, a gauge`},
 		"config":      {"[{name: a, document: queues.yaml, probe: {targets: ['http://a']}, values: {metrics: [{operation: none, path: /a, name: a}]}}]", 1, `services\[a\].values.metrics\[0\]: operation "none": the document has none`},
 		"unknown":     {"[{name: a, document: queues.yaml, probe: {targets: ['http://a'], skip: [listQueue]}}]", 1, "probe: the document has no operation listQueue"},
 		"credentials": {"[{name: a, document: queues.yaml, probe: {targets: ['http://a'], bearer_token_file: none}}]", 1, filepath.Join(dir, "none") + ": no such file"},

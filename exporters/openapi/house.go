@@ -115,7 +115,7 @@ func (h *House) Handler() http.Handler {
 	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprint(w, `<!doctype html><title>openapi_exporter</title><h1>openapi_exporter</h1><p><a href="/metrics">Metrics</a>`)
+		fmt.Fprint(w, `<!doctype html><title>openapi_exporter</title><h1>openapi_exporter</h1><p><a href="/metrics">Metrics</a><p>/probe?service=…&amp;target=…`)
 	})
 	return mux
 }

@@ -178,15 +178,18 @@ func (g *Generate) Run(ctx context.Context, out output) error {
 		if err != nil {
 			return fmt.Errorf("service %s: %w", s.Name, err)
 		}
-		if err := g.write(api, s.Name, out); err != nil {
+		if err := g.write(api, &s, out); err != nil {
 			return fmt.Errorf("service %s: %w", s.Name, err)
 		}
 	}
 	return nil
 }
 
-func (g *Generate) write(api *model.API, service string, out output) error {
-	o := generate.Options{Service: service, ErrorShare: g.ErrorShare, Latency: g.Latency, Native: g.Native, RunbookURL: g.RunbookURL}
+func (g *Generate) write(api *model.API, s *Service, out output) error {
+	o := generate.Options{
+		Service: s.Name, ErrorShare: g.ErrorShare, Latency: g.Latency, Native: g.Native, RunbookURL: g.RunbookURL,
+		Probe: s.Probe != nil && len(s.Probe.Targets) > 0, Values: s.Values != nil,
+	}
 	rules, err := generate.Rules(api, o)
 	if err != nil {
 		return fmt.Errorf("rules: %w", err)
@@ -200,7 +203,7 @@ func (g *Generate) write(api *model.API, service string, out output) error {
 		data []byte
 		keep bool
 	}{{".rules.yml", rules, false}, {".dashboard.json", dashboard, false}, {".md", generate.Runbook(api, o), true}} {
-		name := filepath.Join(g.Out, service+file.name)
+		name := filepath.Join(g.Out, s.Name+file.name)
 		if _, err := os.Stat(name); err == nil && file.keep {
 			fmt.Fprintf(out.stdout, "%s is left as it is\n", name)
 			continue

@@ -3,6 +3,7 @@ package model
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"maps"
 	"net/url"
 	"path"
@@ -59,6 +60,9 @@ func Pointer(steps []Step) string {
 // annotations are those of an answer's JSON schemas, in the order of their
 // places. Only schemas on the way to one are walked.
 func (c *compiler) annotations(where string, content openapi3.Content) []Annotation {
+	if !c.annotated {
+		return nil
+	}
 	if c.way == nil {
 		c.way = map[*openapi3.Schema]bool{}
 	}
@@ -204,7 +208,7 @@ func (w *annotator) add(s *openapi3.Schema, extensions map[string]any, at []Step
 	if s.Type != nil {
 		a.Types = *s.Type
 	}
-	if key := a.At + " " + Pointer(at); !w.seen[key] || a.At == "" {
+	if key := fmt.Sprint(a.At, Pointer(at), a.Value); !w.seen[key] {
 		w.seen[key] = true
 		w.found = append(w.found, a)
 	}

@@ -24,6 +24,7 @@ type compiler struct {
 	problems   []Problem
 	schemas    map[*openapi3.Schema]*schema
 	place      []string                  // of what is being compiled: a JSON pointer, then steps from there
+	annotated  bool                      // somewhere in the document
 	way        map[*openapi3.Schema]bool // whether it leads to an annotation
 }
 

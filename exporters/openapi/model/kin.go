@@ -98,6 +98,7 @@ type files struct {
 	dangling []string
 
 	references int
+	annotated  bool // somewhere
 	read       []*url.URL
 }
 
@@ -130,6 +131,7 @@ func (f *files) json(_ *openapi3.Loader, u *url.URL) ([]byte, error) {
 		return nil, err
 	}
 	f.hash.Write(data)
+	f.annotated = f.annotated || bytes.Contains(data, []byte(Extension))
 	at := *u
 	f.read = append(f.read, &at)
 	if data, err = toJSON(data, fileName(u)); err != nil {

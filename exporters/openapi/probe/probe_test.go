@@ -2,14 +2,17 @@ package probe_test
 
 import (
 	"context"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -262,6 +265,20 @@ func TestWhyAProbeFails(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestTheEndOfACertificate(t *testing.T) {
+	secure := httptest.NewTLSServer(http.HandlerFunc(order))
+	defer secure.Close()
+	o := options(secure.URL)
+	o.CAFile = filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(o.CAFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}), 0o600))
+	h := probe.NewProbes(nil)
+	h.Add("shop", prober(t, o))
+	body := get(h, url.Values{"service": {"shop"}, "target": {secure.URL}}).Body.String()
+	require.Contains(t, body, "probe_success 1\n")
+	require.Contains(t, body, "probe_ssl_earliest_cert_expiry "+strconv.FormatFloat(float64(secure.Certificate().NotAfter.Unix()), 'g', -1, 64))
+	require.NotContains(t, body, `phase="tls"} 0`+"\n")
 }
 
 func TestARefusedConnection(t *testing.T) {

@@ -45,6 +45,12 @@ const stateLabel = "state"
 // ownLabels are on every value.
 func ownLabels() []string { return []string{"service", "operation", "target"} }
 
+// Limits of words, in bytes.
+const (
+	maxState = 128
+	maxHelp  = 1000
+)
+
 // definition is what all series of a name have in common.
 type definition struct {
 	name, kind, help string
@@ -56,8 +62,12 @@ func (d *definition) same(e *definition) bool {
 	return d.name == e.name && d.kind == e.kind && d.help == e.help && slices.Equal(d.labels, e.labels)
 }
 
+// family is the name under which OpenMetrics knows the metric: that of a counter
+// is without _total, and may be no other metric's.
+func (d *definition) family() string { return strings.TrimSuffix(d.name, "_total") }
+
 func (d *definition) String() string {
-	return fmt.Sprintf("a %s with labels %v and help %q", d.kind, d.labels, d.help)
+	return fmt.Sprintf("%s, a %s with labels %v and help %q", d.name, d.kind, d.labels, d.help)
 }
 
 // units are factors to base units, and how a metric in that unit ends.
@@ -107,6 +117,9 @@ func (m *Metric) definition() (*definition, error) {
 	}
 	if m.Type != "stateset" && len(m.States) > 0 {
 		wrong("states: only a stateset has any")
+	}
+	if slices.ContainsFunc(m.States, func(s string) bool { return len(s) > maxState }) || len(m.Help) > maxHelp {
+		wrong("states have %d bytes at most, help %d", maxState, maxHelp)
 	}
 	if math.IsNaN(m.Scale) || math.IsInf(m.Scale, 0) {
 		wrong("scale: no number")

@@ -15,7 +15,7 @@ import (
 // plans are what is read of the answers of one document.
 type plans struct {
 	operations  map[string]map[string]*plan // by operation and declared code
-	definitions map[string]*definition      // by name
+	definitions map[string]*definition      // by family
 }
 
 // plan is what is read of one answer: a trie of the ways to values and labels.
@@ -163,10 +163,10 @@ func (p *plans) add(m Metric, path []model.Step, inside bool, at string) error {
 		return err
 	}
 	d.at = at
-	if have := p.definitions[d.name]; have == nil {
-		p.definitions[d.name] = d
+	if have := p.definitions[d.family()]; have == nil {
+		p.definitions[d.family()] = d
 	} else if !have.same(d) {
-		return fmt.Errorf("metric %s is %v, and at %s %v", d.name, d, have.at, have)
+		return fmt.Errorf("metric %v; at %s it is %v", d, have.at, have)
 	} else {
 		d = have
 	}
@@ -311,16 +311,16 @@ func (m *Metric) scale() float64 {
 
 // clashes takes out what another service's metrics of the same name are not.
 func (p *plans) clashes(service string, other *plans) (problems []model.Problem) {
-	for _, name := range slices.Sorted(maps.Keys(p.definitions)) {
-		have, d := other.definitions[name], p.definitions[name]
+	for _, family := range slices.Sorted(maps.Keys(p.definitions)) {
+		have, d := other.definitions[family], p.definitions[family]
 		if have == nil || have.same(d) {
 			continue
 		}
-		problems = append(problems, model.Problem{Kind: "metric", Where: d.at, Text: fmt.Sprintf("metric %s is %v, and in service %s at %s %v", name, d, service, have.at, have)})
-		delete(p.definitions, name)
+		problems = append(problems, model.Problem{Kind: "metric", Where: d.at, Text: fmt.Sprintf("metric %v; in service %s at %s it is %v", d, service, have.at, have)})
+		delete(p.definitions, family)
 		for _, codes := range p.operations {
 			for _, plan := range codes {
-				plan.root.remove(name)
+				plan.root.remove(d.name)
 			}
 		}
 	}

@@ -311,7 +311,10 @@ func TestAnnotationsThatAreWrong(t *testing.T) {
 		"{name: queue_x, labels: {a: ../@key}}":      "no array or map around",
 		"{name: queue_x, labels: {a: 'b/*'}}":        "name, a/b, ../name or @key",
 		"{name: queue_x, labels: {a: 7}}":            "labels: not of its type",
-		"{name: queue_depth, labels: [name]}":        "metric queue_paused",
+		"queue_sent":                                 "metric queue_sent",
+		"{name: queue_x, states: [" + strings.Repeat("a", 200) + "]}": "states have 128 bytes",
+		"{name: queue_x, help: " + strings.Repeat("a", 2000) + "}":    "help 1000",
+		"{name: queue_depth, labels: [name]}":                         "metric queue_depth, a gauge with labels [name]",
 	} {
 		t.Run(annotation, func(t *testing.T) {
 			text := strings.Replace(document, good, annotation, 1)
@@ -325,8 +328,9 @@ func TestAnnotationsThatAreWrong(t *testing.T) {
 			}
 			require.Len(t, problems, 1, "%v", problems)
 			require.Equal(t, "metric", problems[0].Kind)
-			if annotation == "{name: queue_depth, labels: [name]}" {
-				require.Contains(t, problems[0].Text, "metric queue_depth is a gauge with labels [name]")
+			if strings.HasPrefix(want, "metric") { // the second of them is told
+				require.Contains(t, problems[0].Text, want)
+				require.Contains(t, problems[0].Text, "; at doc.yaml:")
 				return
 			}
 			require.Equal(t, fmt.Sprintf("doc.yaml:%d", line), problems[0].Where)
@@ -344,7 +348,7 @@ func TestAClashBetweenServicesIsTold(t *testing.T) {
 	other := f.all.Service("mq2", options(), slog.New(slog.DiscardHandler))
 	problems := other.Load(load(t, strings.Replace(document, "help: Messages that wait.", "help: Letters.", 1)))
 	require.Len(t, problems, 1)
-	require.Regexp(t, `^metric doc.yaml:\d+: metric queue_depth is a gauge with labels \[queue region\] and help "Letters.", and in service mq at doc.yaml:\d+ a gauge .*Messages`, problems[0].String())
+	require.Regexp(t, `^metric doc.yaml:\d+: metric queue_depth, a gauge with labels \[queue region\] and help "Letters."; in service mq at doc.yaml:\d+ it is queue_depth, a gauge .*Messages`, problems[0].String())
 	f.Take(answer(`{"queues": [{"name": "a", "depth": 1}]}`))
 	other.Take(answer(`{"queues": [{"name": "a", "depth": 1, "paused": true}]}`))
 	got := f.series(t)
