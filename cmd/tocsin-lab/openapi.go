@@ -24,7 +24,8 @@ type openapiCmd struct {
 // Help shows examples under the flags.
 func (openapiCmd) Help() string {
 	return `A shop with eight operations, openapi_exporter in front of it, and the rules that it generates from the
-shop's document, with their times divided by ten. A scanner asks for addresses that are nowhere: no
+shop's document, with their times divided by ten. The exporter probes what may be asked, and an answer
+has a price that becomes a metric. A scanner asks for addresses that are nowhere: no
 series may come of it. Then createOrder fails and searchProducts is slow: exit 0 only if there are
 two pages, each names its operation in its first message, and both resolve once it is mended.
 
@@ -57,6 +58,9 @@ func (c *openapiCmd) Run(ctx context.Context, out *screen) error {
 	defer customers.Wait()
 	defer home()
 	customers.Go(func() { shop.Customers(shopping, street.Front, 100*time.Millisecond) })
+	if err := asked(ctx, street, out); err != nil {
+		return err
+	}
 
 	o.Rules, o.Services, o.Targets, o.Native = map[string][]byte{}, []string{"cart"}, 6, true
 	for name, rules := range street.Rules {
@@ -103,6 +107,34 @@ func (c *openapiCmd) scan(ctx context.Context, street *shop.Street, out *screen)
 		return errors.New("a scanner makes series, or was not counted")
 	}
 	return nil
+}
+
+// asked waits for the exporter's own probe of the shop: four of its reading
+// operations answer, and one answer has a price.
+func asked(ctx context.Context, street *shop.Street, out *screen) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("the probe had a minute"))
+	defer cancel()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, answered, err := street.Scrape(ctx, "openapi_probe_operation_success{")
+		if err != nil {
+			return err
+		}
+		_, price, err := street.Scrape(ctx, "shop_price_euros{")
+		if err != nil {
+			return err
+		}
+		if answered == 4 && price == 12.5 {
+			out.line("%s  a probe: %.0f operations answer as the document says, the price of a product is %v", out.verdict(true, "ok  ", ""), answered, price)
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %.0f operations answer, the price is %v", context.Cause(ctx), answered, price)
+		case <-tick.C:
+		}
+	}
 }
 
 // fail strikes two operations, judges the pages, and mends.

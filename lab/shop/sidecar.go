@@ -29,6 +29,17 @@ type Street struct {
 	sidecar *world.Process
 }
 
+// config of the exporter: its proxy, a probe of what may be asked, and a value of
+// what is answered.
+const config = `services:
+  - name: shop
+    document: shop.yaml
+    sample: {ratio: 1}
+    proxy: {listen: %q, upstream: "http://%s"}
+    probe: {targets: ["http://%s"], interval: 2s, parameters: {getProduct: {id: p1}, getOrder: {id: o1}}}
+    values: {metrics: [{operation: getProduct, path: /price, name: shop_price_euros}]}
+`
+
 // Open opens a shop with an exporter of this path in front, whose files are in
 // dir.
 func Open(ctx context.Context, dir, exporter string) (_ *Street, err error) {
@@ -48,7 +59,7 @@ func Open(ctx context.Context, dir, exporter string) (_ *Street, err error) {
 			s.Close()
 		}
 	}()
-	config := fmt.Appendf(nil, "services:\n  - name: shop\n    document: shop.yaml\n    sample: {ratio: 1}\n    proxy: {listen: %q, upstream: \"http://%s\"}\n", ports[0], l.Addr())
+	config := fmt.Appendf(nil, config, ports[0], l.Addr(), l.Addr())
 	for name, text := range map[string][]byte{"openapi.yml": config, "shop.yaml": Document} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			return nil, err
@@ -102,10 +113,9 @@ func (s *Street) Scrape(ctx context.Context, prefix string) (series int, sum flo
 		return 0, 0, fmt.Errorf("scrape openapi_exporter: %w", err)
 	}
 	for line := range strings.Lines(string(text)) {
-		if !strings.HasPrefix(line, "openapi_") {
-			continue
+		if strings.HasPrefix(line, "openapi_") {
+			series++
 		}
-		series++
 		if strings.HasPrefix(line, prefix) {
 			value, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndexByte(line, ' ')+1:]), 64)
 			if err != nil {
