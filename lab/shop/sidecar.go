@@ -102,10 +102,9 @@ func (s *Street) Scrape(ctx context.Context, prefix string) (series int, sum flo
 		return 0, 0, fmt.Errorf("scrape openapi_exporter: %w", err)
 	}
 	for line := range strings.Lines(string(text)) {
-		if !strings.HasPrefix(line, "openapi_") {
-			continue
+		if strings.HasPrefix(line, "openapi_") {
+			series++
 		}
-		series++
 		if strings.HasPrefix(line, prefix) {
 			value, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndexByte(line, ' ')+1:]), 64)
 			if err != nil {
