@@ -31,10 +31,11 @@ test: ## run all unit tests and stories, with the race detector
 demo: build ## a bad deploy strikes in a world in a box; ARGS=--once, ARGS=--thanos
 	$(BIN)/tocsin-lab demo $(ARGS)
 
-e2e: build ## every fault on real Prometheus x2, Thanos, Alertmanager x2; playbooks that repair; as root also a throttled and a lossy container
+e2e: build ## every fault on real Prometheus x2, Thanos, Alertmanager x2; playbooks that repair; a web API that fails; as root also a throttled and a lossy container
 	$(BIN)/tocsin-lab e2e $(ARGS)
 	$(BIN)/tocsin-lab repair
 	$(BIN)/tocsin-lab matrix --only bad-deploy --only target-down --warm 45s --stagger 20s --patience 100s --bar 80
+	$(BIN)/tocsin-lab openapi
 	$(BIN)/tocsin-lab nodes
 
 matrix: build ## every fault x the catalogue of alert expressions on real Prometheus and Thanos; ARGS="--only bad-host"
@@ -57,8 +58,9 @@ bench-netns: $(CACHE)/cadvisor ## as root: CPU time of a scrape of 200 real name
 	CADVISOR='$(abspath $(CACHE)/cadvisor)' go test -run '^$$' -bench Scrape -benchtime 40x $(ARGS) ./exporters/netns
 	go test -run '^$$' -bench Sampler -benchtime 200x $(ARGS) ./exporters/netns/throttle
 
-e2e-openapi: $(CACHE)/prometheus ## a service behind openapi_exporter, real Prometheus, generated rules, a scanner: 4 minutes
-	PROMETHEUS='$(abspath $(CACHE)/prometheus)' go test -count=1 -tags prometheus -run RealPrometheus -v $(ARGS) ./exporters/openapi
+e2e-openapi: build ## a shop behind openapi_exporter: a scanner, generated rules, two pages that name the operation: 90 s; Debian's nginx and its rotated logs
+	$(BIN)/tocsin-lab openapi
+	program=$$(tools/nginx) && NGINX_PROGRAM=$$program go test -count=1 -tags nginx -run RealNginx -v $(ARGS) ./exporters/openapi
 
 bench-openapi: ## openapi_exporter beside net/http.ServeMux, kin-openapi's router, a bare handler and a bare ReverseProxy; OPENAPI_DOCUMENTS=folder adds documents
 	OPENAPI_DOCUMENTS='$(if $(OPENAPI_DOCUMENTS),$(abspath $(OPENAPI_DOCUMENTS)))' go test -run '^$$' -bench . -benchmem $(ARGS) ./exporters/openapi/...

@@ -160,6 +160,7 @@ func DefaultConfig() *Config {
 			"deploy":     {"deploy", "deploy_id", "version"},
 			"user":       {"user", "tenant"},
 			"datacentre": {"datacentre", "dc", "zone"},
+			"operation":  {"operation"},
 		}, Exemplars: enrich.DefaultTraces()},
 		Prewarm: Prewarm{
 			Poll: config.Duration(5 * time.Second), Lead: config.Duration(20 * time.Second), Max: 100,

@@ -17,6 +17,25 @@ import (
 	"github.com/tocsin/tocsin/lab/ttn"
 )
 
+// Every command that the docs name is one.
+func TestCommandsInTheDocs(t *testing.T) {
+	files, err := filepath.Glob("../../docs/*.md")
+	require.NoError(t, err)
+	found := 0
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, m := range regexp.MustCompile("`(?:sudo )?bin/tocsin-lab ([^`]+)`").FindAllStringSubmatch(string(raw), -1) {
+			parser, err := kong.New(&cli{})
+			require.NoError(t, err)
+			_, err = parser.Parse(strings.Fields(m[1]))
+			require.NoError(t, err, "%s: %s", file, m[0])
+			found++
+		}
+	}
+	require.Greater(t, found, 5)
+}
+
 // What docs/wishes.md tells people to type in the demo is there.
 func TestCommandsOfTheTour(t *testing.T) {
 	raw, err := os.ReadFile("../../docs/wishes.md")

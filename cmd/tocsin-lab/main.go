@@ -86,6 +86,7 @@ type cli struct {
 	E2E     e2eCmd     `cmd:"" name:"e2e" help:"Every kind of fault on the full chain: one page, the trait, the edits, the resolve."`
 	Repair  repairCmd  `cmd:"" help:"Faults that an approved playbook ends: from the page to the verified repair, and what does not repair."`
 	Matrix  matrixCmd  `cmd:"" help:"Every kind of fault × alert expressions of every shape: what does the first message say?"`
+	OpenAPI openapiCmd `cmd:"" name:"openapi" help:"A web API behind openapi_exporter: one operation fails, one is slow; two pages, each names its operation."`
 	Kill    killCmd    `cmd:"" help:"SIGKILL Tocsin at random under load, then ask the ledgers what was lost or doubled."`
 	Contest contestCmd `cmd:"" help:"Alertmanager telling Slack and PagerDuty itself, beside Alertmanager and Tocsin."`
 	Configs configsCmd `cmd:"" help:"Write the lab's config files, to read or to begin from."`

@@ -2,19 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
-	"strconv"
-	"strings"
-	"time"
 
-	"github.com/tocsin/tocsin/lab/drill"
-	"github.com/tocsin/tocsin/lab/fakeslack"
 	"github.com/tocsin/tocsin/lab/nodes"
 	"github.com/tocsin/tocsin/lab/world"
 )
@@ -38,9 +29,6 @@ nodes be made (cgroups without a CPU controller of their own, no TUN devices) it
 
   sudo tocsin-lab nodes`
 }
-
-// tale is what must be told of one pod.
-type tale struct{ alert, pod, node string }
 
 // Run is the command.
 func (c *nodesCmd) Run(ctx context.Context, out *screen) error {
@@ -88,109 +76,16 @@ func (c *nodesCmd) Run(ctx context.Context, out *screen) error {
 		return err
 	}
 	defer w.Stop()
-	return tell(ctx, w, out, []tale{{"CPUThrottledLong", "cart-1", "node-b"}, {"TCPRetransmits", "cart-2", "node-c"}})
+	return tell(ctx, w, out, "the first scrapes", []tale{story("CPUThrottledLong", "cart-1", "node-b"), story("TCPRetransmits", "cart-2", "node-c")})
 }
 
-// hasty divides the times of rules by ten: minutes are six seconds.
-func hasty(rules []byte) []byte {
-	return regexp.MustCompile(`(for: |\[)(\d+)m`).ReplaceAllFunc(rules, func(m []byte) []byte {
-		at := slices.IndexFunc(m, func(b byte) bool { return b >= '0' && b <= '9' })
-		minutes, _ := strconv.Atoi(string(m[at : len(m)-1]))
-		return fmt.Appendf(nil, "%s%ds", m[:at], 6*minutes)
-	})
-}
-
-// tell waits for the pages and judges them.
-func tell(ctx context.Context, w *world.World, out *screen, tales []tale) error {
-	deadline := time.NewTimer(4 * time.Minute)
-	defer deadline.Stop()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for begun, waiting := time.Now(), true; waiting; {
-		roots := w.FakeSlack.Ledger().Roots()
-		waiting = slices.ContainsFunc(tales, func(t tale) bool { return !t.in(roots) })
-		if !waiting {
-			out.line("  both pages are there %s after the first scrapes", seconds(time.Since(begun)))
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case err := <-w.Failed():
-			return err
-		case <-deadline.C:
-			waiting = false
-		case <-tick.C:
-		}
+// story is what must be told of the pod of a node: the two are the same, and the
+// message says so.
+func story(alert, pod, node string) tale {
+	return tale{
+		alert: alert, names: map[string]string{"pod": pod, "instance": node}, headline: []string{pod, node},
+		says: []string{"the same as pod=" + pod, "the same as instance=" + node},
 	}
-	if err := pause(ctx, w, 5*time.Second); err != nil { // a third page may be on its way
-		return err
-	}
-	named, err := traits(ctx, w)
-	if err != nil {
-		return err
-	}
-	roots := w.FakeSlack.Ledger().Roots()
-	var errs []error
-	for _, t := range tales {
-		errs = append(errs, t.judge(out, named[t.alert], roots))
-	}
-	if len(roots) != len(tales) {
-		errs = append(errs, fmt.Errorf("slack has %d roots for %d faults", len(roots), len(tales)))
-	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("%w; logs in %s/logs", err, w.Dir)
-	}
-	return nil
-}
-
-func (t tale) in(roots []fakeslack.Message) bool {
-	return slices.ContainsFunc(roots, t.about)
-}
-
-func (t tale) about(m fakeslack.Message) bool { return strings.Contains(m.First.Visible, t.alert) }
-
-// traits are what each page's best trait names, and what is the same as that, by
-// the page's alert.
-func traits(ctx context.Context, w *world.World) (map[string]map[string]string, error) {
-	pages, err := drill.New(w).Pages(ctx, "all")
-	if err != nil {
-		return nil, fmt.Errorf("read the pages: %w", err)
-	}
-	out := map[string]map[string]string{}
-	for _, p := range pages {
-		if len(p.Traits) == 0 {
-			continue
-		}
-		named := map[string]string{}
-		maps.Copy(named, p.Traits[0].Labels)
-		for _, l := range p.Traits[0].Also {
-			named[l.Name] = l.Value
-		}
-		out[p.Alerts[0].Name()] = named
-	}
-	return out, nil
-}
-
-// judge says whether the page's trait names the pod and the node, whether its
-// first words in Slack do, and whether there is one of it.
-func (t tale) judge(out *screen, named map[string]string, roots []fakeslack.Message) error {
-	said := ""
-	if i := slices.IndexFunc(roots, t.about); i >= 0 {
-		said = roots[i].First.Visible
-	}
-	headline, _, _ := strings.Cut(said, "\n")
-	var errs []error
-	want := func(ok bool, format string, args ...any) {
-		if !ok {
-			errs = append(errs, fmt.Errorf("%s: "+format, append([]any{t.alert}, args...)...))
-		}
-	}
-	want(named["pod"] == t.pod && named["instance"] == t.node, "the trait does not name pod=%s and instance=%s but %v", t.pod, t.node, named)
-	want(strings.Contains(headline, t.node) || strings.Contains(headline, t.pod), "Slack's first line is %q", headline)
-	want(strings.Contains(said, "the same as pod="+t.pod) || strings.Contains(said, "the same as instance="+t.node), "the first Slack post does not say that %s is %s: %s", t.pod, t.node, said)
-	out.line("%s  %s: %s · trait: instance=%s, the same as pod=%s", out.verdict(len(errs) == 0, "ok  ", "FAIL"), t.alert, headline, named["instance"], named["pod"])
-	return errors.Join(errs...)
 }
 
 // insideANode is whether this process was started as a part of a node; it does

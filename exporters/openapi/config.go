@@ -33,7 +33,7 @@ type Config struct {
 type Service struct {
 	// Name is the label service.
 	Name string `yaml:"name"`
-	// Document is a file, from the config file's folder, or an http or https URL.
+	// Document is a file or a folder of them, from the config file's folder, or an http or https URL.
 	Document string `yaml:"document"`
 	// Root is the folder that a document's references may reach. Default: the document's own.
 	Root string `yaml:"root"`
@@ -49,6 +49,10 @@ type Service struct {
 	Proxy *Proxy `yaml:"proxy"`
 	// Logs are access logs of who stands in front of the service.
 	Logs []Log `yaml:"logs"`
+	// Probe asks the service.
+	Probe *Probe `yaml:"probe"`
+	// Values makes metrics of what is answered.
+	Values *Values `yaml:"values"`
 }
 
 // Log is an access log that is followed.
@@ -93,7 +97,7 @@ type Proxy struct {
 func Read(file string) (*Config, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("config: %w", err)
+		return nil, err
 	}
 	c, err := Parse(data, filepath.Dir(file))
 	if err != nil {
@@ -166,6 +170,8 @@ func (s *Service) defaults(folder string) {
 			l.File = filepath.Join(folder, l.File)
 		}
 	}
+	s.Probe.defaults(folder)
+	s.Values.defaults()
 	if s.Proxy != nil && s.Proxy.Drain == 0 {
 		s.Proxy.Drain = 30 * time.Second
 	}
@@ -207,10 +213,10 @@ func (s *Service) check() error {
 			wrong("logs[%d].%w", i, e)
 		}
 	}
-	if s.Proxy == nil && len(s.Logs) == 0 {
-		wrong("proxy and logs: both are missing, and there is no other way to see requests")
+	if s.Proxy == nil && len(s.Logs) == 0 && s.Probe == nil {
+		wrong("proxy, logs and probe: all are missing, and there is no other way to see requests")
 	}
-	return errors.Join(err, s.Proxy.check())
+	return errors.Join(err, s.Proxy.check(), s.Probe.check(), s.checkValues())
 }
 
 func (p *Proxy) check() error {

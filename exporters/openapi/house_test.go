@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tocsin/tocsin/exporters/openapi"
+	lab "github.com/tocsin/tocsin/lab/world"
 )
 
 const document = `openapi: 3.0.3
@@ -50,10 +51,9 @@ func write(t testing.TB, dir, name, text string) string {
 
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addrs, err := lab.Ports(t.Context(), 1)
 	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	return addrs[0]
 }
 
 // world is a real service behind a running exporter.
@@ -64,8 +64,10 @@ type world struct {
 	stop       func() error
 }
 
-func begin(t *testing.T) *world {
+// begin starts it with a document, or a folder that has it among others.
+func begin(t *testing.T, where ...string) *world {
 	t.Helper()
+	location := append(where, "shop.yaml")[0]
 	w := &world{dir: t.TempDir(), front: freePort(t), logs: &bytes.Buffer{}}
 	service := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Content-Type", "application/json")
@@ -85,15 +87,21 @@ func begin(t *testing.T) *world {
 		}
 	}))
 	t.Cleanup(service.Close)
-	write(t, w.dir, "shop.yaml", fmt.Sprintf(document, "1"))
+	require.NoError(t, os.MkdirAll(filepath.Join(w.dir, filepath.Join(where...)), 0o700))
+	write(t, w.dir, filepath.Join(filepath.Join(where...), "shop.yaml"), fmt.Sprintf(document, "1"))
+	if len(where) > 0 {
+		write(t, w.dir, filepath.Join(location, "old.yaml"), strings.NewReplacer("/orders", "/v1/orders", "Order", "OldOrder").Replace(fmt.Sprintf(document, "1")))
+	}
 	config := write(t, w.dir, "openapi.yml", fmt.Sprintf(`
 services:
   - name: shop
-    document: shop.yaml
+    document: %s
     sample: {ratio: 1, per_second: 1000}
     proxy: {listen: "%s", upstream: "%s"}
     logs: [{file: access.log}]
-`, w.front, service.URL))
+    probe: {targets: ["%s"], interval: 1s, parameters: {getOrder: {id: 1}}}
+    values: {sample: true, stale: 1h, metrics: [{operation: getOrder, path: /total, name: shop_order_euros}]}
+`, location, w.front, service.URL, service.URL))
 	c, err := openapi.Read(config)
 	require.NoError(t, err)
 	w.house, err = openapi.New(c, slog.New(slog.NewTextHandler(w.logs, nil)))
@@ -102,17 +110,21 @@ services:
 	done := make(chan error, 1)
 	go func() { done <- w.house.Run(ctx) }()
 	w.stop = func() error { cancel(); return <-done }
-	require.Eventually(t, func() bool { return w.value(t, "openapi_document_last_load_successful") == 1 }, time.Minute, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return w.value(t, "openapi_document_last_load_successful") >= 1 }, time.Minute, 10*time.Millisecond)
 	return w
+}
+
+func (w *world) scrape() string {
+	rec := httptest.NewRecorder()
+	w.house.Handler().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	return rec.Body.String()
 }
 
 // value is the sum of a metric's series with these labels, as it is scraped.
 func (w *world) value(t *testing.T, name string, labels ...string) (sum float64) {
 	t.Helper()
-	rec := httptest.NewRecorder()
-	w.house.Handler().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(rec.Body)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(w.scrape()))
 	require.NoError(t, err)
 	for _, m := range families[name].GetMetric() {
 		found := 0
@@ -167,15 +179,24 @@ func TestAServiceBehindTheSidecar(t *testing.T) {
 
 func TestAnAccessLogIsCountedLikeTheProxy(t *testing.T) {
 	w := begin(t)
-	var lines strings.Builder
-	for _, request := range []string{`GET /orders/9?x HTTP/1.1" 200 17`, `GET /wp-login.php HTTP/1.1" 404 5`, `GET /orders/9 HTTP/1.1" 500 0`} {
-		fmt.Fprintf(&lines, "192.0.2.1 - - [22/Nov/2026:23:00:00 +0000] \"%s \"-\" \"curl\"\n", request)
+	log, err := os.OpenFile(filepath.Join(w.dir, "access.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	require.NoError(t, err)
+	defer log.Close()
+	add := func(request string) {
+		fmt.Fprintf(log, "192.0.2.1 - - [22/Nov/2026:23:00:00 +0000] \"%s \"-\" \"curl\"\n", request)
 	}
-	write(t, w.dir, "access.log", lines.String())
-	require.Eventually(t, func() bool { return w.value(t, "openapi_log_lines_total") == 3 }, time.Minute, 10*time.Millisecond)
+	require.Eventually(t, func() bool { // what is there before the log is opened is not read
+		add(`GET /first HTTP/1.1" 404 5`)
+		return w.value(t, "openapi_log_lines_total") > 0
+	}, time.Minute, 50*time.Millisecond)
+	for _, request := range []string{`GET /orders/9?x HTTP/1.1" 200 17`, `GET /wp-login.php HTTP/1.1" 404 5`, `GET /orders/9 HTTP/1.1" 500 0`} {
+		add(request)
+	}
+	require.Eventually(t, func() bool {
+		return w.value(t, "openapi_requests_total", "operation", "getOrder", "code", "other_5xx") == 1
+	}, time.Minute, 10*time.Millisecond)
 	require.Equal(t, 1.0, w.value(t, "openapi_requests_total", "operation", "getOrder", "code", "200"))
-	require.Equal(t, 1.0, w.value(t, "openapi_requests_total", "operation", "getOrder", "code", "other_5xx"))
-	require.Equal(t, 1.0, w.value(t, "openapi_unmatched_requests_total", "reason", "path"))
+	require.Equal(t, w.value(t, "openapi_log_lines_total")-2, w.value(t, "openapi_unmatched_requests_total", "reason", "path"))
 	require.NoError(t, w.stop())
 }
 
@@ -197,10 +218,72 @@ func TestABrokenDocumentKeepsTheOldOne(t *testing.T) {
 	require.Contains(t, w.logs.String(), "keeps_old=true")
 }
 
+// In a folder the others go on; the broken one is named where people look.
+func TestABrokenDocumentInAFolderKeepsTheOldOne(t *testing.T) {
+	w := begin(t, "apis")
+	loaded := func(document string) float64 {
+		return w.value(t, "openapi_document_last_load_successful", "document", document)
+	}
+	require.Equal(t, 1.0, loaded("shop.yaml"))
+	require.Equal(t, 1.0, loaded("old.yaml"))
+	write(t, w.dir, "apis/shop.yaml", "openapi: 3.0.3\npaths: [")
+	w.house.Reload()
+	require.Eventually(t, func() bool { return loaded("shop.yaml") == 0 }, time.Minute, 10*time.Millisecond)
+	require.Equal(t, 1.0, loaded("old.yaml"))
+	write(t, w.dir, "apis/old.yaml", strings.NewReplacer("/orders", "/v2/orders", "getOrder", "getOrderV2").Replace(fmt.Sprintf(document, "2")))
+	w.house.Reload()
+	require.Eventually(t, func() bool { return w.value(t, "openapi_operation_info", "operation", "getOrderV2") == 1 }, time.Minute, 10*time.Millisecond)
+	w.get(t, "/orders/1")
+	w.get(t, "/v2/orders/1")
+	require.Equal(t, 1.0, w.value(t, "openapi_requests_total", "operation", "getOrder"))
+	require.Equal(t, 1.0, w.value(t, "openapi_requests_total", "operation", "getOrderV2"))
+
+	write(t, w.dir, "apis/shop.yaml", fmt.Sprintf(document, "1"))
+	w.house.Reload()
+	require.Eventually(t, func() bool { return loaded("shop.yaml") == 1 }, time.Minute, 10*time.Millisecond)
+	require.NoError(t, w.stop())
+	require.Equal(t, 1, strings.Count(w.logs.String(), "the document cannot be loaded"))
+	require.Regexp(t, `keeps_old=true err="shop.yaml: parse: `, w.logs.String())
+}
+
+// A sidecar is up before its service, whose document it asks for.
+func TestADocumentThatComesLate(t *testing.T) {
+	var up atomic.Bool
+	service := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		if !up.Load() {
+			rw.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintf(rw, document, "1")
+	}))
+	defer service.Close()
+	c, err := openapi.Parse(fmt.Appendf(nil, "services: [{name: shop, document: %q, reload: 1h, logs: [{file: a.log}]}]", service.URL+"/openapi.json"), t.TempDir())
+	require.NoError(t, err)
+	w := &world{}
+	w.house, err = openapi.New(c, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.house.Run(ctx) }()
+	name := strings.TrimPrefix(service.URL, "http://") + "/openapi.json"
+	require.Eventually(t, func() bool { return strings.Contains(w.scrape(), `document="`+name+`"`) }, time.Minute, 10*time.Millisecond, "it is named")
+	require.Zero(t, w.value(t, "openapi_document_last_load_successful"))
+	up.Store(true)
+	require.Eventually(t, func() bool { return w.value(t, "openapi_document_last_load_successful", "document", name) == 1 }, time.Minute, 10*time.Millisecond)
+	cancel()
+	require.NoError(t, <-done)
+}
+
 func TestCheckSaysWhatIsWrong(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "good.yaml", fmt.Sprintf(document, "1"))
 	write(t, dir, "odd.yaml", strings.ReplaceAll(fmt.Sprintf(document, "1"), `"404": {description: none}`, `"404": {$ref: "#/components/responses/gone"}`))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "folder"), 0o700))
+	write(t, dir, "folder/a.yaml", fmt.Sprintf(document, "1"))
+	write(t, dir, "folder/b.yaml", strings.ReplaceAll(fmt.Sprintf(document, "1"), "/orders", "/old"))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "half"), 0o700))
+	write(t, dir, "half/a.yaml", fmt.Sprintf(document, "1"))
+	write(t, dir, "half/b.yaml", "openapi: 3.0.3\npaths: [")
 	write(t, dir, "bad.yaml", "openapi: 3.0.3\npaths: {/a: {$ref: ../../etc/passwd}}")
 	for name, c := range map[string]struct {
 		document string
@@ -212,6 +295,8 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 		"odd":         {"odd.yaml", nil, 0, `reference #/paths//orders/\{id\}/get/responses/404 → #/components/responses/gone: leads to nothing`},
 		"odd, strict": {"odd.yaml", []string{"--strict"}, 1, `service shop: 2 problems`},
 		"bad":         {"bad.yaml", nil, 1, `service shop: .*refused: \.\./\.\./etc/passwd is outside of the root`},
+		"folder":      {"folder", nil, 0, `^shop: OpenAPI 3.0.3, version 1, 4 operations, 2 problems\n  identifier b.yaml `},
+		"half":        {"half", nil, 1, `(?s)^shop: .* 2 operations, 0 problems\n.*service shop: b.yaml: parse: `},
 		"missing":     {"none.yaml", nil, 1, `no such file`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -279,7 +364,7 @@ func TestConfigsThatAreWrong(t *testing.T) {
 		"services: [{name: 'a b'}]": "name",
 		"services: [{name: a, document: 'file:///etc/passwd'}]":                                                     "file is not read",
 		strings.ReplaceAll(good, "http://b", "b"):                                                                   "proxy.upstream",
-		"services: [{name: a, document: b}]":                                                                        "both are missing",
+		"services: [{name: a, document: b}]":                                                                        "all are missing",
 		"services: [{name: a, document: b, logs: [{format: x}]}]":                                                   "logs[0].file",
 		"services: [{name: a, document: b, logs: [{file: x, format: x}]}]":                                          "logs[0].format",
 		strings.ReplaceAll(good, "':1'", "''"):                                                                      "proxy.listen: missing",

@@ -22,19 +22,27 @@ import (
 
 // Commands are the command line. Their help is the operator's documentation.
 type Commands struct {
-	Serve    Serve            `cmd:"" help:"Pass requests on, and serve their metrics. SIGHUP looks at the documents at once."`
-	Check    Check            `cmd:"" help:"Say what is wrong in the config file and in its documents. Exit code 1 if a document cannot be used, with --strict if anything is wrong."`
+	Serve    Serve            `cmd:"" help:"Pass requests on, read logs, ask targets; serve /metrics and /probe. SIGHUP looks at the documents at once."`
+	Check    Check            `cmd:"" help:"Say what is wrong in the config file and in its documents, and which operations are not probed. Exit code 1 if a document or a metric of values cannot be used, with --strict if anything is wrong."`
 	Generate Generate         `cmd:"" help:"Write recording rules, alerts, a Grafana dashboard and a runbook to be filled in, for every service."`
 	Version  kong.VersionFlag `help:"Print the version."`
 }
 
 // Help stands under the commands.
 func (Commands) Help() string {
-	return `Examples:
+	return `openapi.yml, to begin with:
+
+  services:
+    - name: shop
+      document: http://127.0.0.1:8000/openapi.json
+      proxy: {listen: ":8080", upstream: "http://127.0.0.1:8000"}
+
+Examples:
 
   openapi_exporter check --config.file openapi.yml
   openapi_exporter serve --config.file openapi.yml --web.listen-address 127.0.0.1:9418
   openapi_exporter generate --config.file openapi.yml --out watch/
+  curl 'localhost:9418/probe?service=shop&target=http://shop-1:8000&debug=true'
   kill -HUP $(pidof openapi_exporter)                look at the documents now`
 }
 
@@ -44,12 +52,6 @@ type Serve struct {
 	Listen    string `name:"web.listen-address" default:":9418" placeholder:"ADDRESS" help:"Where /metrics is served."`
 	WebConfig string `name:"web.config.file" placeholder:"FILE" help:"TLS and basic auth of /metrics, as Prometheus' exporter-toolkit reads them."`
 	LogLevel  string `name:"log.level" default:"info" enum:"debug,info,warn,error" help:"Lowest level to log: debug, info, warn, error."`
-}
-
-// Check is a command.
-type Check struct {
-	Config string `name:"config.file" default:"openapi.yml" placeholder:"FILE" help:"The config file."`
-	Strict bool   `help:"Fail on anything that is wrong in a document, also where it works all the same."`
 }
 
 // Generate is a command.
@@ -156,36 +158,6 @@ func (s *Serve) Run(ctx context.Context, out output) error {
 	return err
 }
 
-// Run checks.
-func (c *Check) Run(ctx context.Context, out output) error {
-	config, err := Read(c.Config)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errConfig, err)
-	}
-	var failed error
-	for _, s := range config.Services {
-		api, err := model.Load(ctx, s.model())
-		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("service %s: %w", s.Name, err))
-			continue
-		}
-		problems := api.Problems
-		strict, err := model.Validate(ctx, s.model())
-		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("service %s: %w", s.Name, err))
-		}
-		problems = append(problems, strict...)
-		fmt.Fprintf(out.stdout, "%s: OpenAPI %s, version %s, %d operations, %d problems\n", s.Name, api.OpenAPI, api.Version, len(api.Operations), len(problems))
-		for _, p := range problems {
-			fmt.Fprintf(out.stdout, "  %s\n", p)
-		}
-		if c.Strict && len(problems) > 0 {
-			failed = errors.Join(failed, fmt.Errorf("service %s: %d problems", s.Name, len(problems)))
-		}
-	}
-	return failed
-}
-
 // Run generates.
 func (g *Generate) Run(ctx context.Context, out output) error {
 	if !(g.ErrorShare > 0 && g.ErrorShare < 1) || g.Latency <= 0 {
@@ -200,18 +172,24 @@ func (g *Generate) Run(ctx context.Context, out output) error {
 	}
 	for _, s := range config.Services {
 		api, err := model.Load(ctx, s.model())
+		if err == nil {
+			err = api.Broken()
+		}
 		if err != nil {
 			return fmt.Errorf("service %s: %w", s.Name, err)
 		}
-		if err := g.write(api, s.Name, out); err != nil {
+		if err := g.write(api, &s, out); err != nil {
 			return fmt.Errorf("service %s: %w", s.Name, err)
 		}
 	}
 	return nil
 }
 
-func (g *Generate) write(api *model.API, service string, out output) error {
-	o := generate.Options{Service: service, ErrorShare: g.ErrorShare, Latency: g.Latency, Native: g.Native, RunbookURL: g.RunbookURL}
+func (g *Generate) write(api *model.API, s *Service, out output) error {
+	o := generate.Options{
+		Service: s.Name, ErrorShare: g.ErrorShare, Latency: g.Latency, Native: g.Native, RunbookURL: g.RunbookURL,
+		Probe: s.Probe != nil && len(s.Probe.Targets) > 0, Values: s.Values != nil,
+	}
 	rules, err := generate.Rules(api, o)
 	if err != nil {
 		return fmt.Errorf("rules: %w", err)
@@ -225,7 +203,7 @@ func (g *Generate) write(api *model.API, service string, out output) error {
 		data []byte
 		keep bool
 	}{{".rules.yml", rules, false}, {".dashboard.json", dashboard, false}, {".md", generate.Runbook(api, o), true}} {
-		name := filepath.Join(g.Out, service+file.name)
+		name := filepath.Join(g.Out, s.Name+file.name)
 		if _, err := os.Stat(name); err == nil && file.keep {
 			fmt.Fprintf(out.stdout, "%s is left as it is\n", name)
 			continue

@@ -36,6 +36,7 @@ type Plan struct {
 	Expressions   []expressions.Expression // the rules, in place of the lab's own three; nil: those
 	Services      []string                 // that the rules of Expressions are made for
 	RuleFiles     []string                 // beside rules.yml
+	Native        bool                     // Prometheus scrapes native histograms, as with Expressions
 	AWX           string                   // "": nothing is remediated
 	Remediate     []string                 // policies of policies.yml that the receiver names
 }

@@ -62,6 +62,11 @@ func Tools() []Tool {
 			Package: "./cmd/netns_exporter",
 			Takes:   "about 1 CPU minute the first time",
 		},
+		{
+			Name: "openapi_exporter", OnPath: []string{"openapi_exporter"}, Module: ".",
+			Package: "./cmd/openapi_exporter",
+			Takes:   "about 1 CPU minute the first time",
+		},
 	}
 }
 

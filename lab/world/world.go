@@ -47,6 +47,7 @@ type Options struct {
 	Expressions   []expressions.Expression // the rules, in place of the lab's own three; the fleet tells what they ask for
 	Rules         map[string][]byte        // files of rules beside the lab's own, by name
 	Guests        []Guest                  // targets beside the fleet's
+	Native        bool                     // Prometheus scrapes native histograms
 	Remediation   *Remediation             // an AWX, and what Tocsin may have it do; nil: none
 	Out           io.Writer                // is told what happens
 }
@@ -106,7 +107,7 @@ func find(ctx context.Context, o Options) (map[string]string, error) {
 	if o.Thanos {
 		names = append(names, "thanos")
 	}
-	if o.Expressions != nil {
+	if o.Expressions != nil || o.Native {
 		o.Finder.Oldest = map[string][2]int{"prometheus": {3, 8}} // scrape_native_histograms
 	}
 	paths := map[string]string{}
@@ -129,7 +130,7 @@ func start(ctx context.Context, o Options, paths map[string]string) (*World, err
 		return nil, err
 	}
 	w := &World{
-		Plan: Plan{Expressions: o.Expressions, Services: f.Services(), RuleFiles: slices.Sorted(maps.Keys(o.Rules))},
+		Plan: Plan{Expressions: o.Expressions, Services: f.Services(), RuleFiles: slices.Sorted(maps.Keys(o.Rules)), Native: o.Native},
 		Dir:  o.Dir, Fleet: f, Board: scenario.NewBoard(f, o.Seed),
 		FakeSlack: fakeslack.New(fakeslack.Options{
 			Channels:     []fakeslack.Channel{{ID: channelID, Name: "pages"}},

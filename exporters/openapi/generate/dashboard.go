@@ -19,7 +19,7 @@ type panel struct {
 func panels(o Options) []panel {
 	chosen := o.selector(`job=~"$job"`, `operation=~"$operation"`)
 	service := o.selector(`job=~"$job"`)
-	return []panel{
+	all := []panel{
 		{"Requests", "By operation.", "reqps", "sum by (operation) (rate(openapi_requests_total" + chosen + "[$__rate_interval]))", "{{operation}}"},
 		{"Share of server errors", "By operation; the rules alert on it.", "percentunit", "sum by (operation) (rate(openapi_requests_total" + o.selector(`job=~"$job"`, `operation=~"$operation"`, `code=~"`+serverErrors+`"`) +
 			"[$__rate_interval])) / sum by (operation) (rate(openapi_requests_total" + chosen + "[$__rate_interval]))", "{{operation}}"},
@@ -31,6 +31,15 @@ func panels(o Options) []panel {
 		{"Deprecated operations in use", "Requests for what the document calls deprecated.", "reqps", "sum by (operation) (rate(openapi_deprecated_requests_total" + chosen + "[$__rate_interval])) > 0", "{{operation}}"},
 		{"Requests for no operation", "No such path, or not with that method.", "reqps", "sum by (reason) (rate(openapi_unmatched_requests_total" + service + "[$__rate_interval]))", "{{reason}}"},
 	}
+	if o.Probe {
+		all = append(all,
+			panel{"Probes that succeed", "Share of the targets at which an operation answers as the document says.", "percentunit", "avg by (operation) (openapi_probe_operation_success" + chosen + ")", "{{operation}}"},
+			panel{"Probes take", "All phases, at the slowest target.", "s", "max by (operation) (sum by (operation, target) (openapi_probe_http_duration_seconds" + chosen + "))", "{{operation}}"})
+	}
+	if o.Values {
+		all = append(all, panel{"Values that make no series", "By reason.", "short", "sum by (reason) (increase(openapi_values_dropped_total" + service + "[$__rate_interval])) > 0", "{{reason}}"})
+	}
+	return all
 }
 
 // Dashboard is a Grafana dashboard of a service.

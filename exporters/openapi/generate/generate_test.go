@@ -19,6 +19,8 @@ import (
 	"github.com/tocsin/tocsin/exporters/openapi/generate"
 	"github.com/tocsin/tocsin/exporters/openapi/model"
 	"github.com/tocsin/tocsin/exporters/openapi/observe"
+	"github.com/tocsin/tocsin/exporters/openapi/probe"
+	"github.com/tocsin/tocsin/exporters/openapi/values"
 )
 
 func petstore(t *testing.T) *model.API {
@@ -29,7 +31,7 @@ func petstore(t *testing.T) *model.API {
 }
 
 func options() generate.Options {
-	return generate.Options{Service: "petstore", ErrorShare: 0.05, Latency: time.Second, RunbookURL: "https://runbooks.example.org/apis/"}
+	return generate.Options{Service: "petstore", ErrorShare: 0.05, Latency: time.Second, RunbookURL: "https://runbooks.example.org/apis/", Probe: true, Values: true}
 }
 
 // The golden is what promtool checks and tests (make rules).
@@ -52,9 +54,16 @@ func known(t *testing.T, rules generate.File) map[string]bool {
 	reg := prometheus.NewRegistry()
 	m := observe.NewMetrics(reg, observe.Options{})
 	m.Service("petstore", observe.Sampling{}, slog.New(slog.DiscardHandler)).Load(petstore(t))
+	values.New(reg).Service("petstore", values.Options{}, slog.New(slog.DiscardHandler))
 	families, err := reg.Gather()
 	require.NoError(t, err)
 	names := map[string]bool{}
+	described := make(chan *prometheus.Desc, 100)
+	probe.NewProbes(nil).Describe(described)
+	close(described)
+	for d := range described {
+		names[regexp.MustCompile(`fqName: "([^"]+)"`).FindStringSubmatch(d.String())[1]] = true
+	}
 	for _, f := range families {
 		for _, suffix := range []string{"", "_bucket", "_sum", "_count"} {
 			names[f.GetName()+suffix] = true
@@ -104,7 +113,7 @@ func TestEveryQueryAsksForWhatThereIs(t *testing.T) {
 			} `json:"panels"`
 		}
 		require.NoError(t, json.Unmarshal(text, &board))
-		require.Len(t, board.Panels, 9)
+		require.Len(t, board.Panels, 12)
 		for _, p := range board.Panels {
 			asks(t, names, strings.NewReplacer("$__rate_interval", "5m", "$job", ".*", "$operation", ".*").Replace(p.Targets[0].Expr))
 		}
@@ -141,7 +150,7 @@ func TestHostileWords(t *testing.T) {
 	require.NoError(t, err)
 	var rules generate.File
 	require.NoError(t, yaml.Unmarshal(text, &rules))
-	require.Len(t, rules.Groups[0].Rules, 8)
+	require.Len(t, rules.Groups[0].Rules, 11)
 	names := known(t, rules)
 	for _, r := range rules.Groups[0].Rules {
 		asks(t, names, r.Expr)

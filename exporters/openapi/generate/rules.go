@@ -26,6 +26,8 @@ type Options struct {
 	Latency    time.Duration // likewise
 	Native     bool          // Prometheus scrapes native histograms
 	RunbookURL string        // a folder's; "" leaves runbook_url out
+	Probe      bool          // targets are asked on schedule
+	Values     bool          // answers are read for values
 }
 
 // File is the shape of a Prometheus rule file.
@@ -89,26 +91,50 @@ func alerts(api *model.API, o Options) (rules []Rule) {
 		rules = append(rules, o.alert("OpenAPIErrors", "2m", "critical",
 			fmt.Sprintf("sum by (job, service, operation) (rate(openapi_requests_total%s[5m]))\n/\nsum by (job, service, operation) (rate(openapi_requests_total%s[5m])) > %v",
 				o.selector(`code=~"`+serverErrors+`"`, shares[share]), o.selector(shares[share]), share),
-			"{{ $value | humanizePercentage }} of {{ $labels.operation }} of {{ $labels.service }} fail",
+			"{{ $labels.operation }} of {{ $labels.service }} fails for {{ $value | humanizePercentage }} of its requests",
 			fmt.Sprintf("More than %s of its requests are answered with a status of 500 or above.", percent(share))).objective(percent(share)))
 	}
 	latencies := objectives(api, o.Latency, func(m model.Objective) time.Duration { return m.Latency })
 	for _, latency := range slices.Sorted(maps.Keys(latencies)) {
 		rules = append(rules, o.alert("OpenAPISlow", "5m", "warning",
 			fmt.Sprintf("job_service_operation:openapi_request_duration_seconds:p99_rate5m%s > %v", o.selector(latencies[latency]), latency.Seconds()),
-			"{{ $labels.operation }} of {{ $labels.service }} takes {{ $value | humanizeDuration }}",
-			fmt.Sprintf("One of a hundred of its requests takes longer than %v.", latency)).objective(latency.String()))
+			"{{ $labels.operation }} of {{ $labels.service }} takes longer than {{ $value | humanizeDuration }} for 1 request of 100",
+			fmt.Sprintf("99 %% of its requests are to be answered within %v.", latency)).objective(latency.String()))
 	}
-	return append(rules,
+	return slices.Concat(rules, o.asked(), []Rule{
 		o.alert("OpenAPIContractBroken", "10m", "warning",
 			fmt.Sprintf("sum by (job, service, operation, check) (increase(openapi_contract_violations_total%s[15m])) > 0", o.selector(`check=~"content_type_conformance|response_schema_conformance|status_code_conformance"`)),
 			"{{ $labels.operation }} of {{ $labels.service }} does not answer as its document says",
 			"{{ $labels.check }} fails in the sample of requests that is checked. Clients that rely on the document may break."),
 		o.alert("OpenAPIDocumentNotLoaded", "15m", "warning",
 			"openapi_document_last_load_successful"+o.selector()+" == 0",
-			"The document of {{ $labels.service }} cannot be loaded",
-			"The one before is in use, or none. The exporter's log says what is wrong."),
-	)
+			"{{ $labels.document }} of {{ $labels.service }} cannot be loaded",
+			"The one before is in use, or none. The exporter's log and openapi_exporter check say what is wrong."),
+	})
+}
+
+// asked are the alerts on probes and values.
+func (o Options) asked() (rules []Rule) {
+	if o.Probe {
+		rules = append(
+			rules,
+			o.alert("OpenAPIProbeFails", "5m", "critical",
+				"openapi_probe_operation_success"+o.selector()+" == 0",
+				"{{ $labels.operation }} of {{ $labels.service }} does not answer a probe as it should",
+				"{{ $labels.target }} was asked with the example of the document. openapi_probe_operation_failed says why."),
+			o.alert("OpenAPICertificateEnds", "1h", "warning",
+				"openapi_probe_ssl_earliest_cert_expiry"+o.selector()+" - time() < 14 * 86400",
+				"The certificate of {{ $labels.target }} ends in {{ $value | humanizeDuration }}",
+				"Clients of {{ $labels.service }} are refused from then on."),
+		)
+	}
+	if o.Values {
+		rules = append(rules, o.alert("OpenAPIValuesDropped", "15m", "warning",
+			"sum by (job, service, reason) (increase(openapi_values_dropped_total"+o.selector()+"[15m])) > 0",
+			"Values in answers of {{ $labels.service }} make no series ({{ $labels.reason }})",
+			"What is above a limit, or is not what its annotation says, is left out of the metrics."))
+	}
+	return rules
 }
 
 func (o Options) alert(name, wait, severity, expr, summary, description string) Rule {

@@ -21,7 +21,7 @@ import (
 const (
 	combined = `$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "`
 	common   = `$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent`
-	envoy    = `[$start_time] "$request" $status $response_flags `
+	envoy    = `[$start_time] "$request" $status $response_flags $content_length $body_bytes_sent $duration_ms `
 )
 
 // Fields name what is where in JSON; a dot leads into an object. What is not
@@ -54,8 +54,7 @@ func NewParser(format string, f Fields) (Parser, error) {
 	case "common":
 		format = common
 	case "envoy":
-		// the default format goes on with received, sent, duration, and more
-		format = envoy + `$request_length $body_bytes_sent $duration_ms `
+		format = envoy // goes on after that
 	}
 	if f != (Fields{}) {
 		return nil, errors.New("fields: only format json has them")
@@ -80,7 +79,6 @@ func finish(r observe.Request) (observe.Request, error) {
 		_, r.Path, _ = strings.Cut(after, "/")
 		r.Path = "/" + r.Path
 	}
-	r.Path = strings.ReplaceAll(r.Path, `\x`, "%") // nginx writes so what it does not like in a log
 	return r, nil
 }
 
@@ -156,6 +154,7 @@ func (t template) parse(line []byte) (observe.Request, error) {
 		set(&r, s.variable, rest[:end])
 		rest = rest[end:]
 	}
+	r.Path = strings.ReplaceAll(r.Path, `\x`, "%") // nginx writes so what it does not like in a log
 	return finish(r)
 }
 
@@ -176,7 +175,7 @@ func set(r *observe.Request, name, value string) {
 		r.Status = int(number(value))
 	case "body_bytes_sent":
 		r.ResponseSize = number(value)
-	case "request_length":
+	case "content_length": // $request_length has the header in it
 		r.RequestSize = number(value)
 	case "request_time":
 		r.Duration = duration(value, time.Second)
@@ -225,7 +224,7 @@ func newJSON(f Fields) (Parser, error) {
 		method: names(f.Method, "request_method", "method"),
 		path:   names(f.Path, "request_uri", "x-envoy-original-path", "path", "uri"),
 		status: names(f.Status, "status", "response_code"), unit: time.Second,
-		requestSize: names(f.RequestSize, "bytes_received"), responseSize: names(f.ResponseSize, "body_bytes_sent", "bytes_sent"),
+		requestSize: names(f.RequestSize, "bytes_received", "content_length"), responseSize: names(f.ResponseSize, "body_bytes_sent", "bytes_sent"),
 	}
 	if f.Duration == "" {
 		j.seconds, j.milliseconds = names("", "request_time"), names("", "duration_ms", "duration")

@@ -155,11 +155,11 @@ func TestALogIsRotated(t *testing.T) {
 
 func TestLinesThatAreDroppedAreCounted(t *testing.T) {
 	follow(t, func(f *followed) {
-		f.append("nonsense\n\n" + strings.Repeat("x", 200<<10) + "\n" + line("/1"))
+		f.append("nonsense\n\n" + strings.Repeat("x", 300<<10) + "\n" + line("/1"))
 		f.wait()
 		require.Equal(t, []string{"/1"}, f.paths)
 		require.NoError(t, testutil.GatherAndCompare(f.reg, strings.NewReader(`
-# HELP openapi_log_lines_dropped_total Lines of access logs that tell of no request in the format of the config, or are longer than 64 KiB.
+# HELP openapi_log_lines_dropped_total Lines of access logs that tell of no request in the format of the config, or are longer than 256 KiB.
 # TYPE openapi_log_lines_dropped_total counter
 openapi_log_lines_dropped_total{reason="format",service="s"} 1
 openapi_log_lines_dropped_total{reason="length",service="s"} 1

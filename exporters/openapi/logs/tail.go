@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	maxLine = 64 << 10               // bytes; a longer line is dropped
+	maxLine = 256 << 10              // bytes; a longer line is dropped. nginx takes 32 KiB of a request, and may write four for each
 	every   = 250 * time.Millisecond // how often a file is looked at
 	overlap = 5 * time.Second        // a server writes to the old file until it is told of the new one
 )
@@ -31,7 +31,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return &Metrics{
 		lines: f.NewCounterVec(prometheus.CounterOpts{Name: "openapi_log_lines_total", Help: "Lines of access logs that were read."}, []string{"service"}),
 		dropped: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "openapi_log_lines_dropped_total", Help: "Lines of access logs that tell of no request in the format of the config, or are longer than 64 KiB.",
+			Name: "openapi_log_lines_dropped_total", Help: "Lines of access logs that tell of no request in the format of the config, or are longer than 256 KiB.",
 		}, []string{"service", "reason"}),
 	}
 }

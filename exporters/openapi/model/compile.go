@@ -11,8 +11,6 @@ import (
 	"unicode"
 
 	"github.com/getkin/kin-openapi/openapi3"
-
-	"github.com/tocsin/tocsin/exporters/openapi/match"
 )
 
 const (
@@ -20,26 +18,31 @@ const (
 	maxBases = 32
 )
 
-// compiler makes our model of a resolved document.
+// compiler makes our model of one resolved document.
 type compiler struct {
-	api     API
-	schemas map[*openapi3.Schema]*schema
-	ids     map[string]bool
+	operations []*Operation // their IDs may be those of other documents too
+	problems   []Problem
+	schemas    map[*openapi3.Schema]*schema
+	place      []string                  // of what is being compiled: a JSON pointer, then steps from there
+	annotated  bool                      // somewhere in the document
+	way        map[*openapi3.Schema]bool // whether it leads to an annotation
 }
+
+func newCompiler() *compiler { return &compiler{schemas: map[*openapi3.Schema]*schema{}} }
 
 func (c *compiler) problem(kind, where, format string, args ...any) {
-	c.api.Problems = append(c.api.Problems, Problem{Kind: kind, Where: where, Text: fmt.Sprintf(format, args...)})
+	c.problems = append(c.problems, Problem{Kind: kind, Where: where, Text: fmt.Sprintf(format, args...)})
 }
 
-func (c *compiler) compile(doc *openapi3.T, o Options) *API {
-	if doc.Info != nil {
-		c.api.Title, c.api.Version = doc.Info.Title, doc.Info.Version
+// compile makes the operations of the document, in order of path and method.
+func (c *compiler) compile(doc *openapi3.T, o Options) {
+	if !c.knows(doc.JSONSchemaDialect) {
+		c.problem("schema", "#/jsonSchemaDialect", "not judged: the keywords of schemas are taken for those of 2020-12")
 	}
 	bases := o.Bases
 	if len(bases) == 0 {
 		bases = c.bases("/servers", doc.Servers)
 	}
-	rest := map[*Operation]string{}
 	for _, path := range slices.Sorted(maps.Keys(doc.Paths.Map())) {
 		item := doc.Paths.Value(path)
 		if item == nil {
@@ -55,7 +58,10 @@ func (c *compiler) compile(doc *openapi3.T, o Options) *API {
 		}
 		methods := item.Operations()
 		for _, method := range slices.Sorted(maps.Keys(methods)) {
-			op := c.operation(method, path, item, methods[method])
+			var op *Operation
+			c.at("#/paths", nil, func() {
+				c.at("", []string{path, strings.ToLower(method)}, func() { op = c.operation(method, path, item, methods[method]) })
+			})
 			opBases := pathBases
 			if servers := methods[method].Servers; len(o.Bases) == 0 && servers != nil && len(*servers) > 0 {
 				opBases = c.bases(op.ID, *servers)
@@ -63,30 +69,11 @@ func (c *compiler) compile(doc *openapi3.T, o Options) *API {
 			for _, base := range opBases {
 				op.Routes = append(op.Routes, strings.TrimRight(base, "/")+clean(path))
 			}
-			rest[op] = tail(path, item.Parameters, methods[method].Parameters)
-			c.api.Operations = append(c.api.Operations, op)
+			op.rest = tail(path, item.Parameters, methods[method].Parameters)
+			c.operations = append(c.operations, op)
 		}
 	}
-	slices.SortFunc(c.api.Operations, func(a, b *Operation) int { return cmp.Compare(a.ID, b.ID) })
-	c.route(rest, o.Strict)
-	return &c.api
-}
-
-// route compiles the table. Paths that are nearer to their document come first
-// where two are the same but for the names of parameters.
-func (c *compiler) route(rest map[*Operation]string, strict bool) {
-	var routes []match.Route
-	for i, op := range c.api.Operations {
-		op.Index = i
-		for _, r := range op.Routes {
-			routes = append(routes, match.Route{Method: op.Method, Path: r, Rest: rest[op], Operation: i})
-		}
-	}
-	table, conflicts := match.New(routes, strict)
-	for _, lost := range conflicts {
-		c.problem("conflict", lost.Lost.Method+" "+lost.Lost.Path, "is the same request as %s, which gets all of them", lost.Kept.Path)
-	}
-	c.api.Table = table
+	slices.SortFunc(c.problems, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.Where, b.Where), cmp.Compare(a.Text, b.Text)) })
 }
 
 // clean is the part of a template that a path can have.
@@ -186,7 +173,9 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, o *op
 	op.Parameters = parameters(item.Parameters, o.Parameters)
 	if o.RequestBody != nil && o.RequestBody.Value != nil {
 		b := o.RequestBody.Value
-		op.Request = &Body{Required: b.Required, Content: c.content(b.Content, true)}
+		op.Request = &Body{Required: b.Required}
+		c.at(o.RequestBody.Ref, []string{"requestBody"}, func() { op.Request.Content = c.content(b.Content, true) })
+		op.Request.Media, op.Request.Example = bodyExample(b.Content)
 	}
 	if o.Responses == nil {
 		return op
@@ -202,7 +191,8 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, o *op
 		}
 		op.Responses[code] = &Response{}
 		if ref != nil && ref.Value != nil {
-			op.Responses[code].Content = c.content(ref.Value.Content, false)
+			c.at(ref.Ref, []string{"responses", code}, func() { op.Responses[code].Content = c.content(ref.Value.Content, false) })
+			op.Responses[code].Annotations = c.annotations(op.ID+" "+code, ref.Value.Content)
 		}
 	}
 	return op
@@ -244,25 +234,17 @@ func isCode(code string) bool {
 	return code[1:] == "XX" || digits(code[1:])
 }
 
-// identify is the one name of an operation, in metrics, logs and alerts.
+// identify is the one name of an operation, in metrics, logs and alerts, unless
+// another one has it.
 func (c *compiler) identify(method, path, id string) string {
 	route := method + " " + path
 	switch {
 	case id == "":
-		id = route
+		return route
 	case id != Label(id):
 		c.problem("identifier", route, "operationId has %d bytes, or some that do not print: it is shortened", len(id))
-		id = Label(id)
 	}
-	if c.ids[id] {
-		c.problem("identifier", route, "operationId %q is taken: %s is used", id, route)
-		id = Label(route)
-	}
-	for n := 2; c.ids[id]; n++ { // two templates longer than a label
-		id = fmt.Sprintf("%s#%d", Label(route), n)
-	}
-	c.ids[id] = true
-	return id
+	return Label(id)
 }
 
 // Label makes a label value of words that are somebody else's: printable, and
@@ -288,7 +270,8 @@ func parameters(lists ...openapi3.Parameters) []Parameter {
 			if ref == nil || ref.Value == nil {
 				continue
 			}
-			p := Parameter{Name: ref.Value.Name, In: ref.Value.In, Required: ref.Value.Required}
+			p := Parameter{Name: ref.Value.Name, In: ref.Value.In, Required: ref.Value.Required, Example: example(ref.Value)}
+			p.Style, p.Explode = style(ref.Value)
 			same := func(q Parameter) bool { return q.Name == p.Name && q.In == p.In }
 			if i := slices.IndexFunc(all, same); i >= 0 {
 				all[i] = p

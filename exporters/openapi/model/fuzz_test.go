@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/tocsin/tocsin/exporters/openapi/match"
@@ -25,6 +26,8 @@ func FuzzDocuments(f *testing.F) {
 	f.Add([]byte(head + `"paths":{"/a":{"$ref":"doc"},"/b":{"get":{"responses":{"200":{"$ref":"doc#/paths/~1b"}}}}}}`))
 	f.Add([]byte("openapi: 3.1.0\nx: &x {a: *x}\npaths: {/a/{b}: {get: {<<: *x}}}"))
 	f.Add([]byte(head + `"paths":{"/a":{"get":{"responses":{"200":{"description":"","content":{"*/*":{"schema":{"$ref":"#/components/schemas/A"}}}}}}}},"components":{"schemas":{"A":{"$ref":"#/components/schemas/B"},"B":{"$ref":"#/components/schemas/A"}}}}`))
+	f.Add([]byte(answer + "    A: {properties: {a: {x-prometheus-metric: {name: a}}, b: {$ref: '#/components/schemas/A', x-prometheus-metric: 7}, c: {items: {$ref: '#/components/schemas/A'}}}}\n"))
+	f.Add([]byte(head + `"paths":{"/a/{b}":{"get":{"parameters":[{"name":"b","in":"path","examples":{"x":{"value":[1]}},"style":"matrix"}],"responses":{"200":{"description":"","content":{"application/json":{"schema":{"type":"array","items":{"x-prometheus-metric":"a"}}}}}}}}}}`))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, text []byte) {
 		file := filepath.Join(dir, "doc")
@@ -46,6 +49,11 @@ func FuzzDocuments(f *testing.F) {
 				}
 			}
 			for _, r := range op.Responses {
+				for _, a := range r.Annotations {
+					if !strings.HasPrefix(a.At, "doc:") || len(a.Path) > 32 {
+						t.Errorf("%s at %q", model.Pointer(a.Path), a.At)
+					}
+				}
 				for _, s := range r.Content {
 					if s != nil {
 						_ = s.Check(map[string]any{"a": []any{1.0, "b", nil}})

@@ -19,49 +19,10 @@ import (
 
 // Options say where a document is and how its paths are read.
 type Options struct {
-	Location string   // a file, or an http or https URL
+	Location string   // a file, a folder whose documents together are the API, or an http or https URL
 	Root     string   // of a file: what it refers to stays below; "" is its folder
 	Strict   bool     // a trailing slash makes another path
 	Bases    []string // base paths instead of those of the document's servers
-}
-
-// Load reads and compiles a document. An error means that there is no API: the
-// document cannot be read, is refused, or says nothing that can be used. What is
-// merely wrong in it is in API.Problems, and what Validate finds.
-func Load(ctx context.Context, o Options) (*API, error) {
-	doc, f, err := resolve(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	c := compiler{schemas: map[*openapi3.Schema]*schema{}, ids: map[string]bool{}}
-	for _, where := range f.dangling {
-		c.problem("reference", where, "leads to nothing")
-	}
-	api := c.compile(doc, o)
-	api.OpenAPI = f.version
-	api.Hash, api.files = f.sum(), f.read
-	if len(api.Operations) == 0 {
-		return nil, errors.New("the document has no operation")
-	}
-	return api, nil
-}
-
-// Same says whether the files of the document are still those that were read.
-func (a *API) Same(ctx context.Context, o Options) (bool, error) {
-	src, _, err := open(ctx, o.Location, o.Root)
-	if err != nil {
-		return false, err
-	}
-	defer src.close()
-	f := &files{source: src, hash: sha256.New()}
-	for _, u := range a.files {
-		data, err := src.read(u)
-		if err != nil {
-			return false, err
-		}
-		f.hash.Write(data)
-	}
-	return f.sum() == a.Hash, nil
 }
 
 // Limits of strict validation, whose time grows with their square.
@@ -73,19 +34,41 @@ const (
 // Validate is strict validation: what of the document is not as its
 // specification says. It may take many times as long as Load, so that it is done
 // beside. Examples and defaults are not judged.
-func Validate(ctx context.Context, o Options) (problems []Problem, err error) {
+func Validate(ctx context.Context, o Options) ([]Problem, error) {
+	locations, folder, err := o.documents()
+	if err != nil {
+		return nil, err
+	}
+	var all []Problem
+	for _, location := range locations {
+		problems, err := validate(ctx, o.at(location))
+		if folder && ctx.Err() == nil && err != nil { // Load has told, unless it is no document
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if folder {
+			name(problems, location)
+		}
+		all = append(all, problems...)
+	}
+	return all[:min(len(all), maxProblems)], nil
+}
+
+func validate(ctx context.Context, o Options) (problems []Problem, err error) {
 	doc, _, err := resolve(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	defer recovered(&err)
-	c := compiler{schemas: map[*openapi3.Schema]*schema{}, ids: map[string]bool{}}
+	c := newCompiler()
 	c.compile(doc, o)
 	if n := len(c.schemas); n > maxValidated {
 		return []Problem{{Kind: "invalid", Text: fmt.Sprintf("not validated: it has %d schemas, more than %d", n, maxValidated)}}, nil
 	}
 	err = doc.Validate(ctx, openapi3.DisableExamplesValidation(), openapi3.DisableSchemaDefaultsValidation(),
-		openapi3.AllowExtensionsWithRef(), openapi3.EnableMultiError())
+		openapi3.AllowExtensionsWithRef(), openapi3.DisableSchemaPatternValidation(), openapi3.EnableMultiError())
 	var all openapi3.MultiError
 	if err != nil && !errors.As(err, &all) {
 		all = openapi3.MultiError{err}
@@ -115,6 +98,7 @@ type files struct {
 	dangling []string
 
 	references int
+	annotated  bool // somewhere
 	read       []*url.URL
 }
 
@@ -134,7 +118,7 @@ func resolve(ctx context.Context, o Options) (doc *openapi3.T, f *files, err err
 		f = &files{source: src, location: location, mend: mended, hash: sha256.New()}
 		doc, err = f.parse(ctx)
 		src.close()
-		if err == nil || errors.Is(err, ErrRefused) {
+		if err == nil || errors.Is(err, ErrRefused) || errors.Is(err, errNoDocument) {
 			break
 		}
 	}
@@ -147,9 +131,10 @@ func (f *files) json(_ *openapi3.Loader, u *url.URL) ([]byte, error) {
 		return nil, err
 	}
 	f.hash.Write(data)
+	f.annotated = f.annotated || bytes.Contains(data, []byte(Extension))
 	at := *u
 	f.read = append(f.read, &at)
-	if data, err = toJSON(data); err != nil {
+	if data, err = toJSON(data, fileName(u)); err != nil {
 		return nil, err
 	}
 	if f.references += bytes.Count(data, []byte(`"$ref"`)); f.references > maxReferences {
@@ -166,6 +151,9 @@ func (f *files) json(_ *openapi3.Loader, u *url.URL) ([]byte, error) {
 func (f *files) parse(ctx context.Context) (*openapi3.T, error) {
 	loader := &openapi3.Loader{Context: ctx, IsExternalRefsAllowed: true, ReadFromURIFunc: f.json}
 	data, err := f.json(loader, f.location)
+	if errors.Is(err, errNoMapping) { // of a file that it refers to, the document is wrong
+		return nil, fmt.Errorf("%w: %w", err, errNoDocument)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -193,6 +181,6 @@ func (f *files) parse(ctx context.Context) (*openapi3.T, error) {
 		}
 		return doc, nil
 	default:
-		return nil, fmt.Errorf("swagger %q, openapi %q: only 2.0 and 3.x are read", version.Swagger, version.OpenAPI)
+		return nil, fmt.Errorf("swagger %q, openapi %q: %w", version.Swagger, version.OpenAPI, errNoDocument)
 	}
 }

@@ -59,7 +59,9 @@ func TestWhatAnOperationDeclares(t *testing.T) {
 	require.Equal(t, "listPets", op.ID)
 	require.Equal(t, []string{"/v1/pets", "/v2/pets"}, op.Routes)
 	require.Equal(t, "pets", op.Tag)
-	require.Equal(t, []model.Parameter{{Name: "limit", In: "query"}, {Name: "X-Tenant", In: "header", Required: true}}, op.Parameters)
+	require.Equal(t, []model.Parameter{
+		{Name: "limit", In: "query", Style: "form", Explode: true}, {Name: "X-Tenant", In: "header", Required: true, Style: "simple"},
+	}, op.Parameters)
 	require.Equal(t, model.Objective{ErrorShare: 0.001, Latency: 250 * time.Millisecond}, op.Objective)
 	require.Equal(t, "200", op.Declared(200))
 	require.Equal(t, "4XX", op.Declared(418))

@@ -3,20 +3,24 @@ package model
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// mend empties the local references of a file that lead to nothing, and returns
+// mend writes the references of a file to anchors of its own as pointers, which
+// is what the library follows. It empties those that lead to nothing, and returns
 // where they stood: large documents have some, and work all the same.
 func mend(data []byte) ([]byte, []string, error) {
 	var doc any
 	if err := json.Unmarshal(data, &doc); err != nil {
 		return nil, nil, fmt.Errorf("parse: %w", err)
 	}
-	m := mender{doc: doc, known: map[string]bool{}}
+	m := mender{doc: doc, known: map[string]bool{}, anchors: map[string]string{}}
+	m.collect(doc, "#")
 	m.walk(doc, "#")
-	if len(m.dangling) == 0 {
+	if len(m.dangling) == 0 && !m.rewrote {
 		return data, nil, nil
 	}
 	out, err := json.Marshal(doc)
@@ -25,17 +29,35 @@ func mend(data []byte) ([]byte, []string, error) {
 
 type mender struct {
 	doc      any
-	known    map[string]bool // whether a reference leads somewhere
+	known    map[string]bool   // whether a reference leads somewhere
+	anchors  map[string]string // name → pointer
+	rewrote  bool
 	dangling []string
+}
+
+// collect finds the anchors. Of a name that is there twice the first in order has it.
+func (m *mender) collect(v any, where string) {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, keyword := range []string{"$anchor", "$dynamicAnchor"} {
+			if name, ok := v[keyword].(string); ok && m.anchors[name] == "" {
+				m.anchors[name] = where
+			}
+		}
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			m.collect(v[key], where+"/"+escape(key))
+		}
+	case []any:
+		for i, each := range v {
+			m.collect(each, where+"/"+strconv.Itoa(i))
+		}
+	}
 }
 
 func (m *mender) walk(v any, where string) {
 	switch v := v.(type) {
 	case map[string]any:
-		if ref, ok := v["$ref"].(string); ok && strings.HasPrefix(ref, "#/") && !m.leads(ref) {
-			m.dangling = append(m.dangling, where+" → "+ref)
-			clear(v)
-		}
+		m.reference(v, where)
 		for key, each := range v {
 			m.walk(each, where+"/"+key)
 		}
@@ -43,6 +65,19 @@ func (m *mender) walk(v any, where string) {
 		for i, each := range v {
 			m.walk(each, where+"/"+strconv.Itoa(i))
 		}
+	}
+}
+
+func (m *mender) reference(v map[string]any, where string) {
+	ref, _ := v["$ref"].(string)
+	name, local := strings.CutPrefix(ref, "#")
+	switch {
+	case !local || name == "":
+	case name[0] != '/' && m.anchors[name] != "":
+		v["$ref"], m.rewrote = m.anchors[name], true
+	case name[0] != '/' || !m.leads(ref):
+		m.dangling = append(m.dangling, where+" → "+ref)
+		clear(v)
 	}
 }
 

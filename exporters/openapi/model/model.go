@@ -5,7 +5,6 @@
 package model
 
 import (
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -17,14 +16,15 @@ import (
 // use.
 type API struct {
 	Title      string
-	Version    string       // info.version
+	Version    string       // info.version; of several documents the different ones, as of Title and OpenAPI
 	OpenAPI    string       // the version of the specification: 2.0, 3.0.3, 3.1.0
 	Hash       string       // hex SHA-256 over every file that was read, shortened to 16 characters
 	Operations []*Operation // in order of ID; Operation.Index is the place
+	Documents  []Document   // in order; more than one of a folder
 	Problems   []Problem    // what is wrong in a document that works all the same
 	Table      *match.Table // finds the place of an operation
 
-	files []*url.URL // what was read, in order
+	parts []*compiled // its documents
 }
 
 // Problem is something wrong in a document, and where.
@@ -44,7 +44,7 @@ func (p Problem) String() string {
 
 // ProblemKinds are all kinds of Problem, for labels.
 func ProblemKinds() []string {
-	return []string{"conflict", "identifier", "invalid", "reference", "schema", "server"}
+	return []string{"conflict", "identifier", "invalid", "metric", "reference", "schema", "server"}
 }
 
 // Operation is one method of one path.
@@ -60,6 +60,8 @@ type Operation struct {
 	Request    *Body
 	Responses  map[string]*Response // by code as declared: 200, 4XX, default
 	Objective  Objective
+
+	rest string // the parameter that may hold slashes
 }
 
 // Objective is what x-slo promises of an operation; 0 is nothing.
@@ -73,16 +75,24 @@ type Parameter struct {
 	Name     string
 	In       string // query, header, path or cookie
 	Required bool
+	Style    string // how it is written: simple, form, label …; content: as JSON
+	Explode  bool
+	Example  any // a value that the document gives; nil: none
 }
 
 // Body is what a request may carry.
 type Body struct {
 	Required bool
 	Content  Content
+	Media    string // the JSON one that Example is of
+	Example  any    // nil: none
 }
 
 // Response is what may be answered. No Content means that nothing is promised.
-type Response struct{ Content Content }
+type Response struct {
+	Content     Content
+	Annotations []Annotation // of its JSON, in the order of their places
+}
 
 // Content is a schema by media range: application/json, text/*. A schema may be
 // nil.

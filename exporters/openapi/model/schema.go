@@ -17,9 +17,9 @@ var ErrTooMuch = errors.New("too many steps to judge")
 
 const maxSteps = 200_000
 
-// schema is a compiled JSON Schema: what OpenAPI 3.0 and 3.1 share, and of 3.1
-// const, prefixItems, numeric exclusive bounds and lists of types. Formats are
-// not judged. Schemas refer to each other as the document does, in circles too.
+// schema is a compiled JSON Schema: of OpenAPI 3.0, or 2020-12 as of 3.1. Formats
+// are not judged, nor what compiler.unjudged tells. Schemas refer to each other
+// as the document does, in circles too.
 type schema struct {
 	never    bool     // the boolean schema false
 	types    []string // empty: any
@@ -41,17 +41,34 @@ type schema struct {
 	prefix   []*schema
 	items    *schema
 
-	required             []string
-	minProps             uint64
-	maxProps             *uint64
-	properties           map[string]*schema
-	additional           *schema // nil: any
-	patternProperties    bool    // then additional is not judged
-	readOnly, writeOnly  bool
-	allOf, anyOf, oneOf  []*schema
-	not                  *schema
-	discriminator        string
-	discriminatorMapping map[string]*schema
+	contains                 *schema
+	minContains, maxContains *uint64
+	unevaluatedItems         *schema // nil: any
+
+	required              []string
+	minProps              uint64
+	maxProps              *uint64
+	properties            map[string]*schema
+	patterns              []patterned
+	unknownPatterns       bool    // some are not judged: additional is not either
+	additional            *schema // nil: any
+	unevaluatedProperties *schema // nil: any
+	propertyNames         *schema
+	dependentRequired     map[string][]string
+	dependentSchemas      map[string]*schema
+	readOnly, writeOnly   bool
+
+	allOf, anyOf, oneOf        []*schema
+	not                        *schema
+	condition, then, otherwise *schema // if, then, else
+	discriminator              string
+	discriminatorMapping       map[string]*schema
+}
+
+// patterned is what properties have to be whose names match.
+type patterned struct {
+	name *regexp.Regexp
+	*schema
 }
 
 // side is a schema as a request or a response has to keep it: what is read-only
@@ -118,10 +135,16 @@ func (j *judge) value(s *schema, v any, depth int) error {
 	case map[string]any:
 		err = j.object(s, v, depth)
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = j.combined(s, v, depth)
 	}
-	return j.combined(s, v, depth)
+	if err == nil {
+		err = j.conditional(s, v, depth)
+	}
+	if err == nil {
+		err = j.unevaluated(s, v, depth)
+	}
+	return err
 }
 
 func is(t string, v any) bool {
@@ -206,7 +229,7 @@ func (j *judge) array(s *schema, v []any, depth int) error {
 			return in("/"+strconv.Itoa(i), err)
 		}
 	}
-	return nil
+	return j.containing(s, v, depth)
 }
 
 func (j *judge) distinct(v []any) error {
@@ -238,21 +261,43 @@ func (j *judge) object(s *schema, v map[string]any, depth int) error {
 		return wrong("property %q is missing", name)
 	}
 	for name, value := range v {
-		p := s.properties[name]
-		if p == nil && !s.patternProperties {
-			p = s.additional
-		}
-		if p == nil {
-			continue
-		}
-		if err := j.value(p, value, depth+1); err != nil {
+		if err := j.property(s, name, value, depth); err != nil {
 			if s.properties[name] == nil {
 				name = "*" // a key that the document does not name may be a secret
 			}
 			return in("/"+name, err)
 		}
 	}
-	return nil
+	return j.dependent(s, v, depth)
+}
+
+// property judges one by all schemas that are for its name.
+func (j *judge) property(s *schema, name string, value any, depth int) error {
+	if s.propertyNames != nil {
+		if err := j.value(s.propertyNames, name, depth+1); err != nil {
+			return err
+		}
+	}
+	p := s.properties[name]
+	known := p != nil || s.unknownPatterns
+	if p != nil {
+		if err := j.value(p, value, depth+1); err != nil {
+			return err
+		}
+	}
+	for _, p := range s.patterns {
+		if !p.name.MatchString(name) {
+			continue
+		}
+		known = true
+		if err := j.value(p.schema, value, depth+1); err != nil {
+			return err
+		}
+	}
+	if known || s.additional == nil {
+		return nil
+	}
+	return j.value(s.additional, value, depth+1)
 }
 
 // combined judges what other schemas say of the same value.

@@ -19,14 +19,14 @@ const (
 
 // toJSON makes JSON of YAML or JSON, within the limits: no library sees an alias
 // or a value nested without end.
-func toJSON(data []byte) ([]byte, error) {
+func toJSON(data []byte, file string) ([]byte, error) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if trimmed := bytes.TrimLeft(data, " \t\r\n"); len(trimmed) > 0 && trimmed[0] == '{' {
 		if err := boundJSON(trimmed); err != nil {
 			return nil, err
 		}
 		if json.Valid(trimmed) {
-			return trimmed, nil
+			return positioned(trimmed, file, 1+bytes.Count(data[:len(data)-len(trimmed)], []byte("\n"))), nil
 		} // YAML in flow style begins so too
 	}
 	if err := boundIndent(data); err != nil {
@@ -37,9 +37,9 @@ func toJSON(data []byte) ([]byte, error) {
 		return nil, fmt.Errorf("parse: %w", err)
 	}
 	if len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
-		return nil, fmt.Errorf("%w: it is no mapping", ErrRefused)
+		return nil, fmt.Errorf("%w: %w", ErrRefused, errNoMapping)
 	}
-	w := writer{}
+	w := writer{file: file}
 	if err := w.value(doc.Content[0], 0); err != nil {
 		return nil, err
 	}
@@ -94,6 +94,7 @@ func tooMuch() error {
 type writer struct {
 	out   bytes.Buffer
 	nodes int
+	file  string
 }
 
 func (w *writer) value(n *yaml.Node, depth int) error {
@@ -156,6 +157,9 @@ func (w *writer) entries(n *yaml.Node, depth int, seen map[string]bool) error {
 			w.out.WriteByte(',')
 		}
 		seen[key.Value] = true
+		if key.Value == Extension {
+			w.out.Write(at(w.file, key.Line))
+		}
 		w.text(key.Value)
 		w.out.WriteByte(':')
 		if err := w.value(value, depth+1); err != nil {

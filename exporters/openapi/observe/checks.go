@@ -2,7 +2,6 @@ package observe
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -71,6 +70,7 @@ type checker struct {
 	queue   chan *exchange
 	log     *slog.Logger
 	service string
+	reader  Reader // nil: none
 
 	checks                     map[string]prometheus.Counter
 	sampled                    prometheus.Counter
@@ -105,6 +105,7 @@ type exchange struct {
 	query    url.Values
 	header   http.Header
 	hasBody  bool
+	wanted   bool // by who reads values
 	request  part
 	status   int
 	answer   http.Header
@@ -138,6 +139,7 @@ func (k *checker) begin(c *cell, r *http.Request) (*exchange, *http.Request) {
 	}
 	x := &exchange{cell: c, query: r.URL.Query(), header: r.Header.Clone(), hasBody: r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody}
 	x.response.limit, x.request.limit = k.body, k.body
+	x.wanted = k.reader != nil && k.reader.Wants(c.op.ID)
 	if x.hasBody && c.op.Request != nil && judged(c.op.Request.Content, r.Header) {
 		x.request.keep = true
 		r = shallow(r)
@@ -161,21 +163,11 @@ func (t *tee) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// judged says whether there is a schema for the body under these headers.
-func judged(content model.Content, h http.Header) bool {
-	encoding := h.Get("Content-Encoding")
-	if encoding != "" && encoding != "identity" || !model.JSON(h.Get("Content-Type")) {
-		return false
-	}
-	schema, _ := content.Lookup(h.Get("Content-Type"))
-	return schema != nil
-}
-
 // answered is called with the headers as they are sent.
 func (x *exchange) answered(status int, h http.Header) {
 	x.status, x.answer = status, h.Clone()
 	if declared := x.cell.op.Responses[x.cell.op.Declared(status)]; declared != nil {
-		x.response.keep = judged(declared.Content, h)
+		x.response.keep = judged(declared.Content, h) || x.wanted && isJSON(h)
 	}
 }
 
@@ -218,26 +210,26 @@ func (o *Observer) Run(ctx context.Context) {
 
 func (k *checker) check(ctx context.Context, x *exchange) {
 	op := x.cell.op
-	declared := op.Responses[op.Declared(x.status)]
-	k.found(ctx, x, statusCode, declared == nil, "status "+strconv.Itoa(x.status))
 	k.parameters(ctx, x)
 	if op.Request != nil {
 		if op.Request.Required {
-			k.found(ctx, x, requiredBody, !x.hasBody, "no body")
+			k.found(ctx, x, Finding{requiredBody, !x.hasBody, "no body"})
 		}
 		if x.request.keep && x.request.whole && !x.request.cut {
-			k.schema(ctx, x, requestSchema, op.Request.Content, x.header, x.request.bytes)
+			if f, ok := judgeBody(requestSchema, op.Request.Content, x.header, x.request.bytes); ok {
+				k.found(ctx, x, f)
+			}
 		}
 	}
-	if declared == nil {
-		return
+	var body []byte
+	if x.response.keep && x.response.whole && !x.response.cut && op.Method != http.MethodHead {
+		body = x.response.bytes
 	}
-	if media := x.answer.Get("Content-Type"); media != "" && len(declared.Content) > 0 {
-		_, ok := declared.Content.Lookup(media)
-		k.found(ctx, x, contentType, !ok, "a content type that is not declared")
+	for _, f := range Judge(op, x.status, x.answer, body) {
+		k.found(ctx, x, f)
 	}
-	if x.response.keep && x.response.whole && !x.response.cut && op.Method != http.MethodHead && len(x.response.bytes) > 0 {
-		k.schema(ctx, x, responseSchema, declared.Content, x.answer, x.response.bytes)
+	if len(body) > 0 {
+		k.read(x)
 	}
 }
 
@@ -258,7 +250,7 @@ func (k *checker) parameters(ctx context.Context, x *exchange) {
 		default: // it is in the path, or the path would not have been found
 			continue
 		}
-		k.found(ctx, x, requiredParameter, !has, p.In+" parameter "+p.Name)
+		k.found(ctx, x, Finding{requiredParameter, !has, p.In + " parameter " + p.Name})
 	}
 }
 
@@ -272,30 +264,11 @@ func spread(query url.Values, name string) bool {
 	return false
 }
 
-func (k *checker) schema(ctx context.Context, x *exchange, check string, content model.Content, h http.Header, body []byte) {
-	schema, _ := content.Lookup(h.Get("Content-Type"))
-	var value any
-	if err := json.Unmarshal(body, &value); err != nil {
-		k.found(ctx, x, check, true, "no JSON")
-		return
-	}
-	err := schema.Check(value)
-	if errors.Is(err, model.ErrTooMuch) {
-		return // not judged, so not counted as a check either
-	}
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	k.found(ctx, x, check, err != nil, text)
-}
-
-// found counts a check, and what it found. What is logged names places of the
-// document and never a value of a request.
-func (k *checker) found(ctx context.Context, x *exchange, check string, broken bool, what string) {
-	k.checks[check].Inc()
-	if broken {
-		x.cell.violations[check].Inc()
-		k.log.DebugContext(ctx, "the contract is broken", "service", k.service, "operation", x.cell.op.ID, "check", check, "what", what)
+// found counts a check, and what it found.
+func (k *checker) found(ctx context.Context, x *exchange, f Finding) {
+	k.checks[f.Check].Inc()
+	if f.Broken {
+		x.cell.violations[f.Check].Inc()
+		k.log.DebugContext(ctx, "the contract is broken", "service", k.service, "operation", x.cell.op.ID, "check", f.Check, "what", f.What)
 	}
 }

@@ -87,13 +87,22 @@ func NewMetrics(reg prometheus.Registerer, o Options) *Metrics {
 		document:   gauge("openapi_document_info", "The document in use. hash is of its bytes.", "version", "openapi", "hash"),
 		operations: gauge("openapi_document_operations", "Operations of the document in use."),
 		problems:   gauge("openapi_document_problems", "What is wrong in the document in use. check lists them.", "kind"),
-		loaded:     gauge("openapi_document_last_load_successful", "Whether the document could be loaded the last time; if not, the one before is in use."),
+		loaded:     gauge("openapi_document_last_load_successful", "Whether the document, of a folder each one, could be loaded the last time; if not, the one before is in use.", "document"),
 		loadedAt:   gauge("openapi_document_last_load_success_timestamp_seconds", "When the document in use was loaded."),
 	}
 }
 
-// Failed says that a service's document could not be loaded.
-func (m *Metrics) Failed(service string) { m.loaded.WithLabelValues(service).Set(0) }
+// Documents says which of a service's documents could be loaded the last time.
+func (m *Metrics) Documents(service string, documents []model.Document) {
+	m.loaded.DeletePartialMatch(prometheus.Labels{"service": service})
+	for _, d := range documents {
+		loaded := 1.0
+		if d.Err != nil {
+			loaded = 0
+		}
+		m.loaded.WithLabelValues(service, d.Name).Set(loaded)
+	}
+}
 
 // Problems says what is wrong in a service's document, by kind.
 func (m *Metrics) Problems(service string, problems []model.Problem) {

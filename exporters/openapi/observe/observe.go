@@ -34,7 +34,7 @@ type view struct {
 func (m *Metrics) Service(name string, s Sampling, log *slog.Logger) *Observer {
 	o := &Observer{service: name, metrics: m, unmatched: m.reasons(name), checker: newChecker(m, name, s, log)}
 	o.view.Store(&view{api: &model.API{Table: emptyTable()}})
-	m.loaded.WithLabelValues(name).Set(0)
+	m.loaded.WithLabelValues(name, "").Set(0)
 	m.Problems(name, nil)
 	return o
 }
@@ -60,7 +60,7 @@ func (o *Observer) Load(api *model.API) {
 	o.metrics.document.WithLabelValues(o.service, model.Label(api.Version), model.Label(api.OpenAPI), api.Hash).Set(1)
 	o.metrics.operations.WithLabelValues(o.service).Set(float64(len(api.Operations)))
 	o.metrics.Problems(o.service, api.Problems)
-	o.metrics.loaded.WithLabelValues(o.service).Set(1)
+	o.metrics.Documents(o.service, api.Documents)
 	o.metrics.loadedAt.WithLabelValues(o.service).SetToCurrentTime()
 }
 

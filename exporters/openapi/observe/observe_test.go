@@ -322,6 +322,42 @@ func TestAHandlerThatPanicsIsCounted(t *testing.T) {
 	require.Equal(t, 1.0, value(t, reg, "openapi_contract_dropped_total", "reason", "interrupted"))
 }
 
+// reader keeps what it is given.
+type reader struct{ answers []observe.Answer }
+
+func (*reader) Wants(operation string) bool  { return operation != "deletePet" }
+func (r *reader) Read(answer observe.Answer) { r.answers = append(r.answers, answer) }
+
+func TestWhatIsSampledIsReadToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, _ := observer(t, always())
+		r := &reader{}
+		o.ReadBy(r)
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go o.Run(ctx)
+		for _, x := range []struct {
+			method, target string
+			answer         http.Handler
+		}{
+			{"GET", "/pets", answer(200, "application/json", `["a"]`)},
+			{"GET", "/pets?limit=1", answer(200, "application/json", `["b"]`)},
+			{"POST", "/pets", answer(201, "application/json", `{"no": "schema"}`)},
+			{"POST", "/pets", answer(201, "text/plain", `1`)},
+			{"GET", "/pets", answer(200, "application/json", strings.Repeat(" ", 2<<10))},
+			{"DELETE", "/pets/1", answer(204, "application/json", `1`)},
+		} {
+			o.Handler(x.answer).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(x.method, x.target, nil))
+			synctest.Wait()
+		}
+		var got []string
+		for _, a := range r.answers {
+			got = append(got, fmt.Sprintf("%s %d %s %t", a.Operation.ID, a.Status, a.Body, a.Part))
+		}
+		require.Equal(t, []string{`listPets 200 ["a"] false`, `listPets 200 ["b"] true`, `createPet 201 {"no": "schema"} false`}, got)
+	})
+}
+
 // A handler behind the middleware can do what it could do without.
 func TestTheWriterBelowIsNotHidden(t *testing.T) {
 	o, reg := observer(t, observe.Sampling{})

@@ -180,6 +180,7 @@ func (p *Proxy) Serve(ctx context.Context, listener net.Listener, handler http.H
 	}
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetUnencryptedHTTP2(true)
+	p.log.InfoContext(ctx, "passing requests on", "listen", listener.Addr().String(), "upstream", p.options.Upstream.Redacted())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	select {
