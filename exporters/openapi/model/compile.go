@@ -25,9 +25,7 @@ type compiler struct {
 	api     API
 	schemas map[*openapi3.Schema]*schema
 	ids     map[string]bool
-
-	annotated bool                      // somewhere in the document
-	way       map[*openapi3.Schema]bool // whether it leads to an annotation
+	places  *places // nil: nothing is annotated
 }
 
 func (c *compiler) problem(kind, where, format string, args ...any) {

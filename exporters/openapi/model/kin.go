@@ -33,7 +33,10 @@ func Load(ctx context.Context, o Options) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := compiler{schemas: map[*openapi3.Schema]*schema{}, ids: map[string]bool{}, annotated: f.annotated}
+	c := compiler{schemas: map[*openapi3.Schema]*schema{}, ids: map[string]bool{}}
+	if f.annotated {
+		c.places = newPlaces()
+	}
 	for _, where := range f.dangling {
 		c.problem("reference", where, "leads to nothing")
 	}
