@@ -33,7 +33,7 @@ type Probe struct {
 	Skip []string `yaml:"skip"`
 	// Unsafe are operations that are asked though they are no GET or HEAD.
 	Unsafe []string `yaml:"unsafe"`
-	// Parameters are values by operation and name, before the document's examples.
+	// Parameters are values by operation and name, before the document's examples; * is every operation that requires it.
 	Parameters map[string]map[string]string `yaml:"parameters"`
 	// BearerTokenFile is sent as Authorization: Bearer.
 	BearerTokenFile string `yaml:"bearer_token_file"`

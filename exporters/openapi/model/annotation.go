@@ -20,11 +20,14 @@ const Extension = "x-prometheus-metric"
 // position stands before Extension once a file is read, and says where that is.
 const position = Extension + "-at"
 
-// Limits of the annotations of one answer.
+// Limits of annotations. The schemas of a large document hold each other in so
+// many ways that not all of them can be gone.
 const (
-	maxAnnotations = 1000
-	maxWay         = 32     // steps from the answer's root to a value
-	maxExpanded    = 20_000 // schemas walked on the way
+	maxAnnotations = 1000    // of one answer
+	maxWalked      = 5000    // schemas on the way to them, nearest to the root first
+	maxWay         = 32      // steps from the answer's root to a value
+	maxAllWalked   = 200_000 // of all answers
+	maxAllPlaces   = 10_000
 )
 
 // Annotation is a schema with Extension, at one place of an answer.
@@ -60,64 +63,77 @@ func Pointer(steps []Step) string {
 // annotations are those of an answer's JSON schemas, in the order of their
 // places. Only schemas on the way to one are walked.
 func (c *compiler) annotations(where string, content openapi3.Content) []Annotation {
-	if !c.annotated {
+	if c.places == nil {
 		return nil
 	}
-	if c.way == nil {
-		c.way = map[*openapi3.Schema]bool{}
-	}
-	w := annotator{way: c.way, on: map[*openapi3.Schema]bool{}, seen: map[string]bool{}}
+	w := annotator{places: c.places, seen: map[string]bool{}}
 	for _, media := range slices.Sorted(maps.Keys(content)) {
-		if mt := content[media]; mt != nil && (JSON(media) || strings.HasSuffix(media, "*")) && c.leads(mt.Schema) {
-			w.walk(mt.Schema, nil)
+		if mt := content[media]; mt != nil && (JSON(media) || strings.HasSuffix(media, "*")) && c.places.leads(mt.Schema) {
+			w.push(&visit{ref: mt.Schema})
 		}
 	}
-	if w.over {
-		c.problem("metric", where, "more than %d annotations, or %d schemas on the way to them: the rest is left out", maxAnnotations, maxExpanded)
+	w.walk()
+	if w.over && !c.places.told {
+		c.places.told = true
+		c.problem("metric", where, "there are too many ways to annotations: those nearest to the answer are read, %d of an answer and %d of the document at most", maxAnnotations, maxAllPlaces)
 	}
-	if w.circle {
-		c.problem("metric", where, "an annotation is in a schema that holds itself: the outermost is read")
+	slices.SortFunc(w.found, func(a, b found) int { return cmp.Compare(a.pointer, b.pointer) })
+	all := make([]Annotation, 0, len(w.found))
+	for _, each := range w.found {
+		all = append(all, each.Annotation)
 	}
-	slices.SortFunc(w.found, func(a, b Annotation) int { return cmp.Compare(Pointer(a.Path), Pointer(b.Path)) })
-	return w.found
+	return all
+}
+
+// places is what is known of all schemas of a document.
+type places struct {
+	way    map[*openapi3.Schema]bool   // whether it leads to an annotation
+	parts  map[*openapi3.Schema][]part // those that do
+	walked int
+	found  int
+	told   bool // that there are too many
+}
+
+func newPlaces() *places {
+	return &places{way: map[*openapi3.Schema]bool{}, parts: map[*openapi3.Schema][]part{}}
 }
 
 // leads says whether a schema is, or holds, one with an annotation.
-func (c *compiler) leads(ref *openapi3.SchemaRef) bool {
+func (p *places) leads(ref *openapi3.SchemaRef) bool {
 	if ref == nil || ref.Value == nil {
 		return false
 	}
-	if _, known := c.way[ref.Value]; !known {
-		c.explore(ref.Value)
+	if _, known := p.way[ref.Value]; !known {
+		p.explore(ref.Value)
 	}
-	return c.way[ref.Value] || ref.Extensions[Extension] != nil
+	return p.way[ref.Value] || ref.Extensions[Extension] != nil
 }
 
 // explore finds out for all schemas within root whether they lead to an
 // annotation: what does is followed back from what is annotated, so that circles
 // are no trouble.
-func (c *compiler) explore(root *openapi3.Schema) {
+func (p *places) explore(root *openapi3.Schema) {
 	holders := map[*openapi3.Schema][]*openapi3.Schema{}
 	var annotated []*openapi3.Schema
-	c.way[root] = false
+	p.way[root] = false
 	for todo := []*openapi3.Schema{root}; len(todo) > 0; {
 		s := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
 		if s.Extensions[Extension] != nil {
 			annotated = append(annotated, s)
 		}
-		for _, part := range parts(s) {
-			v := part.ref.Value
+		for _, inner := range parts(s) {
+			v := inner.ref.Value
 			holders[v] = append(holders[v], s)
-			if part.ref.Extensions[Extension] != nil {
+			if inner.ref.Extensions[Extension] != nil {
 				annotated = append(annotated, s)
 			}
-			leads, known := c.way[v]
+			leads, known := p.way[v]
 			if leads {
 				annotated = append(annotated, v)
 			}
 			if !known {
-				c.way[v] = false
+				p.way[v] = false
 				todo = append(todo, v)
 			}
 		}
@@ -125,9 +141,9 @@ func (c *compiler) explore(root *openapi3.Schema) {
 	for len(annotated) > 0 {
 		s := annotated[len(annotated)-1]
 		annotated = annotated[:len(annotated)-1]
-		c.way[s] = true
+		p.way[s] = true
 		for _, holder := range holders[s] {
-			if !c.way[holder] {
+			if !p.way[holder] {
 				annotated = append(annotated, holder)
 			}
 		}
@@ -160,57 +176,107 @@ func parts(s *openapi3.Schema) (all []part) {
 	return all
 }
 
-// annotator walks the schemas of one answer.
-type annotator struct {
-	way      map[*openapi3.Schema]bool
-	on       map[*openapi3.Schema]bool // from the root to here
-	seen     map[string]bool           // places that have the annotation already
-	found    []Annotation
-	expanded int
-	over     bool
-	circle   bool
+// leading are the parts of a schema that lead to an annotation.
+func (p *places) leading(s *openapi3.Schema) []part {
+	known, ok := p.parts[s]
+	if !ok {
+		known = slices.DeleteFunc(parts(s), func(in part) bool { return !p.way[in.ref.Value] && in.ref.Extensions[Extension] == nil })
+		p.parts[s] = known
+	}
+	return known
 }
 
-func (w *annotator) walk(ref *openapi3.SchemaRef, at []Step) {
-	s := ref.Value
-	if w.expanded++; w.expanded > maxExpanded || len(at) > maxWay || len(w.found) >= maxAnnotations {
+// visit is a schema with the way to it.
+type visit struct {
+	ref    *openapi3.SchemaRef
+	holder *visit
+	step   *Step // nil where holder is of the same value
+	steps  int
+}
+
+func (v *visit) path() []Step {
+	path := make([]Step, 0, v.steps)
+	for ; v != nil; v = v.holder {
+		if v.step != nil {
+			path = append(path, *v.step)
+		}
+	}
+	slices.Reverse(path)
+	return path
+}
+
+// circle says whether the schema holds itself on this way.
+func (v *visit) circle() bool {
+	for holder := v.holder; holder != nil; holder = holder.holder {
+		if holder.ref.Value == v.ref.Value {
+			return true
+		}
+	}
+	return false
+}
+
+type found struct {
+	Annotation
+	pointer string
+}
+
+// annotator walks the schemas of one answer.
+type annotator struct {
+	*places
+	todo  []*visit
+	seen  map[string]bool // annotations by place
+	found []found
+	over  bool
+}
+
+func (w *annotator) push(v *visit) {
+	if len(w.todo) >= maxWalked || v.steps > maxWay || w.walked >= maxAllWalked {
 		w.over = true
 		return
 	}
-	for _, extensions := range []map[string]any{ref.Extensions, s.Extensions} {
-		if v := extensions[Extension]; v != nil {
-			w.add(s, extensions, at)
+	w.walked++
+	w.todo = append(w.todo, v)
+}
+
+func (w *annotator) walk() {
+	for i := 0; i < len(w.todo); i++ {
+		v := w.todo[i]
+		for _, extensions := range []map[string]any{v.ref.Extensions, v.ref.Value.Extensions} {
+			if extensions[Extension] != nil {
+				w.add(v, extensions)
+			}
 		}
-	}
-	if w.on[s] {
-		w.circle = true
-		return
-	}
-	w.on[s] = true
-	defer delete(w.on, s)
-	for _, p := range parts(s) {
-		if !w.way[p.ref.Value] && p.ref.Extensions[Extension] == nil {
-			continue
+		if v.circle() {
+			continue // the outermost is enough
 		}
-		if p.step == nil {
-			w.walk(p.ref, at)
-			continue
+		for _, in := range w.leading(v.ref.Value) {
+			next := &visit{ref: in.ref, holder: v, step: in.step, steps: v.steps}
+			if in.step != nil {
+				next.steps++
+			}
+			w.push(next)
 		}
-		w.walk(p.ref, append(slices.Clip(at), *p.step))
 	}
 }
 
 // add keeps one of several annotations of the same words at the same place:
 // alternatives share schemas.
-func (w *annotator) add(s *openapi3.Schema, extensions map[string]any, at []Step) {
-	a := Annotation{Path: at, Value: extensions[Extension], Format: s.Format, Enum: s.Enum}
-	a.At, _ = extensions[position].(string)
+func (w *annotator) add(v *visit, extensions map[string]any) {
+	s, path := v.ref.Value, v.path()
+	one := found{Annotation{Path: path, Value: extensions[Extension], Format: s.Format, Enum: s.Enum}, Pointer(path)}
+	one.At, _ = extensions[position].(string)
 	if s.Type != nil {
-		a.Types = *s.Type
+		one.Types = *s.Type
 	}
-	if key := fmt.Sprint(a.At, Pointer(at), a.Value); !w.seen[key] {
+	key := fmt.Sprint(one.At, one.pointer, one.Value)
+	switch {
+	case w.seen[key]:
+	case len(w.found) >= maxAnnotations, w.places.found >= maxAllPlaces:
+		w.over = true
+	default:
 		w.seen[key] = true
-		w.found = append(w.found, a)
+		w.places.found++
+		w.found = append(w.found, one)
 	}
 }
 

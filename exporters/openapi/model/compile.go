@@ -23,9 +23,8 @@ type compiler struct {
 	operations []*Operation // their IDs may be those of other documents too
 	problems   []Problem
 	schemas    map[*openapi3.Schema]*schema
-	place      []string                  // of what is being compiled: a JSON pointer, then steps from there
-	annotated  bool                      // somewhere in the document
-	way        map[*openapi3.Schema]bool // whether it leads to an annotation
+	place      []string // of what is being compiled: a JSON pointer, then steps from there
+	places     *places  // of annotations; nil: nothing is annotated
 }
 
 func newCompiler() *compiler { return &compiler{schemas: map[*openapi3.Schema]*schema{}} }

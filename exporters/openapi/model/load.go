@@ -124,7 +124,9 @@ func load(ctx context.Context, o Options) (*compiled, error) {
 		p.title, p.version = doc.Info.Title, doc.Info.Version
 	}
 	c := newCompiler()
-	c.annotated = f.annotated
+	if f.annotated {
+		c.places = newPlaces()
+	}
 	for _, where := range f.dangling {
 		c.problem("reference", where, "leads to nothing")
 	}

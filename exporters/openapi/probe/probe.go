@@ -35,7 +35,7 @@ type Options struct {
 	LinkLocal   bool              // link-local addresses may be asked, metadata services among them
 	Skip        []string          // operations that are not asked
 	Unsafe      []string          // operations that are asked though they are no GET or HEAD
-	Parameters  map[string]string // values for "operation parameter"
+	Parameters  map[string]string // values for "operation parameter"; "* parameter" is of every operation that requires it
 	Credentials Credentials
 	CAFile      string // PEM; "" is the system's
 	Insecure    bool   // certificates are not looked at

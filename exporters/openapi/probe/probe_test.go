@@ -121,6 +121,10 @@ func TestWhatIsAskedAndWhatNot(t *testing.T) {
 		"parameter: getCustomer is not probed: parameter id has no example",
 		"body: replaceOrders is not probed: its body has no example",
 	}, told)
+	o.Parameters = map[string]string{"* id": "7"}
+	asked, _ = probe.Preview(load(t, document), o)
+	require.Equal(t, 3, asked)
+	require.Empty(t, probe.Unknown(load(t, document), o))
 	o.Skip, o.Parameters = []string{"getOrder", "gone"}, map[string]string{"getCustomer id": "7", "getCustomer name": "x"}
 	asked, skipped = probe.Preview(load(t, document), o)
 	require.Equal(t, 2, asked)

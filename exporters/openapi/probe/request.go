@@ -91,7 +91,7 @@ func Unknown(api *model.API, o Options) (unknown []string) {
 	for _, op := range api.Operations {
 		has[op.ID] = true
 		for _, p := range op.Parameters {
-			has[op.ID+" "+p.Name] = true
+			has[op.ID+" "+p.Name], has[anyOperation+p.Name] = true, true
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.Parameters)) {
@@ -121,6 +121,10 @@ func streams(op *model.Operation) bool {
 	return true
 }
 
+// anyOperation stands in Options.Parameters for every operation that requires
+// the parameter.
+const anyOperation = "* "
+
 var errBody = errors.New("its body has no example")
 
 // fill sets what the operation requires, and what the config has a value for.
@@ -129,12 +133,15 @@ func (c *call) fill(o Options) error {
 	var query []string
 	for _, p := range c.op.Parameters {
 		given, configured := o.Parameters[c.op.ID+" "+p.Name]
+		if !p.Required && p.In != "path" && !configured {
+			continue
+		}
+		if !configured {
+			given, configured = o.Parameters[anyOperation+p.Name]
+		}
 		value := p.Example
 		if configured {
 			value = given
-		}
-		if !p.Required && p.In != "path" && !configured {
-			continue
 		}
 		if value == nil {
 			return fmt.Errorf("parameter %s has no example", p.Name)
