@@ -63,6 +63,7 @@ func policy() map[string]string {
 		"remediate":               "page config remote remote/* store expr",
 		"remediate/*":             "page config remote remote/* remediate",
 		"remediate/remediatetest": "config remediate lab/fault",
+		"rules/layers":            "rules config expr page",
 
 		"internal/archtest": "",
 	}
