@@ -98,6 +98,7 @@ type cli struct {
 	Pages       pagesCmd         `cmd:"" help:"Look at the pages of the gateway that runs, and act on them."`
 	Remediation remediationCmd   `cmd:"" help:"Look at what machines do about pages, approve it, stop it."`
 	Shadow      shadowCmd        `cmd:"" help:"Look at what receivers in shadow would have sent."`
+	Rules       rulesCmd         `cmd:"" help:"Compile layered rules, and tell where their values come from."`
 	Traits      traitsCmd        `cmd:"" help:"Explain tables offline: what do the failing members share?"`
 	Backup      backupCmd        `cmd:"" help:"Copy the state of a running gateway to a file, and check the copy."`
 	Restore     restoreCmd       `cmd:"" help:"Put a backup in the place of the state."`

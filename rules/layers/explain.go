@@ -61,7 +61,7 @@ func (t *Tree) Explain(app, rule, field string) (*Explanation, error) {
 	for _, at := range t.explained(tm, h, e.Enabled, res) {
 		name := short(at)
 		if at.Rule == "" && at.Part == partEnabled {
-			name = "template " + partEnabled
+			name = "template." + partEnabled
 		}
 		f := Field{Field: name, Settings: res.stack(tm, at), Locked: res.heldBy(tm, at)}
 		if len(f.Settings) == 0 {
@@ -72,6 +72,9 @@ func (t *Tree) Explain(app, rule, field string) (*Explanation, error) {
 		if field == "" || field == name || partParams+"."+field == name {
 			e.Fields = append(e.Fields, f)
 		}
+	}
+	if field != "" {
+		e.Expr = ""
 	}
 	if len(e.Fields) == 0 {
 		return nil, fmt.Errorf("nobody sets %q of %s for %s; set are: %s", field, rule, app, strings.Join(asked, ", "))

@@ -6,9 +6,10 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/stretchr/testify/require"
 	"github.com/rogpeppe/go-internal/txtar"
+	"github.com/stretchr/testify/require"
 
+	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/rules/layers"
 )
 
@@ -118,7 +119,7 @@ func TestOneRulePerDistinctSetOfParameters(t *testing.T) {
 	require.Equal(t, `app:http_errors:rate{app="checkout"} / sum by (app) (rate(http_requests_total{app="checkout"}[1m])) > 0.01`, found[1].Expr)
 	require.Equal(t, map[string]string{"severity": "critical", "team": "web"}, found[1].Labels)
 	require.Equal(t, "{{ $labels.app }}: {{ $value | humanizePercentage }} of requests fail (more than 1%)", found[1].Annotations["summary"])
-	require.Equal(t, "https://git.example.org/rules/blob/main/layers/app/checkout.yaml#L4", found[1].Annotations[layers.AnnotationThreshold])
+	require.Equal(t, "https://git.example.org/rules/blob/main/layers/app/checkout.yaml#L4", found[1].Annotations[page.AnnotationThreshold])
 	require.Equal(t, "30s", found[1].For)
 	require.Empty(t, found[2].For, "null takes it away")
 	require.Equal(t, []string{"search"}, found[2].Apps)
@@ -274,5 +275,5 @@ func TestThresholdsFromSeveralLines(t *testing.T) {
 	found := rulesOf(groups, "HighErrorRate")
 	require.Equal(t, []string{"cart"}, found[0].Apps, "5.0% is 5%")
 	require.Equal(t, `{{ if eq $labels.app "cart" }}https://git.example.org/rules/blob/main/layers/app/cart.yaml#L3`+
-		`{{ else }}https://git.example.org/rules/blob/main/templates/http.yaml#L5{{ end }}`, found[0].Annotations[layers.AnnotationThreshold])
+		`{{ else }}https://git.example.org/rules/blob/main/templates/http.yaml#L5{{ end }}`, found[0].Annotations[page.AnnotationThreshold])
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/tocsin/tocsin/page"
 )
 
 // Origin says where a field of a rule has its value from.
@@ -87,10 +89,6 @@ func fields(tm *template, h *ruleHead, b *body) []Path {
 // short is a path as seen from its rule.
 func short(p Path) string { return Path{Part: p.Part, Name: p.Name}.String() }
 
-// AnnotationThreshold is the annotation that links to the line that set an
-// alert's threshold; pages show it as a link.
-const AnnotationThreshold = "threshold_url"
-
 // maxLinked bounds how many apps an annotation names whose threshold comes from
 // another line than that of the most.
 const maxLinked = 50
@@ -98,7 +96,7 @@ const maxLinked = 50
 // link adds the annotation. Apps of one rule can have their threshold from
 // different lines: then each finds its own, or, where these are too many, none.
 func (t *Tree) link(tm *template, r *Rule, of []*resolved) {
-	if t.Settings.SourceURL == "" || r.Alert == "" || r.Annotations[AnnotationThreshold] != "" || len(of) == 0 {
+	if t.Settings.SourceURL == "" || r.Alert == "" || r.Annotations[page.AnnotationThreshold] != "" || len(of) == 0 {
 		return
 	}
 	apps := map[*Setting][]string{}
@@ -120,7 +118,7 @@ func (t *Tree) link(tm *template, r *Rule, of []*resolved) {
 	if len(r.Apps)-len(apps[most]) > maxLinked {
 		return
 	}
-	r.Annotations = with(r.Annotations, AnnotationThreshold, t.choose(apps, most))
+	r.Annotations = with(r.Annotations, page.AnnotationThreshold, t.choose(apps, most))
 }
 
 // choose writes a template that tells each app the line of its own.

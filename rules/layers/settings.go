@@ -29,13 +29,30 @@ type Settings struct {
 	Unknown   Unknown  `yaml:"unknown" enum:"global,largest,none" doc:"What apps get that are not in apps.yaml, and series without the label: what global says; what most apps get, for the shortest matchers; or no rule."`
 	SourceURL string   `yaml:"source_url" doc:"Where people read the tree, with {file} and {line}: alerts then link to the line that set their threshold."`
 	ExprBytes int      `yaml:"expr_bytes" doc:"How long an expression may become by its matchers: beyond it a rule's apps are parted among several. Tocsin reads expressions of up to 16384 bytes."`
+	Output    Output   `yaml:"output" doc:"What is written."`
 }
+
+// Output says what files are written.
+type Output struct {
+	Format    Format            `yaml:"format" enum:"prometheus,operator" doc:"prometheus: rule files of Prometheus and Thanos Ruler. operator: objects PrometheusRule of the Prometheus Operator."`
+	Namespace string            `yaml:"namespace" doc:"Namespace of the objects; none is written where it is left out."`
+	Labels    map[string]string `yaml:"labels" doc:"Labels of the objects, by which a Prometheus or ThanosRuler selects them."`
+}
+
+// Format is the kind of file that is written.
+type Format string
+
+// The formats.
+const (
+	FormatPrometheus Format = "prometheus"
+	FormatOperator   Format = "operator"
+)
 
 // DefaultSettings is what holds without rules.yaml.
 func DefaultSettings() *Settings {
 	return &Settings{
 		Order:    []string{layerGlobal, "cluster", "phase", "app-type", "app-group", layerApp},
-		AppLabel: "app", Unknown: UnknownGlobal, ExprBytes: 16 << 10,
+		AppLabel: "app", Unknown: UnknownGlobal, ExprBytes: 16 << 10, Output: Output{Format: FormatPrometheus},
 	}
 }
 
@@ -75,6 +92,12 @@ func (s *Settings) Validate() error {
 	}
 	if s.ExprBytes < minExprBytes {
 		errs = append(errs, config.Bad("expr_bytes", "at least %d", minExprBytes))
+	}
+	if s.Output.Format != FormatPrometheus && s.Output.Format != FormatOperator {
+		errs = append(errs, config.Bad("output.format", "%q is neither prometheus nor operator", s.Output.Format))
+	}
+	if s.Output.Format == FormatPrometheus && (s.Output.Namespace != "" || len(s.Output.Labels) > 0) {
+		errs = append(errs, config.Bad("output.format", "namespace and labels are for format: operator"))
 	}
 	return errors.Join(errs...)
 }

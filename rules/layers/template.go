@@ -2,12 +2,15 @@ package layers
 
 import (
 	"cmp"
+	"errors"
 	"io/fs"
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -79,7 +82,7 @@ func (t *Tree) readTemplate(fsys fs.FS, file string) {
 				r.bad(k.Line, "unknown key %q%s", k.Value, nearest(k.Value, known))
 				continue
 			}
-			tm.group[k.Value] = r.text(v)
+			tm.group[k.Value] = r.ofGroup(k.Value, v)
 		}
 	}
 	if !slices.ContainsFunc(tm.base.entries, func(e entry) bool { return e.path == Path{Part: partEnabled} }) {
@@ -93,6 +96,26 @@ func (t *Tree) readTemplate(fsys fs.FS, file string) {
 		r.rule(tm, tm.base, item, true)
 	}
 	t.templates = append(t.templates, tm)
+}
+
+// ofGroup reads what a template says of its rule group.
+func (r *reader) ofGroup(key string, n *yaml.Node) string {
+	text := r.text(n)
+	var err error
+	switch key {
+	case "interval", "query_offset":
+		_, err = model.ParseDuration(text)
+	case "limit":
+		_, err = strconv.ParseUint(text, 10, 31)
+	default:
+		if text != "abort" && text != "warn" {
+			err = errors.New("it is abort or warn")
+		}
+	}
+	if err != nil && text != "" {
+		r.bad(n.Line, "%q is no %s: %v", text, key, err)
+	}
+	return text
 }
 
 // declare reads the list of parameters.

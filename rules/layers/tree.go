@@ -66,13 +66,19 @@ func Load(fsys fs.FS, dir string) (*Tree, error) {
 	if counted {
 		t.readLayers()
 	}
-	if err := t.found.err(); err != nil {
-		return nil, err
-	}
 	for _, tm := range t.templates {
 		t.settle(tm)
 	}
-	return t, t.found.err()
+	if t.found.err() == nil {
+		return t, nil
+	}
+	for _, tm := range t.templates { // what is locked is said too, at once
+		res := &resolver{t, tm, map[string]*resolved{}}
+		for i := range t.Apps {
+			res.resolve(t.chain(&t.Apps[i]))
+		}
+	}
+	return nil, t.found.err()
 }
 
 func (t *Tree) readSettings() {
