@@ -38,7 +38,7 @@ func RulesDiff(ctx context.Context, w io.Writer, o RulesOptions, rev string) err
 	if err != nil {
 		return err
 	}
-	changes := layers.Diff(was.groups, now.groups)
+	changes := layers.Diff(layers.Side{Tree: was.tree, Groups: was.groups}, layers.Side{Tree: now.tree, Groups: now.groups})
 	if o.JSON {
 		if changes == nil {
 			changes = []layers.Change{} // [] and not null

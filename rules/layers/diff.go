@@ -26,9 +26,15 @@ type Edit struct {
 	At    string `json:"at,omitempty"` // file:line of what it is now
 }
 
+// Side is a tree and what it was compiled to.
+type Side struct {
+	Tree   *Tree
+	Groups []Group
+}
+
 // Diff compares two compiled trees app by app: which rules are no longer what
 // they were, for whom, and in which fields. Where a line stands is no change.
-func Diff(before, after []Group) []Change {
+func Diff(before, after Side) []Change {
 	was, is := index(before), index(after)
 	var out []Change
 	for _, id := range union(was.rules, is.rules) {
@@ -57,16 +63,29 @@ func Diff(before, after []Group) []Change {
 
 // indexed finds a rule by its id and an app.
 type indexed struct {
+	apps    map[string]bool
 	rules   map[string]map[string]*Rule // by id, then by app
 	unknown map[string]*Rule
 	groups  map[string]*Group
 }
 
+// of is the rule that an app has: one that is in no inventory has that of unknown ones.
+func (x indexed) of(id, app string) *Rule {
+	if !x.apps[app] {
+		return x.unknown[id]
+	}
+	return x.rules[id][app]
+}
+
 // everybody stands for the apps of a rule that is not per app.
 const everybody = "*"
 
-func index(groups []Group) indexed {
-	x := indexed{map[string]map[string]*Rule{}, map[string]*Rule{}, map[string]*Group{}}
+func index(side Side) indexed {
+	x := indexed{map[string]bool{}, map[string]map[string]*Rule{}, map[string]*Rule{}, map[string]*Group{}}
+	for _, a := range side.Tree.Apps {
+		x.apps[a.Name] = true
+	}
+	groups := side.Groups
 	for i := range groups {
 		x.groups[groups[i].Name] = &groups[i]
 		for j := range groups[i].Rules {
@@ -128,9 +147,10 @@ func compareRule(id string, was, is indexed) []Change {
 			c.Apps = append(c.Apps, app)
 		}
 	}
-	for _, app := range union(was.rules[id], is.rules[id]) {
-		see(was.rules[id][app], is.rules[id][app], app)
+	for _, app := range union(was.apps, is.apps) {
+		see(was.of(id, app), is.of(id, app), app)
 	}
+	see(was.rules[id][everybody], is.rules[id][everybody], everybody)
 	see(was.unknown[id], is.unknown[id], "")
 	out := make([]Change, 0, len(order))
 	for _, p := range order {

@@ -139,7 +139,11 @@ func (e *Explanation) WriteText(w io.Writer) error {
 		}
 	}
 	if e.Expr != "" {
-		fmt.Fprintf(&b, "\nexpr, for %s:\n  %s\n", plural(e.Shared, "app"), e.Expr)
+		whom := plural(e.Shared, "app")
+		if e.Shared == 0 {
+			whom = "all apps in one"
+		}
+		fmt.Fprintf(&b, "\nexpr, for %s:\n  %s\n", whom, e.Expr)
 	}
 	_, err := io.WriteString(w, trimLines(b.String()))
 	return err

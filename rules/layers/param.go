@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/prometheus/common/model"
 )
@@ -50,6 +51,9 @@ type value struct {
 func (p *param) parse(text string) (value, error) {
 	if len(text) > maxValue {
 		return value{}, fmt.Errorf("%s is over %d bytes", p.Name, maxValue)
+	}
+	if !utf8.ValidString(text) {
+		return value{}, fmt.Errorf("%s is not UTF-8", p.Name)
 	}
 	v, err := p.read(text)
 	if err != nil {
@@ -117,7 +121,7 @@ func (p *param) read(text string) (value, error) {
 // is 0.053 and not its neighbour.
 func number(text, sign string) (value, error) {
 	digits := strings.TrimSpace(text)
-	if !regexp.MustCompile(`^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$`).MatchString(digits) {
+	if strings.Trim(digits, "+-.0123456789eE") != "" { // ParseFloat also takes Inf, NaN, 0x1p2 and 1_0
 		return value{}, fmt.Errorf("write a decimal number")
 	}
 	whole, err := strconv.ParseFloat(digits, 64)
@@ -127,7 +131,7 @@ func number(text, sign string) (value, error) {
 	shown, counted := whole, whole
 	if sign != "" {
 		mantissa, exp, _ := strings.Cut(strings.ToLower(digits), "e")
-		e, _ := strconv.Atoi(exp) // "" is 0
+		e, _ := strconv.Atoi(exp) // "" is 0, and what is no number ParseFloat has refused
 		if counted, err = strconv.ParseFloat(mantissa+"e"+strconv.Itoa(e-2), 64); err != nil {
 			return value{}, fmt.Errorf("write a number that can be counted with")
 		}

@@ -16,6 +16,11 @@ import (
 // app by none. It returns the first errors it finds, nil if it is proved.
 func (t *Tree) Prove(groups []Group) error {
 	var m mistakes
+	asked := t.asked()
+	chains := make([][]*layer, len(t.Apps))
+	for i := range t.Apps {
+		chains[i] = t.chain(&t.Apps[i])
+	}
 	for _, g := range groups {
 		byID := map[string][]Rule{}
 		for _, r := range g.Rules {
@@ -26,58 +31,77 @@ func (t *Tree) Prove(groups []Group) error {
 			m.add(fmt.Errorf("group %s comes from no template", g.Name))
 			continue
 		}
+		res := &resolver{t, tm, map[string]*resolved{}}
+		of := make([]*resolved, len(t.Apps))
+		for i := range of {
+			of[i] = res.resolve(chains[i])
+		}
 		for _, h := range tm.rules {
-			t.prove(&m, tm, h.id, byID[h.id])
+			c := t.claims(&m, tm, h.id, byID[h.id])
+			for _, app := range asked {
+				i, known := slices.BinarySearchFunc(t.Apps, app, func(a App, name string) int { return strings.Compare(a.Name, name) })
+				wanted := 0
+				if known && tm.perApp && of[i].on(tm, h.id) {
+					wanted = 1
+				}
+				if n := c.taking(&m, app, known); known && n != wanted || n > 1 {
+					m.add(fmt.Errorf("%s: %d rules are for app %q", h.id, n, app))
+				}
+			}
 		}
 	}
 	return m.err()
 }
 
-// claim is what one rule says of itself, and what its matchers say.
+// claim is what a rule says of itself, and what its matchers say.
 type claim struct {
 	rule    Rule
 	matches []func(app string) bool // of each selector
 }
 
-func (t *Tree) prove(m *mistakes, tm *template, id string, rules []Rule) {
+// claims are those of all rules with one id.
+type claims struct {
+	id  string
+	all []claim
+}
+
+func (t *Tree) claims(m *mistakes, tm *template, id string, rules []Rule) claims {
+	out := claims{id: id}
 	if !tm.perApp {
 		if len(rules) > 1 {
 			m.add(fmt.Errorf("%s is not per app and has %d rules", id, len(rules)))
 		}
-		return
+		return out
 	}
-	claims := make([]claim, len(rules))
-	for i, r := range rules {
-		claims[i] = claim{rule: r}
+	for _, r := range rules {
 		e, err := parsePromQL(r.Expr)
 		if err != nil {
 			m.add(fmt.Errorf("%s: %w", id, err))
-			return
+			continue
 		}
-		claims[i].matches = t.selections(e, tm)
+		out.all = append(out.all, claim{r, t.selections(e, tm)})
 	}
-	res := &resolver{t, tm, map[string]*resolved{}}
-	for _, app := range t.asked() {
-		i, known := slices.BinarySearchFunc(t.Apps, app, func(a App, name string) int { return strings.Compare(a.Name, name) })
-		told := 0
-		for _, c := range claims {
-			meant := !known && c.rule.Unknown
-			if known {
-				_, meant = slices.BinarySearch(c.rule.Apps, app)
-			}
-			for _, f := range c.matches {
-				if f(app) != meant {
-					m.add(fmt.Errorf("%s: the rule for %d apps (%v …) takes app %q otherwise than it should: %v", id, len(c.rule.Apps), first(c.rule.Apps), app, !meant))
-				}
-			}
-			if meant {
-				told++
+	return out
+}
+
+// taking counts the rules that are for an app, and holds their matchers to it.
+func (c claims) taking(m *mistakes, app string, known bool) int {
+	n := 0
+	for _, one := range c.all {
+		meant := !known && one.rule.Unknown
+		if known {
+			_, meant = slices.BinarySearch(one.rule.Apps, app)
+		}
+		for _, takes := range one.matches {
+			if takes(app) != meant {
+				m.add(fmt.Errorf("%s: the rule for %s: its matchers take app %q: %v", c.id, one.rule.whom(), app, !meant))
 			}
 		}
-		if wanted := !known && told == 1 || known && res.resolve(t.chain(&t.Apps[i])).on(tm, id); told > 1 || wanted != (told == 1) {
-			m.add(fmt.Errorf("%s: %d rules are for app %q", id, told, app))
+		if meant {
+			n++
 		}
 	}
+	return n
 }
 
 // selections are the tests that each selector makes of an app's name.
@@ -119,11 +143,4 @@ func (t *Tree) asked() []string {
 		}
 	}
 	return out
-}
-
-func first(apps []string) string {
-	if len(apps) == 0 {
-		return ""
-	}
-	return apps[0]
 }

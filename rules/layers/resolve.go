@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"encoding/binary"
 	"fmt"
 	"path"
 	"slices"
@@ -93,7 +94,7 @@ func (r *resolver) resolve(chain []*layer) *resolved {
 	for _, l := range chain {
 		if r.tm.shapedBy(l) {
 			said = append(said, l)
-			sig = append(append(sig, l.name...), 0)
+			sig = binary.LittleEndian.AppendUint32(sig, l.id)
 		}
 	}
 	if known := r.known[string(sig)]; known != nil {

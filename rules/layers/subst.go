@@ -141,8 +141,21 @@ func (f *filler) text(text string) (string, error) {
 	return b.String(), nil
 }
 
+// plainText is a value outside {{ }}: braces in it that could open one, by
+// themselves or with what stands beside them, are written as text of a template.
 func plainText(_ *param, v value) (string, error) {
-	return strings.ReplaceAll(v.text, "{{", `{{"{{"}}`), nil
+	var b strings.Builder
+	for i := 0; i < len(v.text); {
+		n := len(v.text[i:]) - len(strings.TrimLeft(v.text[i:], "{"))
+		if n > 1 || n == 1 && (i == 0 || i+1 == len(v.text)) {
+			fmt.Fprintf(&b, "{{%q}}", v.text[i:i+n])
+		} else {
+			n = max(n, 1)
+			b.WriteString(v.text[i : i+n])
+		}
+		i += n
+	}
+	return b.String(), nil
 }
 
 func action(p *param, v value) (string, error) {

@@ -35,6 +35,7 @@ type App struct {
 // layer is one file of layers/.
 type layer struct {
 	name    string
+	id      uint32
 	order   int
 	patches map[*template]*patch
 }
@@ -247,7 +248,7 @@ func (t *Tree) readLayer(order int, name, file string) {
 	if top == nil {
 		return
 	}
-	l := &layer{name: name, order: order, patches: map[*template]*patch{}}
+	l := &layer{name: name, id: uint32(len(t.layers)), order: order, patches: map[*template]*patch{}}
 	for k, v := range r.pairs(top) {
 		if k.Value != "templates" {
 			r.bad(k.Line, "unknown key %q; write \"templates\"", k.Value)
