@@ -57,7 +57,7 @@ func (c *compiled) summary() string {
 	for _, f := range c.files {
 		rules += f.Rules
 	}
-	return fmt.Sprintf("%d apps, %d templates: %d rules, proved to take each app once", len(c.tree.Apps), len(c.groups), rules)
+	return fmt.Sprintf("apps: %d, templates: %d, rules: %d; proved to take each app once", len(c.tree.Apps), len(c.groups), rules)
 }
 
 // RulesBuild writes the rules of a tree as files: all of them, or none. Files
