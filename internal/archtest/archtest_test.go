@@ -50,6 +50,7 @@ func policy() map[string]string {
 		"app":                     "*",
 		"app/*":                   "config",
 		"deploy":                  "",
+		"rules":                   "config expr page",
 		"lab/*":                   "page config remote remote/* lab/*",
 		"cmd/tocsin":              "app config",
 		"cmd/tocsin-lab":          "app config lab lab/*",
