@@ -277,3 +277,17 @@ func TestThresholdsFromSeveralLines(t *testing.T) {
 	require.Equal(t, `{{ if eq $labels.app "cart" }}https://git.example.org/rules/blob/main/layers/app/cart.yaml#L3`+
 		`{{ else }}https://git.example.org/rules/blob/main/templates/http.yaml#L5{{ end }}`, found[0].Annotations[page.AnnotationThreshold])
 }
+
+func TestTheSameTreeGivesTheSameBytes(t *testing.T) {
+	var first []layers.File
+	for range 5 {
+		tr, groups := compile(t, shop, "layers/app/cart.yaml", "templates:\n  http:\n    params: {error_ratio: 5.0%}\n")
+		files, err := tr.Files(groups)
+		require.NoError(t, err)
+		require.Len(t, files, 2)
+		if first == nil {
+			first = files
+		}
+		require.Equal(t, first, files)
+	}
+}

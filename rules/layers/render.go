@@ -131,10 +131,14 @@ func (b *body) put(at Path, text string) error {
 		if err != nil {
 			return errors.New(`"` + text + `" is not a duration: write 30s, 5m or 1h30m`)
 		}
+		text := d.String()
+		if d == 0 {
+			text = "" // the same as none
+		}
 		if at.Part == partFor {
-			b.wait = d.String()
+			b.wait = text
 		} else {
-			b.keep = d.String()
+			b.keep = text
 		}
 	}
 	return nil
