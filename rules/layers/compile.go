@@ -73,7 +73,7 @@ func (t *Tree) compile(tm *template, chains [][]*layer) Group {
 		Limit: tm.group["limit"], PartialResponse: tm.group["partial_response_strategy"],
 	}
 	res := &resolver{t, tm, map[string]*resolved{}}
-	ren := &renderer{t, tm, map[string][]*body{}}
+	ren := newRenderer(t, tm)
 	classes := make([]map[string]*class, len(tm.rules))
 	for i := range classes {
 		classes[i] = map[string]*class{}

@@ -86,7 +86,7 @@ func (t *Tree) Explain(app, rule, field string) (*Explanation, error) {
 func (t *Tree) explained(tm *template, h *ruleHead, on bool, res *resolved) []Path {
 	b := &body{uses: tm.paramNames()}
 	if on {
-		r := &renderer{t, tm, map[string][]*body{}}
+		r := newRenderer(t, tm)
 		b = r.render(res, "")[slices.Index(tm.rules, h)]
 	}
 	out := []Path{{Part: partEnabled}, {Rule: h.id, Part: partEnabled}}

@@ -25,9 +25,14 @@ type body struct {
 
 // renderer fills the rules of a template, once per distinct set of values.
 type renderer struct {
-	t     *Tree
-	tm    *template
-	known map[string][]*body
+	t      *Tree
+	tm     *template
+	known  map[string][]*body // by all values
+	bodies map[string]*body   // of single rules
+}
+
+func newRenderer(t *Tree, tm *template) *renderer {
+	return &renderer{t, tm, map[string][]*body{}, map[string]*body{}}
 }
 
 // render returns a body per rule of the template, nil for those that are off.
@@ -108,12 +113,18 @@ func (r *renderer) rule(res *resolved, h *ruleHead, values map[string]value, app
 			return nil
 		}
 	}
+	b.uses = slices.Sorted(maps.Keys(f.used))
+	same := strings.Join(slices.Concat(b.uses, []string{h.id, b.all()}), "\x00")
+	if known, ok := r.bodies[same]; ok {
+		return known // of other values of parameters that this rule does not use
+	}
 	if err := r.sound(h, b); err != nil {
 		r.t.wrong(r.blamed(res, h, err), "%s: %v", h.id, err)
-		return nil
+		b = nil
+	} else {
+		b.key = b.all()
 	}
-	b.uses = slices.Sorted(maps.Keys(f.used))
-	b.key = b.all()
+	r.bodies[same] = b
 	return b
 }
 
