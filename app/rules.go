@@ -13,8 +13,9 @@ import (
 
 // RulesOptions choose what the commands over layered rules do.
 type RulesOptions struct {
-	Dir      string // rules.yaml, apps.yaml, templates/ and layers/
-	Out      string // where the written rules are
+	Dir      string            // rules.yaml, apps.yaml, templates/ and layers/
+	Out      string            // where the written rules are
+	Only     map[string]string // of the apps only those: cluster: dc1
 	DryRun   bool
 	JSON     bool
 	ExitCode bool // a change is an error
@@ -31,12 +32,16 @@ type compiled struct {
 	files  []layers.File
 }
 
-// compileRules reads the tree of a folder; name is how people call it.
-func compileRules(dir, name string) (*compiled, error) {
+// loadRules reads the tree of a folder; name is how people call it.
+func (o RulesOptions) loadRules(dir, name string) (*layers.Tree, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return nil, err
 	}
-	t, err := layers.Load(os.DirFS(dir), name)
+	return layers.Load(os.DirFS(dir), name, o.Only)
+}
+
+func (o RulesOptions) compileRules(dir, name string) (*compiled, error) {
+	t, err := o.loadRules(dir, name)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +68,7 @@ func (c *compiled) summary() string {
 // RulesBuild writes the rules of a tree as files: all of them, or none. Files
 // of templates that are gone are removed, those of others left alone.
 func RulesBuild(w io.Writer, o RulesOptions) error {
-	c, err := compileRules(o.Dir, o.Dir)
+	c, err := o.compileRules(o.Dir, o.Dir)
 	if err != nil {
 		return err
 	}
@@ -93,7 +98,7 @@ func RulesBuild(w io.Writer, o RulesOptions) error {
 // RulesCheck compiles a tree and says what is wrong with it; with Out also
 // whether the files there are what it would write.
 func RulesCheck(w io.Writer, o RulesOptions) error {
-	c, err := compileRules(o.Dir, o.Dir)
+	c, err := o.compileRules(o.Dir, o.Dir)
 	if err != nil {
 		if o.JSON {
 			return errors.Join(printFindings(w, CheckOptions{JSON: true}, mistakes(err)), err)
@@ -124,11 +129,11 @@ func RulesCheck(w io.Writer, o RulesOptions) error {
 
 // RulesExplain tells where the fields of a rule have their values from for an app.
 func RulesExplain(w io.Writer, o RulesOptions, app, rule, field string) error {
-	c, err := compileRules(o.Dir, o.Dir)
+	t, err := o.loadRules(o.Dir, o.Dir)
 	if err != nil {
 		return err
 	}
-	e, err := c.tree.Explain(app, rule, field)
+	e, err := t.Explain(app, rule, field)
 	if err != nil {
 		return err
 	}

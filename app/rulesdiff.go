@@ -22,7 +22,7 @@ const maxRevision = 1 << 30
 // RulesDiff compiles a tree as it was at a revision of git and as it is, and
 // tells which rules change, for which apps, and in which fields.
 func RulesDiff(ctx context.Context, w io.Writer, o RulesOptions, rev string) error {
-	now, err := compileRules(o.Dir, o.Dir)
+	now, err := o.compileRules(o.Dir, o.Dir)
 	if err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func RulesDiff(ctx context.Context, w io.Writer, o RulesOptions, rev string) err
 	if err := checkOut(ctx, o.Dir, rev, old); err != nil {
 		return err
 	}
-	was, err := compileRules(old, rev+":"+o.Dir)
+	was, err := o.compileRules(old, rev+":"+o.Dir)
 	if err != nil {
 		return err
 	}

@@ -14,8 +14,11 @@ type rulesCmd struct {
 }
 
 type treeFlag struct {
-	Dir string `default:"rules" placeholder:"DIR" help:"Folder with rules.yaml, apps.yaml, templates/ and layers/."`
+	Dir  string            `default:"rules" placeholder:"DIR" help:"Folder with rules.yaml, apps.yaml, templates/ and layers/."`
+	Only map[string]string `placeholder:"KEY=VALUE" help:"Of the apps only those: cluster=dc1 for a server that sees that cluster. May be given several times."`
 }
+
+func (f treeFlag) options() app.RulesOptions { return app.RulesOptions{Dir: f.Dir, Only: f.Only} }
 
 type rulesBuildCmd struct {
 	treeFlag
@@ -29,12 +32,15 @@ func (rulesBuildCmd) Help() string {
 Exit status: 0 done, 1 it did not work, 2 the tree is wrong.
 
   tocsin rules build --out /etc/prometheus/rules
+  tocsin rules build --only cluster=dc1 --out out/dc1
   tocsin rules build --dir rules --out out --dry-run`
 }
 
 // Run builds.
 func (k *rulesBuildCmd) Run(std *streams) error {
-	return app.RulesBuild(std.out, app.RulesOptions{Dir: k.Dir, Out: k.Out, DryRun: k.DryRun})
+	o := k.options()
+	o.Out, o.DryRun = k.Out, k.DryRun
+	return app.RulesBuild(std.out, o)
 }
 
 type rulesExplainCmd struct {
@@ -56,7 +62,9 @@ func (rulesExplainCmd) Help() string {
 
 // Run explains.
 func (k *rulesExplainCmd) Run(std *streams) error {
-	return app.RulesExplain(std.out, app.RulesOptions{Dir: k.Dir, JSON: k.json()}, k.App, k.Alert, k.Field)
+	o := k.options()
+	o.JSON = k.json()
+	return app.RulesExplain(std.out, o, k.App, k.Alert, k.Field)
 }
 
 type rulesDiffCmd struct {
@@ -77,7 +85,9 @@ Exit status: 0 done, 1 it did not work (or, with --exit-code, something changed)
 
 // Run compares.
 func (k *rulesDiffCmd) Run(std *streams) error {
-	return app.RulesDiff(context.Background(), std.out, app.RulesOptions{Dir: k.Dir, JSON: k.json(), ExitCode: k.ExitCode}, k.Rev)
+	o := k.options()
+	o.JSON, o.ExitCode = k.json(), k.ExitCode
+	return app.RulesDiff(context.Background(), std.out, o, k.Rev)
 }
 
 type rulesCheckCmd struct {
@@ -96,5 +106,7 @@ func (rulesCheckCmd) Help() string {
 
 // Run checks.
 func (k *rulesCheckCmd) Run(std *streams) error {
-	return app.RulesCheck(std.out, app.RulesOptions{Dir: k.Dir, Out: k.Out, JSON: k.json()})
+	o := k.options()
+	o.Out, o.JSON = k.Out, k.json()
+	return app.RulesCheck(std.out, o)
 }

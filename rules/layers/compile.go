@@ -53,10 +53,7 @@ type class struct {
 // proved by Prove.
 func (t *Tree) Compile() ([]Group, error) {
 	t.found = mistakes{}
-	chains := make([][]*layer, len(t.Apps))
-	for i := range t.Apps {
-		chains[i] = t.chain(&t.Apps[i])
-	}
+	chains := t.chains()
 	var out []Group
 	for _, tm := range t.templates {
 		out = append(out, t.compile(tm, chains))

@@ -46,16 +46,13 @@ func (t *Tree) Explain(app, rule, field string) (*Explanation, error) {
 	}
 	res := (&resolver{t, tm, map[string]*resolved{}}).resolve(chain)
 	e := &Explanation{App: app, Rule: h.id, Template: tm.name, File: tm.file, Line: h.line, Enabled: res.on(tm, h.id)}
-	groups, err := t.Compile()
-	if err != nil {
-		return nil, err
-	}
-	for _, g := range groups {
-		for _, r := range g.Rules {
-			if r.ID == h.id && (!r.PerApp || slices.Contains(r.Apps, app)) {
-				e.Expr, e.Shared = r.Expr, len(r.Apps)
-			}
+	for _, r := range t.compile(tm, t.chains()).Rules {
+		if r.ID == h.id && (!r.PerApp || slices.Contains(r.Apps, app)) {
+			e.Expr, e.Shared = r.Expr, len(r.Apps)
 		}
+	}
+	if err := t.found.err(); err != nil {
+		return nil, err
 	}
 	asked := []string{}
 	for _, at := range t.explained(tm, h, e.Enabled, res) {

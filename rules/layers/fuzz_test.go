@@ -100,7 +100,7 @@ func FuzzTree(f *testing.F) {
 		for name, text := range map[string]string{"templates/t.yaml": template, "layers/global.yaml": layer, "layers/phase/live.yaml": layer, "apps.yaml": apps} {
 			fsys[name] = &fstest.MapFile{Data: []byte(text)}
 		}
-		tr, err := Load(fsys, "rules")
+		tr, err := Load(fsys, "rules", nil)
 		if err == nil {
 			var groups []Group
 			if groups, err = tr.Compile(); err == nil {

@@ -89,7 +89,7 @@ func compile(t testing.TB, text string, edits ...string) (*layers.Tree, []layers
 	t.Helper()
 	fsys, err := tree(t, text, edits...)
 	require.NoError(t, err)
-	tr, err := layers.Load(fsys, "rules")
+	tr, err := layers.Load(fsys, "rules", nil)
 	require.NoError(t, err)
 	groups, err := tr.Compile()
 	require.NoError(t, err)
@@ -162,7 +162,7 @@ func TestMistakesNameTheirLineAndTheCure(t *testing.T) {
 		"a broken template":        {"layers/app/cart.yaml", "templates:\n  http:\n    rules:\n      - {alert: HighErrorRate, annotations: {summary: \"{{ $nope }}\"}}\n", `rules/templates/http.yaml:11: HighErrorRate: `},
 		"a setting":                {"rules.yaml", "order: [global, app, app]\n", `rules/rules.yaml:1: order[2]: "app" stands twice`},
 		"a dimension":              {"apps.yaml", "apps:\n  - {name: a, phse: live}\n", `rules/apps.yaml:2: unknown key "phse"; write "phase"`},
-		"an app twice":             {"apps.yaml", "apps:\n  - {name: a}\n  - {name: a}\n", `rules/apps.yaml:3: app "a" stands at line 2 already`},
+		"an app twice":             {"apps.yaml", "apps:\n  - {name: a}\n  - {name: a}\n", `rules/apps.yaml:3: app "a" stands at line 2 already: choose one of them`},
 		"an app as a path":         {"apps.yaml", "apps:\n  - {name: ../a}\n", `rules/apps.yaml:2: "../a" cannot name a file of a layer`},
 		"a parameter undocumented": {"templates/x.yaml", "params:\n  - {name: a, type: number}\nrules: []\n", `rules/templates/x.yaml:2: say what a is for: doc: …`},
 		"a type":                   {"templates/x.yaml", "params:\n  - {name: a, type: percnt, doc: d}\nrules: []\n", `rules/templates/x.yaml:2: "percnt" is no type of a parameter; write "percent"`},
@@ -173,7 +173,7 @@ func TestMistakesNameTheirLineAndTheCure(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			fsys, err := tree(t, shop, tc.file, tc.text)
 			require.NoError(t, err)
-			tr, err := layers.Load(fsys, "rules")
+			tr, err := layers.Load(fsys, "rules", nil)
 			if err == nil {
 				_, err = tr.Compile()
 			}
@@ -290,4 +290,43 @@ func TestTheSameTreeGivesTheSameBytes(t *testing.T) {
 		}
 		require.Equal(t, first, files)
 	}
+}
+
+// A server that sees one cluster: an app may be in several, with other values in each.
+func TestOnlySomeOfTheApps(t *testing.T) {
+	fsys, err := tree(t, `
+-- apps.yaml --
+apps:
+  - {name: a, cluster: dc1}
+  - {name: b, cluster: dc1}
+  - {name: a, cluster: dc2}
+-- templates/x.yaml --
+params: [{name: low, type: number, default: 1, doc: d}]
+rules: [{alert: A, expr: "up < ${low}"}]
+-- layers/cluster/dc1.yaml --
+templates: {x: {params: {low: 2}}}
+-- layers/cluster/dc2.yaml --
+templates: {x: {params: {low: 3}}}
+-- layers/app/b.yaml --
+templates: {x: {params: {low: 4}}}
+`)
+	require.NoError(t, err)
+	for cluster, want := range map[string][]string{"dc1": {`up{app!="b"} < 2`, `up{app="b"} < 4`}, "dc2": {`up < 3`}} {
+		tr, err := layers.Load(fsys, "rules", map[string]string{"cluster": cluster})
+		require.NoError(t, err)
+		groups, err := tr.Compile()
+		require.NoError(t, err)
+		require.NoError(t, tr.Prove(groups))
+		var got []string
+		for _, r := range rulesOf(groups, "A") {
+			got = append(got, r.Expr)
+		}
+		require.Equal(t, want, got)
+	}
+	_, err = layers.Load(fsys, "rules", nil)
+	require.EqualError(t, err, `rules/apps.yaml:4: app "a" stands at line 2 already: choose one of them, as by --only cluster=dc1`)
+	_, err = layers.Load(fsys, "rules", map[string]string{"cluster": "dc3"})
+	require.ErrorContains(t, err, `rules/apps.yaml: no app has cluster "dc3"; write "dc1"`)
+	_, err = layers.Load(fsys, "rules", map[string]string{"kluster": "dc1"})
+	require.ErrorContains(t, err, `rules/apps.yaml: apps cannot be chosen by "kluster"; write "cluster"`)
 }

@@ -156,7 +156,7 @@ func TestEveryAppByExactlyOneRuleWithItsOwnValues(t *testing.T) {
 	for seed := range uint64(150) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		w := draw(r)
-		tr, err := layers.Load(w.files(), "rules")
+		tr, err := layers.Load(w.files(), "rules", nil)
 		require.NoError(t, err, "seed %d", seed)
 		groups, err := tr.Compile()
 		require.NoError(t, err, "seed %d", seed)

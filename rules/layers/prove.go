@@ -17,10 +17,7 @@ import (
 func (t *Tree) Prove(groups []Group) error {
 	var m mistakes
 	asked := t.asked()
-	chains := make([][]*layer, len(t.Apps))
-	for i := range t.Apps {
-		chains[i] = t.chain(&t.Apps[i])
-	}
+	chains := t.chains()
 	for _, g := range groups {
 		byID := map[string][]Rule{}
 		for _, r := range g.Rules {

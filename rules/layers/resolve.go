@@ -62,13 +62,17 @@ func (t *Tree) sorted() []*layer {
 }
 
 // chain are the layers that there are for an app, the most general first. Of
-// an app that is not in the inventory (nil) only the global one is known.
+// an app that is not in the inventory (nil) only the global one is known, and
+// what all apps were chosen by.
 func (t *Tree) chain(a *App) []*layer {
+	if a == nil {
+		a = &App{Of: t.only}
+	}
 	var out []*layer
 	for _, l := range t.Settings.Order {
 		name := l
 		if l != layerGlobal {
-			if a == nil || a.in(l) == "" {
+			if a.in(l) == "" {
 				continue
 			}
 			name = l + "/" + a.in(l)
@@ -76,6 +80,15 @@ func (t *Tree) chain(a *App) []*layer {
 		if found := t.layers[name]; found != nil {
 			out = append(out, found)
 		}
+	}
+	return out
+}
+
+// chains are those of all apps.
+func (t *Tree) chains() [][]*layer {
+	out := make([][]*layer, len(t.Apps))
+	for i := range t.Apps {
+		out[i] = t.chain(&t.Apps[i])
 	}
 	return out
 }

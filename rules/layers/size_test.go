@@ -71,7 +71,7 @@ rules:
 
 func build(t testing.TB, fsys fstest.MapFS) (rules int, bytes int) {
 	t.Helper()
-	tr, err := layers.Load(fsys, "rules")
+	tr, err := layers.Load(fsys, "rules", nil)
 	require.NoError(t, err)
 	groups, err := tr.Compile()
 	require.NoError(t, err)

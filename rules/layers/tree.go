@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/tocsin/tocsin/config"
 )
 
@@ -16,8 +18,10 @@ import (
 // templates/ and layers/.
 type Tree struct {
 	Settings Settings
-	Apps     []App // by name
+	Apps     []App // those that the tree is compiled for, by name
 
+	every     []App // of the inventory
+	only      map[string]string
 	dir       string
 	fsys      fs.FS
 	templates []*template       // by name
@@ -47,10 +51,12 @@ const (
 	maxName      = 253
 )
 
-// Load reads a tree; dir is how people name its folder, for mistakes. All
-// mistakes are returned together, joined, as *config.Mistake.
-func Load(fsys fs.FS, dir string) (*Tree, error) {
-	t := &Tree{Settings: *DefaultSettings(), dir: dir, fsys: fsys, layers: map[string]*layer{}}
+// Load reads a tree; dir is how people name its folder, for mistakes. Where a
+// server sees a part of the apps, only says which (cluster: dc1): an app may
+// stand in the inventory once for each. All mistakes are returned together,
+// joined, as *config.Mistake.
+func Load(fsys fs.FS, dir string, only map[string]string) (*Tree, error) {
+	t := &Tree{Settings: *DefaultSettings(), only: only, dir: dir, fsys: fsys, layers: map[string]*layer{}}
 	t.readSettings()
 	if t.found.err() != nil {
 		return nil, t.found.err()
@@ -133,40 +139,68 @@ func (t *Tree) readApps() {
 	if top == nil {
 		return
 	}
-	known := append([]string{"name"}, t.dimensions()...)
-	first := map[string]int{}
 	for k, v := range r.pairs(top) {
 		if k.Value != "apps" {
 			r.bad(k.Line, "unknown key %q; write \"apps\"", k.Value)
 			continue
 		}
 		for _, item := range r.items(v) {
-			a := App{Of: map[string]string{}, line: item.Line}
-			for k, v := range r.pairs(item) {
-				switch {
-				case !slices.Contains(known, k.Value):
-					r.bad(k.Line, "unknown key %q%s", k.Value, nearest(k.Value, known))
-				case !nameable(r.text(v)):
-					r.bad(v.Line, "%q cannot name a file of a layer", v.Value)
-				case k.Value == "name":
-					a.Name = v.Value
-				default:
-					a.Of[k.Value] = v.Value
-				}
-			}
-			if line, twice := first[a.Name]; twice {
-				r.bad(a.line, "app %q stands at line %d already", a.Name, line)
-			} else if a.Name == "" {
-				r.bad(a.line, "give the app its name: `- {name: checkout}`")
-			}
-			first[a.Name] = a.line
-			t.Apps = append(t.Apps, a)
+			t.every = append(t.every, t.readApp(r, item))
 		}
 	}
-	if len(t.Apps) == 0 || len(t.Apps) > maxApps {
-		r.bad(top.Line, "there are %d apps: write between 1 and %d", len(t.Apps), maxApps)
+	for dim, value := range t.only {
+		if !slices.Contains(t.dimensions(), dim) {
+			r.bad(0, "apps cannot be chosen by %q%s", dim, nearest(dim, t.dimensions()))
+		} else if values := t.values(dim); !slices.Contains(values, value) {
+			r.bad(0, "no app has %s %q%s", dim, value, nearest(value, values))
+		}
+	}
+	first := map[string]int{}
+	for _, a := range t.every {
+		if !t.chosen(a) {
+			continue
+		}
+		if line, twice := first[a.Name]; twice {
+			r.bad(a.line, "app %q stands at line %d already: choose one of them, as by --only cluster=dc1", a.Name, line)
+		}
+		first[a.Name] = a.line
+		t.Apps = append(t.Apps, a)
+	}
+	if n := len(t.every); n == 0 || n > maxApps {
+		r.bad(top.Line, "there are %d apps: write between 1 and %d", n, maxApps)
 	}
 	slices.SortFunc(t.Apps, func(a, b App) int { return strings.Compare(a.Name, b.Name) })
+}
+
+func (t *Tree) readApp(r *reader, n *yaml.Node) App {
+	known := append([]string{"name"}, t.dimensions()...)
+	a := App{Of: map[string]string{}, line: n.Line}
+	for k, v := range r.pairs(n) {
+		switch {
+		case !slices.Contains(known, k.Value):
+			r.bad(k.Line, "unknown key %q%s", k.Value, nearest(k.Value, known))
+		case !nameable(r.text(v)):
+			r.bad(v.Line, "%q cannot name a file of a layer", v.Value)
+		case k.Value == "name":
+			a.Name = v.Value
+		default:
+			a.Of[k.Value] = v.Value
+		}
+	}
+	if a.Name == "" {
+		r.bad(n.Line, "give the app its name: `- {name: checkout}`")
+	}
+	return a
+}
+
+// chosen reports whether the tree is compiled for an app.
+func (t *Tree) chosen(a App) bool {
+	for dim, value := range t.only {
+		if a.Of[dim] != value {
+			return false
+		}
+	}
+	return true
 }
 
 // nameable reports whether a word can be the name of a layer's file.
@@ -226,7 +260,7 @@ func (t *Tree) readLayers() {
 // values are the files a layer can have, sorted.
 func (t *Tree) values(layer string) []string {
 	all := map[string]bool{}
-	for _, a := range t.Apps {
+	for _, a := range t.every {
 		if v := a.in(layer); v != "" {
 			all[v] = true
 		}
