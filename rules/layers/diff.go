@@ -47,8 +47,10 @@ func Diff(before, after Side) []Change {
 		}
 		c := Change{Rule: "group " + name, What: "changed"}
 		for _, f := range []struct{ field, from, to string }{
-			{"interval", a.Interval, b.Interval}, {"query_offset", a.QueryOffset, b.QueryOffset},
-			{"limit", a.Limit, b.Limit}, {"partial_response_strategy", a.PartialResponse, b.PartialResponse},
+			{"interval", a.Interval, b.Interval},
+			{"query_offset", a.QueryOffset, b.QueryOffset},
+			{"limit", a.Limit, b.Limit},
+			{"partial_response_strategy", a.PartialResponse, b.PartialResponse},
 		} {
 			if f.from != f.to {
 				c.Fields = append(c.Fields, Edit{Field: f.field, From: f.from, To: f.to, At: b.Template})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -29,7 +30,7 @@ func isShared(s *parser.VectorSelector, shared []string) bool {
 
 func metricOf(s *parser.VectorSelector) string {
 	for _, m := range s.LabelMatchers {
-		if m.Name == labels.MetricName && m.Type == labels.MatchEqual {
+		if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual {
 			return m.Value
 		}
 	}
@@ -142,8 +143,8 @@ func (c carrier) binary(n *parser.BinaryExpr) error {
 	if m.Card == parser.CardOneToMany {
 		many, one = one, many
 	}
-	switch {
-	case m.Card == parser.CardManyToOne, m.Card == parser.CardOneToMany:
+	switch m.Card {
+	case parser.CardManyToOne, parser.CardOneToMany:
 		if slices.Contains(m.Include, c.label) {
 			return c.check(one)
 		}

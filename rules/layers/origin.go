@@ -3,6 +3,7 @@ package layers
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -118,7 +119,8 @@ func (t *Tree) link(tm *template, r *Rule, of []*resolved) {
 	if len(r.Apps)-len(apps[most]) > maxLinked {
 		return
 	}
-	r.Annotations = with(r.Annotations, page.AnnotationThreshold, t.choose(apps, most))
+	r.Annotations = maps.Clone(r.Annotations) // the class's own is shared
+	r.Annotations[page.AnnotationThreshold] = t.choose(apps, most)
 }
 
 // choose writes a template that tells each app the line of its own.
@@ -161,14 +163,6 @@ func (t *Tree) thresholdOf(tm *template, rule string, res *resolved) *Setting {
 func (t *Tree) url(s *Setting) string {
 	file := (&url.URL{Path: s.File}).EscapedPath()
 	return strings.NewReplacer("{file}", file, "{line}", strconv.Itoa(s.Line), "{{", "%7B%7B").Replace(t.Settings.SourceURL)
-}
-
-func with(m map[string]string, k, v string) map[string]string {
-	out := map[string]string{k: v}
-	for name, have := range m {
-		out[name] = have
-	}
-	return out
 }
 
 // said are the fields of a rule as their authors wrote them, for those who

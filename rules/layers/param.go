@@ -109,7 +109,7 @@ func (p *param) read(text string) (value, error) {
 		return value{text: text, bare: text}, nil
 	case typeMetric:
 		if !model.LegacyValidation.IsValidMetricName(text) {
-			return value{}, fmt.Errorf("write the name of a metric: letters, digits, _ and :")
+			return value{}, fmt.Errorf("write the name of a metric: letters, digits, colons and _")
 		}
 		return value{text: text, bare: text}, nil
 	default:

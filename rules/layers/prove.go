@@ -111,13 +111,14 @@ func (t *Tree) selections(e parser.Expr, tm *template) []func(string) bool {
 			return nil
 		}
 		var own []*labels.Matcher
-		key := ""
+		var said []string
 		for _, m := range s.LabelMatchers {
 			if m.Name == t.Settings.AppLabel {
 				own = append(own, m)
-				key += m.String() + ","
+				said = append(said, m.String())
 			}
 		}
+		key := strings.Join(said, ",")
 		if seen[key] {
 			return nil
 		}

@@ -55,15 +55,17 @@ func (t *Tree) Files(groups []Group) ([]File, error) {
 func (t *Tree) file(g Group) ([]byte, error) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s from %s and the layers: change those.\n", Header, path.Join(t.dir, g.Template))
+	head := b.Len()
 	whole := []rules.Group{g.written()}
-	if t.Settings.Output.Format != FormatOperator {
-		if err := rules.Write(&b, whole); err != nil {
-			return nil, err
-		}
-		return b.Bytes(), reread(b.Bytes())
+	if err := rules.Write(&b, whole); err != nil {
+		return nil, err
 	}
+	if err := reread(b.Bytes()); err != nil || t.Settings.Output.Format != FormatOperator {
+		return b.Bytes(), err
+	}
+	b.Truncate(head)
 	if !regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`).MatchString(g.Name) {
-		return nil, fmt.Errorf("%q cannot name an object: call the file in lower case letters, digits, - and .", g.Name)
+		return nil, fmt.Errorf("%q cannot name an object: write its file's name in lower case letters, digits, points and -", g.Name)
 	}
 	o := rules.Object{Name: g.Name, Namespace: t.Settings.Output.Namespace, Labels: t.Settings.Output.Labels}
 	if err := rules.WriteObject(&b, o, whole); err != nil {
