@@ -131,14 +131,18 @@ func (t *Tree) selections(e parser.Expr, tm *template) []func(string) bool {
 	return out
 }
 
-// asked are all apps, and names that are none of them but look alike.
+// asked are all apps, and names that are none of them but look like some.
 func (t *Tree) asked() []string {
 	out := []string{"", "\x00", "no-such-app"}
+	step := max(1, len(t.Apps)/lookalikes)
 	for i, a := range t.Apps {
 		out = append(out, a.Name)
-		if i%97 == 0 {
+		if i%step == 0 {
 			out = append(out, a.Name+"0", a.Name[:len(a.Name)-1], "x"+a.Name)
 		}
 	}
 	return out
 }
+
+// lookalikes bounds of how many apps the likes are asked about.
+const lookalikes = 100
