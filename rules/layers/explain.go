@@ -25,6 +25,7 @@ type Explanation struct {
 type Field struct {
 	Field    string     `json:"field"`
 	Value    string     `json:"value"`
+	Doc      string     `json:"doc,omitempty"` // of a parameter
 	Settings []*Setting `json:"settings"`
 	Locked   *Setting   `json:"locked,omitempty"`
 }
@@ -65,6 +66,9 @@ func (t *Tree) Explain(app, rule, field string) (*Explanation, error) {
 			continue
 		}
 		f.Value = f.Settings[0].shown()
+		if at.Part == partParams {
+			f.Doc = tm.param(at.Name).Doc
+		}
 		asked = append(asked, name)
 		if field == "" || field == name || partParams+"."+field == name {
 			e.Fields = append(e.Fields, f)
@@ -120,6 +124,9 @@ func (e *Explanation) WriteText(w io.Writer) error {
 	tw := tabwriter.NewWriter(&b, 2, 8, 2, ' ', 0)
 	for _, f := range e.Fields {
 		fmt.Fprintf(tw, "\n%s = %s", f.Field, oneLine(f.Value))
+		if f.Doc != "" {
+			fmt.Fprintf(tw, "  (%s)", strings.TrimSuffix(oneLine(f.Doc), "."))
+		}
 		if f.Locked != nil {
 			fmt.Fprintf(tw, "  (locked at %s)", f.Locked.Place())
 		}

@@ -162,6 +162,7 @@ func TestMistakesNameTheirLineAndTheCure(t *testing.T) {
 		"a broken template":        {"layers/app/cart.yaml", "templates:\n  http:\n    rules:\n      - {alert: HighErrorRate, annotations: {summary: \"{{ $nope }}\"}}\n", `rules/templates/http.yaml:11: HighErrorRate: `},
 		"a setting":                {"rules.yaml", "order: [global, app, app]\n", `rules/rules.yaml:1: order[2]: "app" stands twice`},
 		"a dimension":              {"apps.yaml", "apps:\n  - {name: a, phse: live}\n", `rules/apps.yaml:2: unknown key "phse"; write "phase"`},
+		"no app":                   {"apps.yaml", "", "rules/apps.yaml: there are 0 apps: write between 1 and 100000"},
 		"an app twice":             {"apps.yaml", "apps:\n  - {name: a}\n  - {name: a}\n", `rules/apps.yaml:3: app "a" stands at line 2 already: choose one of them`},
 		"an app as a path":         {"apps.yaml", "apps:\n  - {name: ../a}\n", `rules/apps.yaml:2: "../a" cannot name a file of a layer`},
 		"a parameter undocumented": {"templates/x.yaml", "params:\n  - {name: a, type: number}\nrules: []\n", `rules/templates/x.yaml:2: say what a is for: doc: …`},

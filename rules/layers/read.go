@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -32,6 +33,9 @@ func (d *document) UnmarshalYAML(n *yaml.Node) error { d.top = n; return nil }
 func (r *reader) open(fsys fs.FS) *yaml.Node {
 	data, err := readCapped(fsys, r.file)
 	if err != nil {
+		if e, ok := errors.AsType[*fs.PathError](err); ok {
+			err = e.Err
+		}
 		r.found.add(&config.Mistake{File: r.shown(), Text: fmt.Sprintf("cannot be read: %v", err)})
 		return nil
 	}

@@ -135,6 +135,10 @@ func (t *Tree) dimensions() []string {
 
 func (t *Tree) readApps() {
 	r := &reader{dir: t.dir, file: "apps.yaml", found: &t.found}
+	if _, err := fs.Stat(t.fsys, r.file); errors.Is(err, fs.ErrNotExist) {
+		r.bad(0, "is not there: write the apps into it, as `apps: [{name: checkout, phase: live}]`")
+		return
+	}
 	top := r.open(t.fsys)
 	if top == nil {
 		return
