@@ -70,7 +70,6 @@ func typed(t *testing.T, block string) string {
 			require.NoError(t, app.RulesBuild(&out, o))
 		case "explain":
 			require.NoError(t, app.RulesExplain(&out, o, f[1], f[2], f[3]))
-		case "diff": // its story is in testdata/script/rules_layers.txtar
 		default:
 			t.Fatalf("%s is not known here", line)
 		}

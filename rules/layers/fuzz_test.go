@@ -85,7 +85,7 @@ func FuzzTree(f *testing.F) {
 	for _, layer := range []string{
 		"", "templates:\n  t:\n    params: {a: 2}\n", "templates:\n  t:\n    enabled: false\n", "templates:\n  t:\n    rules:\n      - {alert: A, for: 5m, lock: [labels]}\n",
 		"templates:\n  t:\n    rules:\n      - alert: A\n        labels: null\n", "templates: {t: {lock: [params.a, enabled]}}\n", "templates: &a {t: *a}\n", "a: [\n", "- 1\n", "\xff", "null\n",
-		"templates:\n  t:\n    rules:\n      - {alert: A, expr: 'absent(m)'}\n", "templates:\n  t: {params: {a: 1e999}}\n",
+		"templates:\n  t:\n    rules:\n      - {alert: A, expr: 'absent(m)'}\n", "labels: {owner: x}\nannotations: {a: \"${s}{{ 1 }}\"}\nlock: [labels]\n", "templates:\n  t: {params: {a: 1e999}}\n",
 	} {
 		f.Add(template, layer, apps)
 	}

@@ -331,3 +331,29 @@ templates: {x: {params: {low: 4}}}
 	_, err = layers.Load(fsys, "rules", map[string]string{"kluster": "dc1"})
 	require.ErrorContains(t, err, `rules/apps.yaml: apps cannot be chosen by "kluster"; write "cluster"`)
 }
+
+// What a layer says of every alert, it says of each: before what it says of one
+// of them, and after all that layers above it say.
+func TestOfEveryAlert(t *testing.T) {
+	_, groups := compile(t, shop,
+		"layers/app-group/payments.yaml", "labels: {owner: payments, severity: page, remediate: \"restart-${none}\"}\nannotations: {dashboard_url: \"https://grafana.example.org/d/app?var-app={{ $labels.app }}\"}\n"+
+			"lock: [labels.owner]\ntemplates: {http: {rules: [{alert: HighErrorRate, labels: {severity: worst, remediate: null}}]}}\n",
+		"layers/app/checkout.yaml", "labels: {tier: '1'}\n")
+	for _, r := range rulesOf(groups, "HighErrorRate") {
+		if r.Apps[0] == "checkout" {
+			require.Equal(t, map[string]string{"owner": "payments", "severity": "worst", "team": "web", "tier": "1"}, r.Labels)
+			require.Contains(t, r.Annotations["dashboard_url"], "var-app={{ $labels.app }}")
+		} else {
+			require.NotContains(t, r.Labels, "owner")
+		}
+	}
+	require.Empty(t, rulesOf(groups, "app:http_errors:rate")[0].Labels, "recording rules are none")
+	require.NotContains(t, rulesOf(groups, "Watchdog")[0].Labels, "owner")
+
+	fsys, err := tree(t, shop, "layers/app-group/payments.yaml", "lock: [labels.owner]\n", "layers/app/checkout.yaml", "labels:\n  owner: me\n")
+	require.NoError(t, err)
+	tr, err := layers.Load(fsys, "rules", nil)
+	require.NoError(t, err)
+	_, err = tr.Compile()
+	require.EqualError(t, err, "rules/layers/app/checkout.yaml:2: HighErrorRate.labels.owner is locked at rules/layers/app-group/payments.yaml:1 by layer app-group/payments: take it out here, or unlock it there")
+}

@@ -129,25 +129,53 @@ func (r *reader) field(tm *template, p *patch, h *ruleHead, k, v *yaml.Node) {
 			r.put(p, at, v)
 			return
 		}
-		fallthrough
+		r.texts(p, at, v)
 	case partLabels:
-		if v.Tag == "!!null" {
-			r.put(p, at, v)
-			return
-		}
-		for name, val := range r.pairs(v) {
-			if !model.LegacyValidation.IsValidLabelName(name.Value) {
-				r.bad(name.Line, "%q is not the name of a label: letters, digits and _", name.Value)
-				continue
-			}
-			at.Name = name.Value
-			r.put(p, at, val)
-		}
+		r.texts(p, at, v)
 	case "lock":
 		r.locks(tm, p, h.id, v)
 	default:
 		r.bad(k.Line, "unknown field %q%s", k.Value, nearest(k.Value, known))
 	}
+}
+
+// texts reads labels or annotations; null takes all of them away.
+func (r *reader) texts(p *patch, at Path, n *yaml.Node) {
+	if n.Tag == "!!null" {
+		r.put(p, at, n)
+		return
+	}
+	for name, val := range r.pairs(n) {
+		if !model.LegacyValidation.IsValidLabelName(name.Value) {
+			r.bad(name.Line, "%q is not the name of a label: letters, digits and _", name.Value)
+			continue
+		}
+		at.Name = name.Value
+		r.put(p, at, val)
+	}
+}
+
+// everyAlert stands for the alerts of all templates in what a layer says of them.
+const everyAlert = "*"
+
+// spread returns what a layer says of every alert, as if it had said it of each
+// alert of a template; what it says of one of them comes behind.
+func (p *patch) spread(tm *template) *patch {
+	out := &patch{rules: map[string]int{}}
+	for _, h := range tm.rules {
+		if !h.alert {
+			continue
+		}
+		for _, e := range p.entries {
+			e.path.Rule = h.id
+			out.entries = append(out.entries, e)
+		}
+		for _, l := range p.locks {
+			l.path.Rule = h.id
+			out.locks = append(out.locks, l)
+		}
+	}
+	return out
 }
 
 // locks reads the fields that layers below may not touch.

@@ -287,24 +287,45 @@ func (t *Tree) readLayer(order int, name, file string) {
 		return
 	}
 	l := &layer{name: name, id: uint32(len(t.layers)), order: order, patches: map[*template]*patch{}}
+	all := &patch{}
 	for k, v := range r.pairs(top) {
-		if k.Value != "templates" {
-			r.bad(k.Line, "unknown key %q; write \"templates\"", k.Value)
-			continue
-		}
-		for name, body := range r.pairs(v) {
-			tm := t.template(name.Value)
-			switch {
-			case tm == nil:
-				r.bad(name.Line, "there is no template %q%s", name.Value, nearest(name.Value, t.templateNames()))
-			case !tm.perApp && l.name != layerGlobal:
-				r.bad(name.Line, "template %s is not per app (%s): only the global layer can change it", tm.name, tm.file)
-			default:
-				l.patches[tm] = r.patch(tm, body)
-			}
+		switch k.Value {
+		case partLabels, partAnnotations:
+			r.texts(all, Path{Rule: everyAlert, Part: k.Value}, v)
+		case "lock":
+			r.locks(nil, all, everyAlert, v)
+		case "templates":
+			t.readPatches(r, l, v)
+		default:
+			r.bad(k.Line, "unknown key %q%s", k.Value, nearest(k.Value, words("templates labels annotations lock")))
 		}
 	}
+	for _, tm := range t.templates {
+		if len(all.entries)+len(all.locks) == 0 || !tm.perApp && l.name != layerGlobal {
+			continue
+		}
+		p := all.spread(tm)
+		if own := l.patches[tm]; own != nil {
+			p.entries, p.locks = append(p.entries, own.entries...), append(p.locks, own.locks...)
+		}
+		l.patches[tm] = p
+	}
 	t.layers[name] = l
+}
+
+// readPatches reads what a layer says of single templates.
+func (t *Tree) readPatches(r *reader, l *layer, n *yaml.Node) {
+	for name, body := range r.pairs(n) {
+		tm := t.template(name.Value)
+		switch {
+		case tm == nil:
+			r.bad(name.Line, "there is no template %q%s", name.Value, nearest(name.Value, t.templateNames()))
+		case !tm.perApp && l.name != layerGlobal:
+			r.bad(name.Line, "template %s is not per app (%s): only the global layer can change it", tm.name, tm.file)
+		default:
+			l.patches[tm] = r.patch(tm, body)
+		}
+	}
 }
 
 func (t *Tree) template(name string) *template {
