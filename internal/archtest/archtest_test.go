@@ -84,6 +84,7 @@ func testPolicy() map[string]string {
 		"notify/*":       "store/* notify/* lab/*",
 		"remediate":      "store/* remediate/* lab/* enrich/enrichtest",
 		"remediate/*":    "store/* remediate/* lab/*",
+		"rules/layers":   "enrich/enrichtest",
 		"web":            "store/*",
 		"deploy":         "app",
 		"cmd/tocsin":     "lab/* enrich/enrichtest store store/* page",

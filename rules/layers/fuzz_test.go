@@ -97,7 +97,7 @@ func FuzzTree(f *testing.F) {
 			return
 		}
 		fsys := fstest.MapFS{}
-		for name, text := range map[string]string{"templates/t.yaml": template, "layers/global.yaml": layer, "layers/phase/live.yaml": layer, "apps.yaml": apps} {
+		for name, text := range map[string]string{"rules.yaml": "source_url: https://x/{file}#{line}\n", "templates/t.yaml": template, "layers/global.yaml": layer, "layers/phase/live.yaml": layer, "apps.yaml": apps} {
 			fsys[name] = &fstest.MapFile{Data: []byte(text)}
 		}
 		tr, err := Load(fsys, "rules", nil)

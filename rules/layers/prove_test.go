@@ -115,9 +115,10 @@ func TestAWholeMapIsTakenAway(t *testing.T) {
 	require.Equal(t, map[string]int{"cart": 0, "checkout": 1, "search": 0}, labels)
 }
 
-// What is carried over matching and aggregation is one app's.
-func TestTheLabelMustLive(t *testing.T) {
-	for expr, want := range map[string]string{
+// expressions are such as keep the label app, and such as do not, with what is
+// said of them.
+func expressions() map[string]string {
+	return map[string]string{
 		"up == 0":                                 "",
 		"sum by (app, pod) (x) > 0":               "",
 		"sum without (pod) (x) > 0":               "",
@@ -125,7 +126,7 @@ func TestTheLabelMustLive(t *testing.T) {
 		"count(x) > 0":                            "count drops the label app",
 		"topk(3, x) > 0":                          "topk drops the label app",
 		"topk by (app) (3, x) > 0":                "",
-		"x / on (app) y > 0":                      "",
+		"up / on (app) single > 0":                "",
 		"x / on (pod) y > 0":                      "/ matches without the label app",
 		"x / ignoring (app) y > 0":                "/ matches without the label app",
 		"x / ignoring (pod) y > 0":                "",
@@ -149,7 +150,12 @@ func TestTheLabelMustLive(t *testing.T) {
 		`{__name__="info", a="b"} > 0`:                                "the samples of info are shared",
 		"(x > 0) and (hour() > 8)":                                    "",
 		"x > scalar(info)":                                            "",
-	} {
+	}
+}
+
+// What is carried over matching and aggregation is one app's.
+func TestTheLabelMustLive(t *testing.T) {
+	for expr, want := range expressions() {
 		t.Run(expr, func(t *testing.T) {
 			fsys, err := tree(t, "-- apps.yaml --\napps: [{name: a}, {name: b}]\n-- templates/x.yaml --\nshared: [info]\nrules:\n  - alert: A\n    expr: '"+
 				strings.ReplaceAll(expr, "'", "''")+"'\n-- layers/app/a.yaml --\ntemplates: {x: {rules: [{alert: A, for: 1m}]}}\n")
