@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tocsin/tocsin/rules"
 	"github.com/tocsin/tocsin/rules/layers"
 )
 
@@ -112,4 +113,22 @@ func BenchmarkBuild(b *testing.B) {
 			b.ReportMetric(float64(bytes)/(1<<20), "MB_out")
 		})
 	}
+}
+
+// The rule for apps that nobody knows names all that are known: the authors'
+// own commands must read that too.
+func TestThousandsOfNamesAreReadBack(t *testing.T) {
+	var apps strings.Builder
+	apps.WriteString("apps:\n")
+	for i := range 3000 {
+		fmt.Fprintf(&apps, "  - {name: a-service-with-a-long-name-%04d, phase: live}\n", i)
+	}
+	tr, groups := compile(t, "-- templates/x.yaml --\nrules: [{alert: A, expr: 'rate(x[1m]) / rate(y[1m]) > 1'}]\n", "apps.yaml", apps.String(),
+		"layers/phase/live.yaml", "labels: {severity: critical}\n")
+	files, err := tr.Files(groups)
+	require.NoError(t, err)
+	read, err := rules.Parse("x.yaml", files[0].Data)
+	require.NoError(t, err)
+	require.Len(t, read.Groups[0].Rules, len(groups[0].Rules))
+	require.Greater(t, len(read.Groups[0].Rules[0].Expr), 150_000)
 }
