@@ -169,6 +169,7 @@ func TestMistakesNameTheirLineAndTheCure(t *testing.T) {
 		"a type":                   {"templates/x.yaml", "params:\n  - {name: a, type: percnt, doc: d}\nrules: []\n", `rules/templates/x.yaml:2: "percnt" is no type of a parameter; write "percent"`},
 		"a default beyond":         {"templates/x.yaml", "params:\n  - {name: a, type: number, doc: d, default: 5, max: 3}\nrules: []\n", `rules/templates/x.yaml:2: 5 of a is more than its most, 3`},
 		"no value":                 {"templates/x.yaml", "params:\n  - {name: a, type: number, doc: d}\nrules:\n  - {alert: A, expr: \"up > ${a}\"}\n", `rules/templates/x.yaml:2: parameter a has no value for app cart: set it in a layer, or give it a default`},
+		"a parameter of nothing":   {"templates/x.yaml", "params:\n  - {name: a, type: number, doc: d, default: 1}\nrules:\n  - {alert: A, expr: up}\n", `rules/templates/x.yaml:2: no rule of the template uses ${a}: layers that set it would change nothing`},
 		"a name twice":             {"templates/x.yaml", "rules:\n  - {alert: HighErrorRate, expr: up}\n", `rules/templates/x.yaml:2: rule "HighErrorRate" stands at rules/templates/http.yaml:11 already`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -39,6 +39,12 @@ func (t *Tree) settle(tm *template) {
 			see(p)
 		}
 	}
+	for _, p := range tm.params {
+		if !slices.ContainsFunc(tm.base.entries, func(e entry) bool { return strings.Contains(e.set.Value, "${"+p.Name+"}") }) {
+			t.found.add(&config.Mistake{File: path.Join(t.dir, tm.file), Line: p.line, Text: fmt.Sprintf(
+				"no rule of the template uses ${%s}: layers that set it would change nothing", p.Name)})
+		}
+	}
 }
 
 // wrong adds a mistake at a setting.
