@@ -86,14 +86,14 @@ func (m *fields) add(n *yaml.Node) {
 		if n.Content[i].Tag != "!!merge" {
 			continue
 		}
-		switch v := target(n.Content[i+1]); v.Kind {
-		case yaml.MappingNode:
-			m.add(v)
-		case yaml.SequenceNode:
-			for _, c := range v.Content {
-				if c = target(c); c.Kind == yaml.MappingNode {
-					m.add(c)
-				}
+		brought := target(n.Content[i+1])
+		if brought.Kind == yaml.MappingNode {
+			m.add(brought)
+			continue
+		}
+		for _, c := range brought.Content { // a list of them
+			if c = target(c); c.Kind == yaml.MappingNode {
+				m.add(c)
 			}
 		}
 	}

@@ -110,8 +110,9 @@ func TestParseSaysWhere(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := rules.Parse("x.yml", []byte(tt.in))
 			require.EqualError(t, err, tt.want)
-			_, ok := err.(interface{ Unwrap() []error }).Unwrap()[0].(*config.Mistake)
-			require.True(t, ok)
+			var m *config.Mistake
+			require.ErrorAs(t, err, &m)
+			require.Equal(t, "x.yml", m.File)
 		})
 	}
 }

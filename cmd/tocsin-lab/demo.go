@@ -12,6 +12,7 @@ import (
 	"github.com/tocsin/tocsin/lab/scenario"
 	"github.com/tocsin/tocsin/lab/ttn"
 	"github.com/tocsin/tocsin/lab/world"
+	"github.com/tocsin/tocsin/rules/latency"
 )
 
 type demoCmd struct {
@@ -110,7 +111,7 @@ func longest(s ttn.Settings) time.Duration {
 // the formula allows a fault which needs the whole of the longest window.
 func patience(s ttn.Settings) time.Duration {
 	chain, _ := s.Chain(ttn.Down, 1)
-	chain.Condition = longest(s)
+	chain.Condition = latency.Constant(longest(s))
 	return chain.Total().Worst + time.Minute
 }
 

@@ -3,15 +3,18 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tocsin/tocsin/lab/fault"
 	"github.com/tocsin/tocsin/lab/scenario"
+	"github.com/tocsin/tocsin/lab/ttn"
 )
 
 // What docs/wishes.md tells people to type in the demo is there.
@@ -39,5 +42,26 @@ func TestCommandsOfTheTour(t *testing.T) {
 		var body struct{ Faults []fault.Fault }
 		require.NoError(t, json.Unmarshal([]byte(m[1]), &body), m[1])
 		require.NoError(t, fault.New(1).Set(1, body.Faults...), m[1])
+	}
+}
+
+// The settings that docs/doctor.md shows are settings, and its keys are all there are.
+func TestSettingsOfTheDocuments(t *testing.T) {
+	raw, err := os.ReadFile("../../docs/doctor.md")
+	require.NoError(t, err)
+	shown := regexp.MustCompile("(?s)```yaml\n(.+?)```").FindStringSubmatch(string(raw))
+	require.NotNil(t, shown)
+	path := filepath.Join(t.TempDir(), "slow.yml")
+	require.NoError(t, os.WriteFile(path, []byte(shown[1]), 0o600))
+	settings, err := ttn.Named(path)
+	require.NoError(t, err)
+	require.Equal(t, 40*time.Second, settings.For)
+
+	require.NoError(t, os.WriteFile(path, []byte("nothing: 1\n"), 0o600))
+	_, err = ttn.Named(path)
+	known := regexp.MustCompile("known here: ([a-z_, ]+)").FindStringSubmatch(err.Error())
+	require.NotNil(t, known, err.Error())
+	for key := range strings.SplitSeq(known[1], ", ") {
+		require.Contains(t, string(raw), "`"+key+"`")
 	}
 }

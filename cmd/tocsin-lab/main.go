@@ -99,7 +99,7 @@ type worldFlags struct {
 	Dir      string            `placeholder:"FOLDER" help:"Run folder for configs, data and logs; default: .lab/<command>."`
 	Targets  int               `default:"300" help:"How many scrape targets the fleet has."`
 	Seed     uint64            `default:"1" help:"Decides traffic and where faults strike."`
-	Settings string            `default:"fast" enum:"fast,stock" help:"Intervals of rules and routes: fast (shipped) or stock (kube-prometheus, Alertmanager's defaults)."`
+	Settings string            `default:"fast" placeholder:"fast|stock|FILE" help:"Intervals of rules and routes: fast (shipped), stock (kube-prometheus, Alertmanager's defaults), or a .yml file of one's own (docs/doctor.md)."`
 }
 
 func (f worldFlags) options(name string, out *screen) (world.Options, error) {

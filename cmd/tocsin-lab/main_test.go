@@ -137,6 +137,39 @@ func TestReport(t *testing.T) {
 	require.ErrorContains(t, wrong(bad), "is not what was read first")
 }
 
+// The doctor reads the very files that a world runs on, and its word on a fault
+// is that of the lab's own settings.
+func TestDoctorForetellsTheLab(t *testing.T) {
+	for _, name := range []string{"fast", "stock"} {
+		dir := t.TempDir()
+		var said bytes.Buffer
+		require.Zero(t, run(t.Context(), []string{"configs", dir, "--settings", name}, &screen{out: &said}, io.Discard), said.String())
+		settings, err := ttn.Named(name)
+		require.NoError(t, err)
+		f, err := fleet.New(fleet.Options{})
+		require.NoError(t, err)
+		board := scenario.NewBoard(f, 1)
+		for i, kind := range scenario.Kinds() {
+			struck, err := board.Strike(kind, f.Services()[i%len(f.Services())], 0)
+			require.NoError(t, err)
+			chain, ok := settings.Chain(struck.Symptom, struck.Level)
+			require.True(t, ok)
+			want := chain.Total()
+			begin := time.Now()
+			late := drill.Outcome{Fault: struck, Times: ttn.Times{ttn.StageFault: begin, ttn.StageDelivered: begin.Add(want.Worst + 6*time.Second)}}
+			unseen := drill.Outcome{Fault: struck, Times: ttn.Times{ttn.StageFault: begin}}
+			got, err := foretell(t.Context(), dir, []drill.Outcome{late, unseen})
+			require.NoError(t, err)
+			require.Equal(t, 1, got.N)
+			require.Equal(t, 1, got.Exceeded)
+			require.InDelta(t, want.Best.Seconds(), got.Best.Seconds(), 0.01, "%s %s", name, kind)
+			require.InDelta(t, want.Mean.Seconds()+0.5, got.Mean.Seconds(), 0.01, "Tocsin's own part")
+			require.InDelta(t, want.Worst.Seconds()+5, got.Worst.Seconds(), 0.01, "and its deadline")
+			require.InDelta(t, got.Measured.Seconds()/got.Mean.Seconds()-1, got.Off(), 1e-6)
+		}
+	}
+}
+
 func TestMatrixReport(t *testing.T) {
 	f, err := fleet.New(fleet.Options{})
 	require.NoError(t, err)

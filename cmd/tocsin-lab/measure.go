@@ -35,6 +35,7 @@ places unless --parallel is given, so settings can be compared.
 
   tocsin-lab measure --faults 10
   tocsin-lab measure --faults 10 --settings stock --parallel 5     (about half an hour)
+  tocsin-lab measure --faults 20 --settings slow.yml                (settings of one's own)
   tocsin-lab measure -o json --seed 7 > run.json`
 }
 
@@ -49,6 +50,7 @@ type Report struct {
 	Onset      onsets          `json:"onset"`
 	Stages     []ttn.Summary   `json:"stages"`
 	Predicted  []Prediction    `json:"predicted"` // over the same faults
+	Doctor     Foretold        `json:"doctor"`    // of the world's own files
 	Outcomes   []drill.Outcome `json:"outcomes"`
 }
 
@@ -77,7 +79,11 @@ func (c *measureCmd) Run(ctx context.Context, out *screen) error {
 	m := &measurement{world: w, say: say, rng: rand.New(rand.NewPCG(c.Seed, 2)), runner: drill.New(w)}
 	m.runner.Announces = true
 	ended := m.rounds(ctx, c.Faults, max(1, min(c.Parallel, len(w.Fleet.Services()))))
-	if rep := m.report(c.Seed); c.Output == "json" { // as far as it came
+	rep := m.report(c.Seed) // as far as it came
+	var said error
+	rep.Doctor, said = foretell(context.WithoutCancel(ctx), w.Dir, m.outcomes)
+	ended = errors.Join(ended, said)
+	if c.Output == "json" {
 		enc := json.NewEncoder(out)
 		enc.SetIndent("", "  ")
 		return errors.Join(ended, enc.Encode(rep))
@@ -203,6 +209,9 @@ func (s *screen) report(r Report) {
 	_ = t.Flush() // the screen is all there is to write to
 	for _, p := range r.Predicted {
 		s.line("  predicted for the same faults, %-5s settings: best %s, mean %s, worst %s", p.Settings, seconds(p.Best), seconds(p.Mean), seconds(p.Worst))
+	}
+	if r.Doctor.N > 0 {
+		s.foretold(r.Doctor)
 	}
 	s.line("  delivered %d of %d; right in the first Slack post and the PagerDuty trigger %d of %d", r.Delivered, r.Faults, r.RightFirst, r.Faults)
 	n := r.Onset

@@ -13,7 +13,7 @@ import (
 
 // guides are the documents that name commands of this program, of make, and files.
 func guides() []string {
-	return []string{"README.md", "docs/wishes.md", "docs/web.md", "docs/delivery.md", "docs/layers.md"}
+	return []string{"README.md", "docs/wishes.md", "docs/web.md", "docs/delivery.md", "docs/layers.md", "docs/doctor.md"}
 }
 
 // What the documents tell people to type is there.

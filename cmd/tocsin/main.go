@@ -93,6 +93,7 @@ type cli struct {
 	Serve       serveCmd         `cmd:"" help:"Run the gateway."`
 	Init        initCmd          `cmd:"" help:"Write a first config, from an alertmanager.yml or a minimal one."`
 	Check       checkCmd         `cmd:"" help:"Read a config and say what is wrong with it."`
+	Doctor      doctorCmd        `cmd:"" help:"Predict the time from fault to page of each rule, and name the line that would shorten it."`
 	Preview     previewCmd       `cmd:"" help:"Show the page a webhook body would become; nothing is sent."`
 	Page        pageCmd          `cmd:"" help:"Send test pages."`
 	Pages       pagesCmd         `cmd:"" help:"Look at the pages of the gateway that runs, and act on them."`

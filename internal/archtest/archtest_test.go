@@ -51,9 +51,12 @@ func policy() map[string]string {
 		"app/*":                   "config",
 		"deploy":                  "",
 		"rules":                   "config expr page",
+		"rules/latency":           "rules config expr page",
+		"rules/doctor":            "rules rules/latency config expr page",
 		"lab/*":                   "page config remote remote/* lab/*",
+		"lab/ttn":                 "config rules/latency", // one formula in the house: the doctor's
 		"cmd/tocsin":              "app config",
-		"cmd/tocsin-lab":          "app config lab lab/*",
+		"cmd/tocsin-lab":          "app config lab lab/* rules/latency",
 		"exporters":               "",
 		"exporters/netns":         "exporters exporters/netns/*",
 		"exporters/netns/*":       "exporters exporters/netns/*",

@@ -2,23 +2,17 @@ package ttn
 
 import (
 	"fmt"
+	"strings"
 	"time"
+
+	"github.com/tocsin/tocsin/config"
+	"github.com/tocsin/tocsin/rules/latency"
 )
 
 // Window is one condition of a rule: the share over Range is above Threshold.
 type Window struct {
 	Range     time.Duration
 	Threshold float64 // 0..1
-}
-
-// Lag is how long a step fault to share level needs to lift the window's
-// average over the threshold: W·θ/L. It is 0 where the fault never does;
-// ok tells the two apart.
-func (w Window) Lag(level float64) (lag time.Duration, ok bool) {
-	if level <= w.Threshold {
-		return 0, false
-	}
-	return time.Duration(float64(w.Range) * w.Threshold / level), true
 }
 
 // Settings are the intervals of one lane: what the lab's Prometheus, rules and
@@ -64,14 +58,71 @@ func Stock() Settings {
 	}
 }
 
-// Named returns the settings of that name.
+// Named returns the settings of that name, or those of a file that changes one
+// of them.
 func Named(name string) (Settings, error) {
 	for _, s := range []Settings{Fast(), Stock()} {
 		if s.Name == name {
 			return s, nil
 		}
 	}
-	return Settings{}, fmt.Errorf("settings %q are not known: write fast or stock", name)
+	if strings.HasSuffix(name, ".yml") || strings.HasSuffix(name, ".yaml") {
+		return read(name)
+	}
+	return Settings{}, fmt.Errorf("settings %q are not known: write fast, stock, or the name of a .yml file", name)
+}
+
+// file is settings as they are written: those of a lane, and what differs.
+type file struct {
+	From          string           `yaml:"from" need:"true" doc:"fast or stock."`
+	Scrape        *config.Duration `yaml:"scrape" doc:"Scrape interval."`
+	Eval          *config.Duration `yaml:"eval" doc:"Evaluation interval."`
+	For           *config.Duration `yaml:"for" doc:"for of rules over windows."`
+	ForState      *config.Duration `yaml:"for_state" doc:"for of rules over states."`
+	KeepFiring    *config.Duration `yaml:"keep_firing" doc:"keep_firing_for."`
+	GroupWait     *config.Duration `yaml:"group_wait" doc:"group_wait of the route."`
+	GroupInterval *config.Duration `yaml:"group_interval" doc:"group_interval of the route."`
+	Window        *config.Duration `yaml:"window" doc:"The one window of all rules over windows."`
+}
+
+func read(path string) (Settings, error) {
+	root, err := config.Read(path)
+	if err != nil {
+		return Settings{}, err
+	}
+	var f file
+	if err := root.Decode(&f); err != nil {
+		return Settings{}, err
+	}
+	if f.From != "fast" && f.From != "stock" {
+		return Settings{}, fmt.Errorf("%s: from: write fast or stock", path)
+	}
+	s, err := Named(f.From)
+	if err != nil {
+		return Settings{}, err
+	}
+	for _, c := range []struct {
+		into *time.Duration
+		from *config.Duration
+	}{
+		{&s.Scrape, f.Scrape},
+		{&s.Eval, f.Eval},
+		{&s.For, f.For},
+		{&s.ForState, f.ForState},
+		{&s.KeepFiring, f.KeepFiring},
+		{&s.GroupWait, f.GroupWait},
+		{&s.GroupInterval, f.GroupInterval},
+	} {
+		if c.from != nil {
+			*c.into = c.from.D()
+		}
+	}
+	if f.Window != nil {
+		s.Errors = []Window{{f.Window.D(), s.Errors[0].Threshold}}
+		s.Latency = []Window{{f.Window.D(), s.Latency[0].Threshold}}
+	}
+	s.Name = path
+	return s, nil
 }
 
 // Symptom is what a rule watches.
@@ -101,11 +152,11 @@ func (s Settings) Chain(symptom Symptom, level float64) (c Chain, ok bool) {
 		c.For = s.ForState
 	}
 	for _, w := range windows {
-		lag, ok := w.Lag(level)
+		lag, ok := latency.Lag(w.Range, w.Threshold, level)
 		if !ok {
 			return c, false
 		}
-		c.Condition = max(c.Condition, lag)
+		c.Condition = latency.Constant(max(c.Condition.Mean, lag))
 	}
 	return c, true
 }
