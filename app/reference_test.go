@@ -18,6 +18,7 @@ import (
 
 	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/remediate"
+	"github.com/tocsin/tocsin/rules/layers"
 	"github.com/tocsin/tocsin/store/bolt"
 	"github.com/tocsin/tocsin/store/etcd"
 )
@@ -58,6 +59,7 @@ func configReference() string {
 		table(&b, "Backend `"+k.Name+"`: its `with`", k.Config())
 	}
 	table(&b, "A file of `remediation.policies`: each item of its `policies`", remediate.DefaultPolicy())
+	table(&b, "rules.yaml of layered rules (docs/layers.md)", layers.DefaultSettings())
 	return b.String()
 }
 
@@ -84,6 +86,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 		}
 	}
 	check("config", DefaultConfig())
+	check("rules.yaml", layers.DefaultSettings())
 	for _, k := range Sources() {
 		check(k.Name, k.Config())
 	}

@@ -112,6 +112,14 @@ func TestViewShowsTheWorstFirstAndOnlyThisEpisode(t *testing.T) {
 	require.Equal(t, "Down on b", v.Summary)
 }
 
+// What compiled the rule says where its threshold was set.
+func TestThePageLinksToTheLineThatSetTheThreshold(t *testing.T) {
+	a := alert("Down", "critical", "a")
+	a.Annotations = page.Labels{page.AnnotationThreshold: "https://git.example.org/rules/blob/main/layers/app/a.yaml#L4"}
+	require.Contains(t, problem(page.Member{Alert: a, Open: true}).View().Links,
+		page.Link{Text: "threshold", URL: "https://git.example.org/rules/blob/main/layers/app/a.yaml#L4"})
+}
+
 func TestOnlyWebLinksPass(t *testing.T) {
 	v := problem(page.Member{Alert: alert("Down", "critical", "a"), Open: true}).View()
 	require.Equal(t, []page.Link{

@@ -126,7 +126,11 @@ func shared(p Problem, alerts []Alert, names ...string) string {
 	return ""
 }
 
-// links gathers runbook, dashboard and source links. Only http and https pass:
+// AnnotationThreshold is the annotation with the address of the line that set an
+// alert's threshold.
+const AnnotationThreshold = "threshold_url"
+
+// links gathers runbook, dashboard, threshold and source links. Only http and https pass:
 // anything else in an annotation (javascript:, file:) is text, not a link.
 func links(p Problem, alerts []Alert) []Link {
 	var out []Link
@@ -140,6 +144,7 @@ func links(p Problem, alerts []Alert) []Link {
 		{"runbook", "runbook"},
 		{"dashboard", "dashboard_url"},
 		{"dashboard", "dashboard"},
+		{"threshold", AnnotationThreshold},
 	} {
 		add(l.text, shared(p, alerts, l.annotation))
 	}

@@ -91,7 +91,7 @@ func (g *Group) Severity(r *Rule) string {
 // Bounds on what is read. A rule file of 1,000 alerts has half a megabyte.
 const (
 	MaxFile = 16 << 20 // bytes of a file
-	MaxExpr = 64 << 10 // bytes of an expression
+	MaxExpr = 1 << 20  // bytes of an expression: one that names thousands of apps has a hundred thousand
 	maxNest = 256      // open brackets in an expression
 )
 

@@ -100,6 +100,7 @@ type cli struct {
 	Remediation remediationCmd   `cmd:"" help:"Look at what machines do about pages, approve it, stop it."`
 	Shadow      shadowCmd        `cmd:"" help:"Look at what receivers in shadow would have sent."`
 	Replay      replayCmd        `cmd:"" help:"Tell what rules would have paged in the past, and what changes against others."`
+	Rules       rulesCmd         `cmd:"" help:"Compile layered rules, and tell where their values come from."`
 	Traits      traitsCmd        `cmd:"" help:"Explain tables offline: what do the failing members share?"`
 	Backup      backupCmd        `cmd:"" help:"Copy the state of a running gateway to a file, and check the copy."`
 	Restore     restoreCmd       `cmd:"" help:"Put a backup in the place of the state."`

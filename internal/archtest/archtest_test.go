@@ -68,6 +68,7 @@ func policy() map[string]string {
 		"remediate":               "page config remote remote/* store expr",
 		"remediate/*":             "page config remote remote/* remediate",
 		"remediate/remediatetest": "config remediate lab/fault",
+		"rules/layers":            "rules config expr page",
 
 		"internal/archtest": "",
 	}
@@ -88,6 +89,7 @@ func testPolicy() map[string]string {
 		"rules/replay":   "enrich/enrichtest",
 		"remediate":      "store/* remediate/* lab/* enrich/enrichtest",
 		"remediate/*":    "store/* remediate/* lab/*",
+		"rules/layers":   "enrich/enrichtest",
 		"web":            "store/*",
 		"deploy":         "app",
 		"cmd/tocsin":     "lab/* enrich/enrichtest store store/* page",
