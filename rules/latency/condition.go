@@ -38,6 +38,10 @@ func ConditionOf(e parser.Expr, level float64, scrape time.Duration) Condition {
 		return ConditionOf(n.Expr, level, scrape)
 	case *parser.StepInvariantExpr:
 		return ConditionOf(n.Expr, level, scrape)
+	case *parser.AggregateExpr:
+		if b, ok := bare(n.Expr).(*parser.BinaryExpr); ok && (b.Op.IsSetOperator() || b.Op.IsComparisonOperator()) {
+			return ConditionOf(b, level, scrape) // there is something to aggregate once it is true
+		}
 	case *parser.BinaryExpr:
 		switch n.Op {
 		case parser.LAND:
@@ -199,15 +203,29 @@ func compared(e parser.Expr) (call *parser.Call, op parser.ItemType, number floa
 		return nil, 0, 0, false
 	}
 	lhs := bare(b.LHS)
-	for {
-		agg, is := lhs.(*parser.AggregateExpr)
-		if !is || agg.Op != parser.MAX && agg.Op != parser.MIN && agg.Op != parser.SUM {
-			break
-		}
-		lhs = bare(agg.Expr)
-	}
-	call, is = lhs.(*parser.Call)
+	call, is = inside(lhs).(*parser.Call)
 	return call, b.Op, lit.Val, is
+}
+
+// inside removes what leaves a member's value as it is: aggregations, and joins
+// with series that are 1.
+func inside(e parser.Expr) parser.Expr {
+	for {
+		switch n := bare(e).(type) {
+		case *parser.AggregateExpr:
+			if n.Op != parser.MAX && n.Op != parser.MIN && n.Op != parser.SUM {
+				return n
+			}
+			e = n.Expr
+		case *parser.BinaryExpr:
+			if n.Op != parser.MUL || n.VectorMatching == nil || window(n.RHS) > 0 {
+				return n
+			}
+			e = n.LHS
+		default:
+			return n
+		}
+	}
 }
 
 // bare removes brackets, and the sign of a negative number.

@@ -40,6 +40,8 @@ func TestConditionOf(t *testing.T) {
 		{"every sample", `max_over_time(up[5m]) == 0`, 1, 300},
 		{"one sample", `max_over_time(temperature[5m]) > 80`, 1, 0},
 		{"any increase", `increase(oom_kills_total[5m]) > 0`, 1, 0},
+		{"any increase, with labels joined", `increase(oom_kills_total[5m]) * on (pod) group_left (app) pod_info > 0`, 1, 0},
+		{"any increase, or new at all", `sum by (job) (increase(x_total[5m]) > 0 or (x_total unless x_total offset 5m))`, 1, 0},
 		{"gone for a window", `absent_over_time(x[10m])`, 1, 600},
 		{"offset", `up offset 1m == 0`, 1, 60},
 		{"against an hour ago", `x / x offset 1h > 2`, 1, 0},
