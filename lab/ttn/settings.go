@@ -152,7 +152,7 @@ func (s Settings) Chain(symptom Symptom, level float64) (c Chain, ok bool) {
 		c.For = s.ForState
 	}
 	for _, w := range windows {
-		lag, ok := latency.Lag(w.Range, w.Threshold, level)
+		lag, ok := latency.Lag(latency.Rated(w.Range, s.Scrape), w.Threshold, level)
 		if !ok {
 			return c, false
 		}

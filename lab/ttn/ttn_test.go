@@ -14,7 +14,7 @@ import (
 func TestSettingsChain(t *testing.T) {
 	c, ok := ttn.Fast().Chain(ttn.Errors, 0.08)
 	require.True(t, ok)
-	require.Equal(t, 15*time.Second, c.Condition.Mean, "the long window decides")
+	require.Equal(t, 14375*time.Millisecond, c.Condition.Mean, "the long window decides")
 	require.LessOrEqual(t, c.Total().Worst, 45*time.Second)
 
 	_, ok = ttn.Fast().Chain(ttn.Errors, 0.02)
@@ -39,7 +39,7 @@ func TestSettingsOfAFile(t *testing.T) {
 	require.Equal(t, []ttn.Window{{Range: 40 * time.Second, Threshold: 0.03}}, s.Errors)
 	c, ok := s.Chain(ttn.Errors, 0.3)
 	require.True(t, ok)
-	require.Equal(t, ttn.Span{Best: 74 * time.Second, Mean: 84 * time.Second, Worst: 94 * time.Second}, c.Total())
+	require.Equal(t, ttn.Span{Best: 72500 * time.Millisecond, Mean: 82500 * time.Millisecond, Worst: 92500 * time.Millisecond}, c.Total())
 
 	write("from: slow\n")
 	_, err = ttn.Named(path)

@@ -127,7 +127,7 @@ func (c cures) window(chain latency.Chain) (Lever, bool) {
 		}
 		return nil
 	})
-	then := latency.ConditionOf(short, c.level)
+	then := latency.ConditionOf(short, c.level, c.scrape.Value)
 	saves := chain.Condition.Mean - then.Mean
 	if longest == 0 || !then.Known || then.Never || saves < time.Second {
 		return Lever{}, false

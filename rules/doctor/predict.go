@@ -127,9 +127,9 @@ func (s *surgery) predict(r recording) Prediction {
 	if err != nil { // the file was read, so this one parses
 		e, _ = rules.ParseExpr(r.rule.Expr)
 	}
-	c := latency.ConditionOf(e, s.Level)
-	out.Condition, out.Derived, out.Never = c.Why, c.Known, c.Never
 	scrape, note := s.scrape(e)
+	c := latency.ConditionOf(e, s.Level, scrape.Value)
+	out.Condition, out.Derived, out.Never = c.Why, c.Known, c.Never
 	if note != "" {
 		out.Notes = append(out.Notes, note)
 	}
@@ -187,6 +187,9 @@ func (s *surgery) routed(out *Prediction, chain *latency.Chain, r recording) *Ro
 		}
 	}
 	way := ways[max(0, best)]
+	if len(s.Receivers) > 0 && !slices.Contains(s.Receivers, way.Receiver) {
+		chain.Receiver = latency.Span{} // it goes past the gateway
+	}
 	chain.GroupWait, chain.GroupInterval = way.Wait.Value, way.Interval.Value
 	if !way.Alone {
 		joins := *chain

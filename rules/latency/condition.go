@@ -25,29 +25,34 @@ type Condition struct {
 // their threshold.
 //
 //	a gauge, up == 0, absent()      0: then the next scrape is waited for
-//	bad/all over W > share          W·share/level, burn rates and quantiles alike
+//	bad/all over W > share          (W-s)·share/level, burn rates and quantiles alike
 //	avg_over_time(state[W])         W·share/level
 //	a and b, a or b                 the later, the sooner
 //	anything else over W            somewhere in 0..W: Known is false
 //
-// The formula of ratios is that of the SRE workbook's detection time.
-func ConditionOf(e parser.Expr, level float64) Condition {
+// The formula of ratios is that of the SRE workbook's detection time, of the part
+// of a window that a rate is taken from; scrape is the interval s of its series.
+func ConditionOf(e parser.Expr, level float64, scrape time.Duration) Condition {
 	switch n := e.(type) {
 	case *parser.ParenExpr:
-		return ConditionOf(n.Expr, level)
+		return ConditionOf(n.Expr, level, scrape)
 	case *parser.StepInvariantExpr:
-		return ConditionOf(n.Expr, level)
+		return ConditionOf(n.Expr, level, scrape)
+	case *parser.AggregateExpr:
+		if b, ok := bare(n.Expr).(*parser.BinaryExpr); ok && (b.Op.IsSetOperator() || b.Op.IsComparisonOperator()) {
+			return ConditionOf(b, level, scrape) // there is something to aggregate once it is true
+		}
 	case *parser.BinaryExpr:
 		switch n.Op {
 		case parser.LAND:
-			return later(ConditionOf(n.LHS, level), ConditionOf(n.RHS, level))
+			return later(ConditionOf(n.LHS, level, scrape), ConditionOf(n.RHS, level, scrape))
 		case parser.LOR:
-			return sooner(ConditionOf(n.LHS, level), ConditionOf(n.RHS, level))
+			return sooner(ConditionOf(n.LHS, level, scrape), ConditionOf(n.RHS, level, scrape))
 		case parser.LUNLESS:
-			return ConditionOf(n.LHS, level)
+			return ConditionOf(n.LHS, level, scrape)
 		}
 	}
-	c := leaf(e, level)
+	c := leaf(e, level, scrape)
 	if moved := offset(e); moved > 0 {
 		c.Span = c.Plus(Constant(moved))
 		c.Why += fmt.Sprintf(", offset %s", model.Duration(moved))
@@ -92,7 +97,7 @@ func sooner(a, b Condition) Condition {
 }
 
 // leaf is one comparison.
-func leaf(e parser.Expr, level float64) Condition {
+func leaf(e parser.Expr, level float64, scrape time.Duration) Condition {
 	w := window(e)
 	if w == 0 {
 		return Condition{Known: true, Why: "a step is seen by the next scrape"}
@@ -105,13 +110,18 @@ func leaf(e parser.Expr, level float64) Condition {
 	}
 	a, err := expr.Parse(e.String())
 	if err == nil && (a.Shape == expr.Ratio || a.Shape == expr.Histogram) && len(a.Or) == 0 {
-		return lag(w, a.Share, level)
+		return lag(Rated(w, scrape), a.Share, level)
 	}
 	return Condition{
 		Span: Uniform(w),
 		Why:  fmt.Sprintf("cannot be derived from the expression: somewhere within its window of %s", model.Duration(w)),
 	}
 }
+
+// Rated is how much of a window the samples in it span: one scrape interval less
+// than the window. A rate is taken from these, and a ratio of two rates is that of
+// their increases, so what is extrapolated cancels out.
+func Rated(w, scrape time.Duration) time.Duration { return max(0, w-scrape) }
 
 // Lag is how long a step fault to share level needs to lift the average over a
 // window above a share: W·θ/L. ok is false where the fault never does.
@@ -193,15 +203,29 @@ func compared(e parser.Expr) (call *parser.Call, op parser.ItemType, number floa
 		return nil, 0, 0, false
 	}
 	lhs := bare(b.LHS)
-	for {
-		agg, is := lhs.(*parser.AggregateExpr)
-		if !is || agg.Op != parser.MAX && agg.Op != parser.MIN && agg.Op != parser.SUM {
-			break
-		}
-		lhs = bare(agg.Expr)
-	}
-	call, is = lhs.(*parser.Call)
+	call, is = inside(lhs).(*parser.Call)
 	return call, b.Op, lit.Val, is
+}
+
+// inside removes what leaves a member's value as it is: aggregations, and joins
+// with series that are 1.
+func inside(e parser.Expr) parser.Expr {
+	for {
+		switch n := bare(e).(type) {
+		case *parser.AggregateExpr:
+			if n.Op != parser.MAX && n.Op != parser.MIN && n.Op != parser.SUM {
+				return n
+			}
+			e = n.Expr
+		case *parser.BinaryExpr:
+			if n.Op != parser.MUL || n.VectorMatching == nil || window(n.RHS) > 0 {
+				return n
+			}
+			e = n.LHS
+		default:
+			return n
+		}
+	}
 }
 
 // bare removes brackets, and the sign of a negative number.

@@ -40,6 +40,8 @@ func TestConditionOf(t *testing.T) {
 		{"every sample", `max_over_time(up[5m]) == 0`, 1, 300},
 		{"one sample", `max_over_time(temperature[5m]) > 80`, 1, 0},
 		{"any increase", `increase(oom_kills_total[5m]) > 0`, 1, 0},
+		{"any increase, with labels joined", `increase(oom_kills_total[5m]) * on (pod) group_left (app) pod_info > 0`, 1, 0},
+		{"any increase, or new at all", `sum by (job) (increase(x_total[5m]) > 0 or (x_total unless x_total offset 5m))`, 1, 0},
 		{"gone for a window", `absent_over_time(x[10m])`, 1, 600},
 		{"offset", `up offset 1m == 0`, 1, 60},
 		{"against an hour ago", `x / x offset 1h > 2`, 1, 0},
@@ -49,7 +51,7 @@ func TestConditionOf(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			e, err := rules.ParseExpr(tt.expr)
 			require.NoError(t, err)
-			c := latency.ConditionOf(e, tt.level)
+			c := latency.ConditionOf(e, tt.level, 0)
 			require.True(t, c.Known, c.Why)
 			require.NotEmpty(t, c.Why)
 			require.Equal(t, tt.want < 0, c.Never, c.Why)
@@ -61,6 +63,15 @@ func TestConditionOf(t *testing.T) {
 	}
 }
 
+// A ratio of rates is one of the samples in its window: twelve of them, 5 s
+// apart, span 55 s of a minute.
+func TestARateIsTakenFromItsSamples(t *testing.T) {
+	e, err := rules.ParseExpr(`sum(rate(bad[1m])) / sum(rate(all[1m])) > 0.1`)
+	require.NoError(t, err)
+	require.Equal(t, 11*time.Second, latency.ConditionOf(e, 0.5, 5*time.Second).Mean)
+	require.Zero(t, latency.ConditionOf(e, 0.5, 2*time.Minute).Mean)
+}
+
 func TestConditionNotDerived(t *testing.T) {
 	for expr, window := range map[string]time.Duration{
 		`rate(errors_total[5m]) > 3`:                                     5 * time.Minute,
@@ -69,7 +80,7 @@ func TestConditionNotDerived(t *testing.T) {
 	} {
 		e, err := rules.ParseExpr(expr)
 		require.NoError(t, err)
-		c := latency.ConditionOf(e, 1)
+		c := latency.ConditionOf(e, 1, 0)
 		if c.Known {
 			require.Failf(t, "known", "%s: %s", expr, c.Why)
 		}
@@ -86,7 +97,7 @@ func FuzzConditionOf(f *testing.F) {
 		if err != nil || !(level > 0 && level <= 1) {
 			return
 		}
-		c := latency.ConditionOf(e, level)
+		c := latency.ConditionOf(e, level, time.Second)
 		require.NotEmpty(t, c.Why)
 		require.GreaterOrEqual(t, c.Best, time.Duration(0), text)
 		require.LessOrEqual(t, c.Best, c.Mean, text)
