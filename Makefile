@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build test e2e faults matrix bench bench-traits bench-netns bench-openapi e2e-openapi bench-sources bench-delivery accuracy browser fuzz lint fmt golden rules dashboards demo tools clean
+.PHONY: help build test e2e faults matrix bench bench-traits bench-netns bench-openapi e2e-openapi e2e-nginx bench-sources bench-delivery accuracy browser fuzz lint fmt golden rules dashboards demo tools clean
 
 BIN   := bin
 CACHE := .cache/bin
@@ -33,9 +33,10 @@ demo: build ## a bad deploy strikes in a world in a box; ARGS=--once, ARGS=--tha
 
 e2e: build ## every fault on real Prometheus x2, Thanos, Alertmanager x2; playbooks that repair; a web API that fails; as root also a throttled and a lossy container
 	$(BIN)/tocsin-lab e2e $(ARGS)
-	$(BIN)/tocsin-lab repair
+	$(BIN)/tocsin-lab repair $(REPAIR_ARGS)
 	$(BIN)/tocsin-lab matrix --only bad-deploy --only target-down --warm 45s --stagger 20s --patience 100s --bar 80
 	$(BIN)/tocsin-lab openapi
+	@if tools/nginx > /dev/null; then $(MAKE) e2e-nginx; else echo "NO NGINX: none is here and none can be had; its logs were not read"; fi
 	$(BIN)/tocsin-lab nodes
 
 matrix: build ## every fault x the catalogue of alert expressions on real Prometheus and Thanos; ARGS="--only bad-host"
@@ -58,8 +59,10 @@ bench-netns: $(CACHE)/cadvisor ## as root: CPU time of a scrape of 200 real name
 	CADVISOR='$(abspath $(CACHE)/cadvisor)' go test -run '^$$' -bench Scrape -benchtime 40x $(ARGS) ./exporters/netns
 	go test -run '^$$' -bench Sampler -benchtime 200x $(ARGS) ./exporters/netns/throttle
 
-e2e-openapi: build ## a shop behind openapi_exporter: a scanner, generated rules, two pages that name the operation: 90 s; Debian's nginx and its rotated logs
+e2e-openapi: build e2e-nginx ## a shop behind openapi_exporter: a scanner, generated rules, a probe, two pages that name the operation: 90 s; Debian's nginx and its rotated logs
 	$(BIN)/tocsin-lab openapi
+
+e2e-nginx: ## the logs of Debian's nginx, rotated and written by hostile clients, count what was sent
 	program=$$(tools/nginx) && NGINX_PROGRAM=$$program go test -count=1 -tags nginx -run RealNginx -v $(ARGS) ./exporters/openapi
 
 bench-openapi: ## openapi_exporter beside net/http.ServeMux, kin-openapi's router, a bare handler and a bare ReverseProxy; OPENAPI_DOCUMENTS=folder adds documents

@@ -78,6 +78,9 @@ func (w *World) write() error {
 	}
 	files["env"] = fmt.Appendf(nil, "export SLACK=http://%s PAGERDUTY=http://%s FLEET=http://%s TOCSIN=http://%s PAGES=http://%s\n",
 		w.Slack, w.PagerDuty, w.Plan.Fleet, w.Tocsin, w.Operators)
+	if len(w.Prometheus) > 0 {
+		files["env"] = fmt.Appendf(files["env"], "export PROMETHEUS=http://%s\n", w.Prometheus[0])
+	}
 	for name, body := range files {
 		if err := os.WriteFile(filepath.Join(w.Dir, name), body, 0o644); err != nil {
 			return err
