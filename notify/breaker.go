@@ -37,6 +37,9 @@ func (b *breaker) pass(now time.Time) (try bool, again time.Time) {
 	switch {
 	case b.until.IsZero():
 		return false, time.Time{}
+	case b.until.Sub(now) > b.wait: // the clock was set back: nobody is left alone for that
+		b.until = now.Add(b.wait)
+		return false, b.until
 	case now.Before(b.until):
 		return false, b.until
 	case b.trying:
