@@ -149,7 +149,7 @@ func (r *replayer) connect(ctx context.Context) error {
 	if r.o.TokenFile != "" {
 		token, err := r.o.TokenFile.Read()
 		if err != nil {
-			return &config.Mistake{File: "--token.file", Text: err.Error()}
+			return &config.Mistake{File: "--token-file", Text: err.Error()}
 		}
 		opts.Authorize = func(req *http.Request) error { req.Header.Set("Authorization", "Bearer "+string(token)); return nil }
 	}
@@ -161,7 +161,7 @@ func (r *replayer) connect(ctx context.Context) error {
 	}
 	client, err := prometheus.New(opts)
 	if err != nil {
-		return &config.Mistake{File: "--server", Text: err.Error()}
+		return &config.Mistake{File: "--prometheus", Text: err.Error()}
 	}
 	r.global, err = client.Global(ctx)
 	if c := remote.ClassOf(err); err != nil && (c == remote.Unknown || c == remote.NotSent) { // else it has no config to tell, as Thanos Query

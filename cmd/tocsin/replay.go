@@ -20,14 +20,14 @@ import (
 type replayCmd struct {
 	Rules        []string          `arg:"" name:"rules" help:"Rule files or patterns, of Prometheus, Thanos Ruler, or PrometheusRule objects."`
 	Against      []string          `sep:"none" placeholder:"FILE" help:"The rules as they are now, files or patterns: tells which pages come, go, and move. May be given several times."`
-	Server       string            `required:"" placeholder:"URL" help:"Prometheus, Thanos Query or whatever speaks its API and holds the history."`
-	TokenFile    config.SecretFile `name:"token.file" placeholder:"FILE" help:"File with a bearer token for the server."`
+	Prometheus   string            `required:"" placeholder:"URL" help:"Prometheus, Thanos Query or whatever speaks its API and holds the history."`
+	TokenFile    config.SecretFile `name:"token-file" placeholder:"FILE" help:"File with a bearer token for the server."`
 	Param        map[string]string `placeholder:"NAME=VALUE" help:"Sent with each question, as dedup=true to Thanos."`
 	From         string            `default:"24h" placeholder:"TIME" help:"Begin: 2026-11-20T03:00:00Z, or how long ago it was."`
 	To           string            `default:"now" placeholder:"TIME" help:"End, as --from."`
-	Alertmanager string            `name:"alertmanager.config" placeholder:"FILE" help:"alertmanager.yml, whose routes group and whose rules inhibit; without it each alert is a page."`
-	Every        time.Duration     `placeholder:"1m" help:"Evaluation interval of groups that name none; by default as the server's config says, else a minute."`
-	External     map[string]string `placeholder:"NAME=VALUE" help:"External labels, which routes may match; by default as the server's config says."`
+	Alertmanager string            `placeholder:"FILE" help:"alertmanager.yml, whose routes group and whose rules inhibit; without it each alert is a page."`
+	Every        time.Duration     `placeholder:"1m" help:"Evaluation interval of groups that name none; by default as its config says, else a minute."`
+	External     map[string]string `placeholder:"NAME=VALUE" help:"External labels, which routes may match; by default as its config says."`
 	Replica      []string          `name:"replica-label" placeholder:"NAME" help:"Labels that only the store adds to ALERTS. May be given several times."`
 	Check        bool              `help:"Compare with the ALERTS that the server recorded: how far can this replay be believed?"`
 	Near         time.Duration     `default:"10m" help:"Pages for the same group that open within it are the same page."`
@@ -46,10 +46,10 @@ func (replayCmd) Help() string {
 for, keep_firing_for and templates are Prometheus' own code, groups, inhibition and muted
 times those of the Alertmanager config. Silences are not known, and nobody is told anything.
 
-  tocsin replay rules/*.yml --server http://thanos-query:10902 --from 7d
-  tocsin replay new.yml --against rules.yml --server http://prometheus:9090 --alertmanager.config alertmanager.yml
-  tocsin replay rules.yml --server http://prometheus:9090 --from 2h --check
-  tocsin replay new.yml --server http://prometheus:9090 --config.file tocsin.yml -o json | jq '.pages[].headline'`
+  tocsin replay rules/*.yml --prometheus http://thanos-query:10902 --from 7d
+  tocsin replay new.yml --against rules.yml --prometheus http://prometheus:9090 --alertmanager alertmanager.yml
+  tocsin replay rules.yml --prometheus http://prometheus:9090 --from 2h --check
+  tocsin replay new.yml --prometheus http://prometheus:9090 --config.file tocsin.yml -o json | jq '.pages[].headline'`
 }
 
 // Run replays.
@@ -67,7 +67,7 @@ func (k *replayCmd) Run(std *streams) error {
 		memory = ""
 	}
 	o := app.ReplayOptions{
-		Server: k.Server, TokenFile: k.TokenFile, Params: k.Param, Rules: k.Rules, Against: k.Against, Alertmanager: k.Alertmanager,
+		Server: k.Prometheus, TokenFile: k.TokenFile, Params: k.Param, Rules: k.Rules, Against: k.Against, Alertmanager: k.Alertmanager,
 		From: k.From, To: k.To, Every: k.Every, External: k.External, Beside: k.Replica, Check: k.Check, Near: k.Near,
 		Load: k.Load, Memory: memory, Series: k.Series, ConfigFile: k.ConfigFile, Pages: k.Pages, JSON: k.Output == "json", Now: time.Now,
 	}
