@@ -38,6 +38,7 @@ type Question struct {
 	Group    page.Labels   // labels of the Alertmanager group: where the problem is, never why
 	Firing   []page.Labels // label sets of the firing alerts of this rule in this problem
 	At       time.Time     // evaluate at
+	Since    time.Time     // when the first of the firing alerts began; zero: unknown
 	Deadline time.Time     // the first answer is wanted by then
 }
 

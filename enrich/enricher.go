@@ -135,9 +135,15 @@ func (e *Enricher) ask(ctx context.Context, p page.Problem, rules []rule) []inqu
 // question is what sources are asked about one rule of a problem.
 func (e *Enricher) question(ctx context.Context, p page.Problem, r rule) Question {
 	deadline, _ := ctx.Deadline()
+	var since time.Time
+	for _, a := range p.Firing() {
+		if a.Name() == r.name && (since.IsZero() || a.StartsAt.Before(since)) {
+			since = a.StartsAt
+		}
+	}
 	return Question{
 		Alert: r.name, Expr: r.expr, Labels: r.shared, Group: p.Group.GroupLabels,
-		Firing: r.firing, At: e.Now(), Deadline: deadline,
+		Firing: r.firing, At: e.Now(), Since: since, Deadline: deadline,
 	}
 }
 

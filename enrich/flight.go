@@ -75,7 +75,7 @@ func (e *Enricher) join(ctx context.Context, s Named, q Question) (*flight, foun
 	now := e.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if f, ok := e.flights[k]; ok && !f.stale(now) && f.serves(now) {
+	if f, ok := e.flights[k]; ok && !f.stale(now) && f.serves(now, q.Since) {
 		how := found{reused: true}
 		from := "flight"
 		if f.done() {
@@ -83,7 +83,7 @@ func (e *Enricher) join(ctx context.Context, s Named, q Question) (*flight, foun
 		}
 		if f.warm {
 			f.want()
-			have, renew := f.foresight(now)
+			have, renew := f.foresight(now, q.Since)
 			how.ahead, how.renew = have.done(), renew || have != f
 			if renew {
 				e.launch(ctx, s, q, k, false)

@@ -20,6 +20,7 @@ const (
 	warmAgain = 10 * time.Second // an answer so old is asked for again
 	warmFresh = 15 * time.Second // so long it serves a page as it is
 	warmFor   = time.Minute      // and so long as the first answer of one, which then has it asked anew
+	warmLead  = 20 * time.Second // before the page's alerts began it may have been asked: while they are pending it is asked again and again
 )
 
 // Warm asks, ahead of any page, what the members of alerts have in common that
@@ -139,7 +140,7 @@ func (e *Enricher) prepare(ctx context.Context, s Named, q Question) string {
 	}
 	e.sweep(now)
 	f := e.launch(ctx, s, q, k, true)
-	if ok && old.serves(now) {
+	if ok && old.serves(now, q.Since) {
 		f.prior = old
 		old.prior = nil
 	}
@@ -151,17 +152,20 @@ func (e *Enricher) busy(s Named) bool { return len(e.turns[s.Name]) > perSource/
 
 // serves reports whether a page may have the answer of a flight that was asked
 // ahead. One that explains nothing is asked for anew: it may have been too early.
-func (f *flight) serves(now time.Time) bool {
+func (f *flight) serves(now, since time.Time) bool {
 	if !f.warm || !f.done() {
 		return !f.stale(now)
+	}
+	if f.at.Before(since.Add(-warmLead)) {
+		return false // it was asked about another fault, which is over
 	}
 	return f.first.err == nil && len(f.first.finding.Traits) > 0 && now.Sub(f.landedAt) <= warmFor
 }
 
 // foresight finds the answer that was asked ahead, for a page. With renew it is to
 // be asked anew all the same. e.mu is held.
-func (f *flight) foresight(now time.Time) (found *flight, renew bool) {
-	if !f.done() && f.prior != nil && f.prior.serves(now) {
+func (f *flight) foresight(now, since time.Time) (found *flight, renew bool) {
+	if !f.done() && f.prior != nil && f.prior.serves(now, since) {
 		return f.prior, false // f is what renews it
 	}
 	return f, f.whole() && f.owing || f.done() && now.Sub(f.at) > warmFresh

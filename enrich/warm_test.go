@@ -158,6 +158,36 @@ func TestWarmAnswersAge(t *testing.T) {
 	})
 }
 
+// What was asked ahead of one fault is no answer for the next one, which begins
+// after it: its page would name the cause of what is over.
+func TestWarmAnswersAreOfTheSameFault(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		began  time.Duration // before the page
+		serves bool
+	}{
+		{"held back since before it was asked", 50 * time.Second, true},
+		{"asked while it was pending, fired now", 30 * time.Second, true},
+		{"fired long after", time.Second, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := takes(3 * time.Second)
+				e := ahead(t, s, nil)
+				a := failing("s")
+				e.Warm(t.Context(), "poll", []page.Alert{a}, nil)
+				pass(45 * time.Second)
+				a.StartsAt = time.Now().Add(-tt.began)
+				c := within(t, e, time.Second, grouped(a))
+				require.Equal(t, tt.serves, len(c.Traits) > 0)
+				require.True(t, c.Pending, "it is asked anew in any case")
+				pass(time.Minute)
+				require.EqualValues(t, 2, s.asked.Load())
+			})
+		})
+	}
+}
+
 // While an answer is asked for again, the one before it serves.
 func TestWarmAnswersAreKeptWhileTheyAreRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -71,7 +71,7 @@ func scenes(ctx context.Context, w *world.World, out *screen, kinds []scenario.K
 	for i := 0; i < len(kinds); i += parallel {
 		round := kinds[i:min(i+parallel, len(kinds))]
 		if i > 0 { // a replica that lags says once more that what has resolved fires: no fault may fall together with that
-			if err := pause(ctx, w, 20*time.Second); err != nil {
+			if err := pause(ctx, w, 30*time.Second); err != nil {
 				return failed, err
 			}
 		}
