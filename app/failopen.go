@@ -55,9 +55,9 @@ func (p *past) Tell(ctx context.Context, e page.Event) ([]page.Receipt, error) {
 func (h *house) openFailing() { h.metrics.failing.Set(1) }
 
 // storeWorks is the vigil's: people can be told by the usual way again. What
-// Alertmanager had to keep is read from it at once.
-func (h *house) storeWorks(ctx context.Context, t webhook.Trouble) {
-	h.metrics.failing.Set(0)
+// Alertmanager had to keep is read from it at once. Its error is that the page
+// which tells of the trouble could not be stored.
+func (h *house) storeWorks(ctx context.Context, t webhook.Trouble) error {
 	now := h.lent.now()
 	severity, pages := page.Warning, "Webhooks were answered 503 meanwhile; Alertmanager kept them and sends them again."
 	if t.Opened {
@@ -69,11 +69,13 @@ func (h *house) storeWorks(ctx context.Context, t webhook.Trouble) {
 		pages+" It works again: see what the disk, or etcd, has to say (docs/store.md).",
 		page.Labels{"severity": string(severity)}, now)
 	if err := (&webhook.Door{Store: h.store}).Put(ctx, e); err != nil {
-		h.options.Log.Error("raise alarm", "err", err)
+		return fmt.Errorf("raise alarm: %w", err)
 	}
+	h.metrics.failing.Set(0)
 	if t.Opened {
 		h.reread()
 	}
+	return nil
 }
 
 // readiness says in words what /-/ready shows beside its status.

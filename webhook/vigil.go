@@ -26,8 +26,9 @@ type Vigil struct {
 	// Opened is called when the door begins to fail open.
 	Opened func()
 	// Over is called when the store takes writes again: everything told past it
-	// is in it by then.
-	Over func(ctx context.Context, t Trouble)
+	// is in it by then. Its error is a write that did not come through after
+	// all: the trouble goes on, and Over is called once more at its end.
+	Over func(ctx context.Context, t Trouble) error
 
 	// passing is held for reading while a webhook is told past the store, and
 	// for writing while what was told is stored: no later webhook of a problem
@@ -147,32 +148,41 @@ func (v *Vigil) refused(began time.Time, err error) {
 }
 
 // works ends the trouble, if there was any: first what was told past the store
-// is stored, then webhooks are.
+// is stored, then the page that says so, then webhooks are. A disk that takes
+// the few bytes of a look need not take those.
 func (v *Vigil) works(ctx context.Context) {
 	if !v.troubled() {
 		return
 	}
 	v.passing.Lock()
 	defer v.passing.Unlock()
-	n := len(v.order)
 	for len(v.order) > 0 {
 		problem := v.order[0]
 		if err := (&Door{Store: v.Store}).Put(ctx, v.told[problem].event); err != nil {
 			v.Log.Error("store what was told past it: tried again", "page", problem, "left", len(v.order), "err", err)
+			v.refused(v.Now(), err)
 			return
 		}
+		v.mu.Lock()
 		delete(v.told, problem)
 		v.order = v.order[1:]
+		v.trouble.Told++
+		v.mu.Unlock()
 	}
 	v.mu.Lock()
 	t := v.trouble
-	t.Told = n
+	v.mu.Unlock()
+	if v.Over != nil {
+		if err := v.Over(ctx, t); err != nil {
+			v.Log.Error("say that the store works: tried again", "err", err)
+			v.refused(v.Now(), err)
+			return
+		}
+	}
+	v.mu.Lock()
 	v.trouble = Trouble{}
 	v.mu.Unlock()
-	v.Log.Info("store takes writes again", "failed_since", t.Since, "told_past_it", n)
-	if v.Over != nil {
-		v.Over(ctx, t)
-	}
+	v.Log.Info("store takes writes again", "failed_since", t.Since, "told_past_it", t.Told)
 }
 
 // Teller tells people of a problem without the store: which targets took it is

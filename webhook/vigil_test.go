@@ -86,10 +86,14 @@ func watched(t *testing.T, fn func(t *testing.T, f *failing)) {
 				defer f.mu.Unlock()
 				f.opened++
 			},
-			Over: func(_ context.Context, trouble webhook.Trouble) {
+			Over: func(ctx context.Context, trouble webhook.Trouble) error {
 				f.mu.Lock()
 				defer f.mu.Unlock()
+				if err := d.Apply(ctx, store.Put("told", []byte("it works"))); err != nil {
+					return err
+				}
 				f.over = append(f.over, trouble)
+				return nil
 			},
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -241,6 +245,36 @@ func TestAStoreThatComesBackInTheMiddle(t *testing.T) {
 		require.False(t, open)
 		require.Len(t, waiting(t, f.stored), 3)
 		require.Len(t, f.people.told, 3)
+	})
+}
+
+// A full disk takes the few bytes of a look, and not the page that tells of the
+// trouble: the trouble goes on until that page is stored, and opens the door.
+func TestAStoreThatTakesOnlyALook(t *testing.T) {
+	watched(t, func(t *testing.T, f *failing) {
+		takes := func(_ context.Context, do func() error) error { return do() }
+		flaky := &broken{Store: f.stored}
+		for range 15 {
+			flaky.plan = append(flaky.plan, takes, fails)
+		}
+		f.disk.Store = flaky
+		f.disk.broken.Store(true)
+		f.Vigil.Suspect()
+		pass(500 * time.Millisecond)
+		f.disk.broken.Store(false)
+		pass(5 * time.Second)
+		opened, over := f.seen()
+		require.Zero(t, opened)
+		require.Empty(t, over, "it does not work yet")
+		pass(10 * time.Second)
+		opened, over = f.seen()
+		require.Equal(t, 1, opened, "nothing but a look was written for 10 s")
+		require.Empty(t, over)
+		pass(5 * time.Second)
+		opened, over = f.seen()
+		require.Equal(t, 1, opened)
+		require.Len(t, over, 1, "told of once, when it is stored")
+		require.Error(t, over[0].Err)
 	})
 }
 

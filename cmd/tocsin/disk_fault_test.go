@@ -131,7 +131,10 @@ func TestFaultDisk(t *testing.T) {
 				require.Positive(t, g.metric("tocsin_store_commit_failures_total"))
 				require.Zero(t, g.metric("tocsin_store_failing"))
 				require.Contains(t, g.logged(), "store takes writes again")
-				require.Eventually(t, func() bool { return strings.Contains(g.ledger(), "TocsinStoreFailed") }, 30*time.Second, 50*time.Millisecond, "a page tells of it")
+				told := func() bool { return strings.Contains(g.ledger(), "TocsinStoreFailed") }
+				for end := time.Now().Add(30 * time.Second); !told() && time.Now().Before(end); pause(50 * time.Millisecond) {
+				}
+				require.True(t, told(), "a page tells of it:\n%s", g.tail())
 			}
 			t.Logf("%d pages, all done %.1f s after the disk was well", v.Problems, took.Seconds())
 		})
