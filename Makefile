@@ -102,6 +102,8 @@ golden: ## rewrite every golden and generated reference, then show what changed
 rules: $(BIN)/tocsin-lab $(CACHE)/promtool ## check and test the alerts on Tocsin, and check the rules and configs that are shipped
 	$(CACHE)/promtool check rules deploy/alerts/*.rules.yml
 	$(CACHE)/promtool test rules deploy/alerts/tests/*.yml
+	$(CACHE)/promtool check rules --lint=none rules/packs/compiled/*.rules.yml
+	$(CACHE)/promtool test rules rules/packs/tests/*.yml
 	$(CACHE)/promtool check config --syntax-only deploy/examples/prometheus.yml
 	$(CACHE)/promtool check rules --lint-fatal exporters/openapi/generate/testdata/petstore.rules.yml
 	$(CACHE)/promtool test rules exporters/openapi/generate/testdata/petstore_test.yml

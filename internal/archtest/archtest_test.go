@@ -69,6 +69,7 @@ func policy() map[string]string {
 		"remediate/*":             "page config remote remote/* remediate",
 		"remediate/remediatetest": "config remediate lab/fault",
 		"rules/layers":            "rules config expr page",
+		"rules/packs":             "",
 
 		"internal/archtest": "",
 	}
@@ -90,6 +91,7 @@ func testPolicy() map[string]string {
 		"remediate":      "store/* remediate/* lab/* enrich/enrichtest",
 		"remediate/*":    "store/* remediate/* lab/*",
 		"rules/layers":   "enrich/enrichtest",
+		"rules/packs":    "rules rules/doctor rules/layers",
 		"web":            "store/*",
 		"deploy":         "app",
 		"cmd/tocsin":     "lab/* enrich/enrichtest store store/* page",
