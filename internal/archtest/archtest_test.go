@@ -52,6 +52,7 @@ func policy() map[string]string {
 		"app":                     "*",
 		"app/*":                   "config",
 		"deploy":                  "",
+		"rules/lint":              "rules config expr page remote remote/*",
 		"rules/latency":           "rules config expr page",
 		"rules/doctor":            "rules rules/latency config expr page",
 		"lab/*":                   "page config remote remote/* lab/*",
