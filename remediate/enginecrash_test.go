@@ -110,25 +110,6 @@ func seeds(usual int) int {
 	return n
 }
 
-// An engine that is killed before and after each of its writes launches nothing
-// twice, whatever became of the launch.
-func TestCrashAtEveryTransition(t *testing.T) {
-	seeds := seeds(1) // of each write
-	for name, answers := range ways() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			for seed := range seeds {
-				rng := rand.New(rand.NewPCG(uint64(seed), 1))
-				for at := range int64(most) {
-					for _, after := range []bool{false, true} {
-						crash(t, at+1, after, time.Duration(rng.IntN(200))*time.Second, answers)
-					}
-				}
-			}
-		})
-	}
-}
-
 func crash(t *testing.T, at int64, after bool, away time.Duration, answers []func(*server, remediate.Launch) (remediate.Job, error)) {
 	t.Helper()
 	t.Run(fmt.Sprintf("write %d after=%t away %s", at, after, away), func(t *testing.T) {
@@ -337,39 +318,6 @@ func TestAPlaybookThatDoesNotClaim(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, l.Breakers, "restart-web")
 	})
-}
-
-// Random orders of all that may happen: every dispatch ends, nothing is launched
-// whose guards had not passed within a minute, no job doubles, no target stays locked.
-func TestEveryPathEnds(t *testing.T) {
-	seeds := uint64(max(6, 2*seeds(3)))
-	ended := map[remediate.Stage]int{}
-	for seed := range seeds {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			in(t, func(t *testing.T, w *world) {
-				rng := rand.New(rand.NewPCG(seed, 7))
-				w.timing = remediate.Timing{Life: time.Hour}
-				w.disturb(rng)
-				for h := range 3 {
-					w.fires(fmt.Sprint("p", h), 1+int(seed%2))
-				}
-				w.judge.set(nil)
-				_, err := remediate.Throw(t.Context(), w.store, remediate.Flip{Do: "thaw", Scope: "global"}, time.Now())
-				require.NoError(t, err)
-				w.server.set(func(s *server) { s.down = false })
-				w.start(w.store)
-				w.sleep(4 * time.Hour)
-				for _, d := range w.all() {
-					require.True(t, d.Stage.Over(), "%s %s: %s", d.ID, d.Stage, d.Reason)
-					require.LessOrEqual(t, w.server.ran(d.ID), 1)
-					ended[d.Stage]++
-				}
-				require.Empty(t, w.server.late)
-				w.sound()
-			})
-		})
-	}
-	require.Greater(t, len(ended), 3, "the ways are many: %v", ended)
 }
 
 // disturb lets two hours pass in which anything may happen.

@@ -1,3 +1,7 @@
+//go:build !race
+
+// As enginewhole_test.go: `make test` runs these without the race detector.
+
 package remediate_test
 
 import (

@@ -137,36 +137,6 @@ func TestOtherAlertsAreNoOtherBadDeploys(t *testing.T) {
 	require.Equal(t, "service", v.Storm)
 }
 
-// 1,000 alerts for 500 hosts of one pool: however large the pool, and however
-// they came, no more is launched than the caps allow, and every other target has
-// its reason.
-func TestAThousandAlertsLaunchNoMoreThanTheCap(t *testing.T) {
-	for name, gap := range map[string]time.Duration{"all at once": 0, "over half an hour": 3 * time.Second, "slower than can be doubted": 5 * time.Minute} {
-		t.Run(name, func(t *testing.T) {
-			var alerts []page.Alert
-			for i := range 1000 {
-				ago := min(29*time.Minute, 3*time.Minute+time.Duration(i/2)*gap)
-				alerts = append(alerts, firing(ago, "instance", fmt.Sprintf("web-%d:9100", i/2), "check", fmt.Sprint(i%2)))
-			}
-			p := hostPolicy()
-			p.Guards.Concurrency.Pool = 50
-			if name == "slower than can be doubted" {
-				p.Guards.BlastRadius.AtOnce = 1000 // an operator who wants it so
-			}
-			launched, why := stormed(t, p, pageOf(alerts...), 100_000)
-			if name == "slower than can be doubted" {
-				require.Equal(t, 3, launched, "concurrency of the policy")
-			} else {
-				require.Zero(t, launched)
-			}
-			require.Len(t, why, 500-launched, "each target that was not touched says why")
-			for target, reason := range why {
-				require.NotEmpty(t, reason, target)
-			}
-		})
-	}
-}
-
 // stormed decides for all targets of a page in turn, as an engine does, and
 // returns how many were launched, and why the others were not.
 func stormed(t testing.TB, p *remediate.Policy, pg page.Page, size float64) (launched int, why map[string]string) {
