@@ -153,6 +153,34 @@ func TestALogIsRotated(t *testing.T) {
 	})
 }
 
+// Rotated three times before the first server process has heard of it, and at last
+// by somebody who moves the first file back.
+func TestALogIsRotatedOftenAtOnce(t *testing.T) {
+	follow(t, func(f *followed) {
+		soon := func() { time.Sleep(time.Second); synctest.Wait() } //nolint:forbidigo // the clock is the bubble's
+		for i := range 3 {
+			f.append(line(fmt.Sprint("/", i)))
+			soon()
+			require.NoError(t, os.Rename(f.file, fmt.Sprint(f.file, ".", i)))
+		}
+		f.append(line("/3"))
+		soon()
+		require.Equal(t, []string{"/0", "/1", "/2", "/3"}, f.paths, "the new file is not waited for")
+		for i := range 3 {
+			old := *f
+			old.file += fmt.Sprint(".", i)
+			old.append(line(fmt.Sprint("/late", i)))
+		}
+		soon()
+		require.Equal(t, []string{"/late0", "/late1", "/late2"}, f.paths[4:])
+		require.NoError(t, os.Rename(f.file+".2", f.file))
+		f.wait()
+		f.append(line("/4"))
+		f.wait()
+		require.Equal(t, []string{"/4"}, f.paths[7:], "no line counts twice")
+	})
+}
+
 func TestLinesThatAreDroppedAreCounted(t *testing.T) {
 	follow(t, func(f *followed) {
 		f.append("nonsense\n\n" + strings.Repeat("x", 300<<10) + "\n" + line("/1"))

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +22,7 @@ const (
 	maxLine = 256 << 10              // bytes; a longer line is dropped. nginx takes 32 KiB of a request, and may write four for each
 	every   = 250 * time.Millisecond // how often a file is looked at
 	overlap = 5 * time.Second        // a server writes to the old file until it is told of the new one
+	most    = 16                     // files that are read at once: rotated that often within overlap
 )
 
 // Metrics are those of all logs of a process.
@@ -46,13 +49,17 @@ type Tail struct {
 
 	lines, format, length prometheus.Counter
 
-	open    *os.File
-	offset  int64
-	partial []byte // of a line whose end is not written yet
-	skip    bool   // the rest of a line that is too long
-	told    bool   // that there is no file
+	told  bool         // that there is no file
+	files []*following // those the name has had lately, the newest last
+}
 
-	since time.Time // another file has had the name
+// following is one file that has the name, or had it.
+type following struct {
+	*os.File
+	offset  int64
+	partial []byte    // of a line whose end is not written yet
+	skip    bool      // the rest of a line that is too long
+	since   time.Time // another file has had the name
 }
 
 // NewTail makes a Tail, which gives to record what it reads.
@@ -67,16 +74,15 @@ func NewTail(service, file string, parse Parser, record func(observe.Request), m
 // Run follows the file until ctx ends. What is in the file at the start is not
 // read: it was counted before.
 func (t *Tail) Run(ctx context.Context) {
-	defer t.close()
-	if err := t.begin(io.SeekEnd); err != nil {
-		t.absent(ctx, err)
-	}
+	defer t.keep(func(*following) bool { return false })
+	whence := io.SeekEnd
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
-		if err := t.look(); err != nil {
+		if err := t.look(whence); err != nil {
 			t.absent(ctx, err)
 		}
+		whence = io.SeekStart
 		select {
 		case <-ctx.Done():
 			return
@@ -92,84 +98,92 @@ func (t *Tail) absent(ctx context.Context, err error) {
 	t.told = true
 }
 
-func (t *Tail) close() {
-	if t.open != nil {
-		t.open.Close()
-		t.open = nil
+// look reads what is new in the file that has the name, and in those that had it
+// a moment ago; whence is where a file that has come to the name is begun.
+func (t *Tail) look(whence int) error {
+	err := t.begin(whence)
+	for _, f := range t.files {
+		err = errors.Join(err, t.read(f))
 	}
+	t.keep(func(f *following) bool { return f.since.IsZero() || time.Since(f.since) < overlap })
+	return err
 }
 
+// begin opens the file that has the name, if it is not one of those that are read.
 func (t *Tail) begin(whence int) error {
-	f, err := os.Open(t.file)
+	named, err := os.Stat(t.file)
+	if err != nil {
+		if len(t.files) > 0 && errors.Is(err, fs.ErrNotExist) {
+			return nil // renamed, and the new one may not be there yet
+		}
+		return err
+	}
+	if !named.Mode().IsRegular() {
+		return fmt.Errorf("open %s: no regular file", t.file)
+	}
+	for i, f := range t.files {
+		if mine, err := f.Stat(); err == nil && os.SameFile(named, mine) {
+			t.files = append(slices.Delete(t.files, i, i+1), f)
+			t.supersede()
+			return nil
+		}
+	}
+	file, err := os.Open(t.file)
 	if err != nil {
 		return err
 	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("no regular file")
-	}
-	if err == nil {
-		t.offset, err = f.Seek(0, whence)
-	}
-	if err != nil {
-		f.Close()
+	f := &following{File: file}
+	if f.offset, err = file.Seek(0, whence); err != nil {
+		file.Close()
 		return fmt.Errorf("open %s: %w", t.file, err)
 	}
-	t.open, t.partial, t.skip, t.told, t.since = f, t.partial[:0], false, false, time.Time{}
+	t.files, t.told = append(t.files, f), false
+	t.supersede()
 	return nil
 }
 
-// look reads what is new. A file that was renamed is read to its end before the
-// next one is begun.
-func (t *Tail) look() error {
-	if t.open == nil {
-		return t.begin(io.SeekStart)
-	}
-	mine, err := t.open.Stat()
-	if err != nil {
-		t.close()
-		return err
-	}
-	if mine.Size() < t.offset { // truncated
-		if t.offset, err = t.open.Seek(0, io.SeekStart); err != nil {
-			return err
+// supersede says of all files but the newest that another one has their name.
+func (t *Tail) supersede() {
+	last := len(t.files) - 1
+	t.files[last].since = time.Time{}
+	for i, f := range t.files[:last] {
+		if f.since.IsZero() {
+			f.since = time.Now()
 		}
-		t.partial, t.skip = t.partial[:0], false
+		if last-i >= most {
+			f.since = f.since.Add(-overlap) // it is read once more
+		}
 	}
-	if err := t.read(); err != nil {
-		return err
-	}
-	if !t.replaced(mine) {
-		return nil
-	}
-	t.close()
-	if err := t.begin(io.SeekStart); err != nil {
-		return err
-	}
-	return t.read()
 }
 
-// replaced says whether another file has had the name for so long that nobody
-// writes to this one any more.
-func (t *Tail) replaced(mine os.FileInfo) bool {
-	named, err := os.Stat(t.file)
-	if err != nil || os.SameFile(named, mine) { // the new file may not be there yet
-		t.since = time.Time{}
-		return false
-	}
-	if t.since.IsZero() {
-		t.since = time.Now()
-	}
-	return time.Since(t.since) >= overlap
+// keep closes the files that are not wanted any more.
+func (t *Tail) keep(wanted func(*following) bool) {
+	t.files = slices.DeleteFunc(t.files, func(f *following) bool {
+		if wanted(f) {
+			return false
+		}
+		f.Close()
+		return true
+	})
 }
 
 // read takes all lines that are complete.
-func (t *Tail) read() error {
+func (t *Tail) read(f *following) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() < f.offset { // truncated
+		if f.offset, err = f.Seek(0, io.SeekStart); err != nil {
+			return fmt.Errorf("read %s: %w", t.file, err)
+		}
+		f.partial, f.skip = f.partial[:0], false
+	}
 	buf := make([]byte, 64<<10)
 	for {
-		n, err := t.open.Read(buf)
-		t.offset += int64(n)
-		t.take(buf[:n])
+		n, err := f.Read(buf)
+		f.offset += int64(n)
+		t.take(f, buf[:n])
 		if errors.Is(err, io.EOF) || n == 0 && err == nil {
 			return nil
 		}
@@ -179,24 +193,24 @@ func (t *Tail) read() error {
 	}
 }
 
-func (t *Tail) take(data []byte) {
+func (t *Tail) take(f *following, data []byte) {
 	for {
 		line, rest, complete := bytes.Cut(data, []byte("\n"))
 		switch {
-		case t.skip:
-		case len(t.partial)+len(line) > maxLine:
-			t.skip, t.partial = true, t.partial[:0]
+		case f.skip:
+		case len(f.partial)+len(line) > maxLine:
+			f.skip, f.partial = true, f.partial[:0]
 			t.length.Inc()
 		default:
-			t.partial = append(t.partial, line...)
+			f.partial = append(f.partial, line...)
 		}
 		if !complete {
 			return
 		}
-		if !t.skip {
-			t.line(bytes.TrimSuffix(t.partial, []byte("\r")))
+		if !f.skip {
+			t.line(bytes.TrimSuffix(f.partial, []byte("\r")))
 		}
-		t.partial, t.skip, data = t.partial[:0], false, rest
+		f.partial, f.skip, data = f.partial[:0], false, rest
 	}
 }
 

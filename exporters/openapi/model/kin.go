@@ -140,8 +140,8 @@ func (f *files) json(_ *openapi3.Loader, u *url.URL) ([]byte, error) {
 	if f.references += bytes.Count(data, []byte(`"$ref"`)); f.references > maxReferences {
 		return nil, fmt.Errorf("%w: more than %d references", ErrRefused, maxReferences)
 	}
-	if !f.mend {
-		return data, nil
+	if data, err = nulls(data); err != nil || !f.mend {
+		return data, err
 	}
 	data, dangling, err := mend(data)
 	f.dangling = append(f.dangling, dangling...)

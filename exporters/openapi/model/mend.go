@@ -1,9 +1,11 @@
 package model
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -112,4 +114,40 @@ func (m *mender) find(ref string) bool {
 		}
 	}
 	return true
+}
+
+// nulls writes the constant null as the only value of an enum: the library
+// cannot tell it from a constant that is not there.
+func nulls(data []byte) ([]byte, error) {
+	if !regexp.MustCompile(`"const"\s*:\s*null`).Match(data) {
+		return data, nil
+	}
+	var doc any
+	numbers := json.NewDecoder(bytes.NewReader(data))
+	numbers.UseNumber()
+	if err := numbers.Decode(&doc); err != nil {
+		return nil, fmt.Errorf("parse: %w", err)
+	}
+	constants(doc)
+	return json.Marshal(doc)
+}
+
+// constants goes through schemas, not through what is data in them.
+func constants(v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		if constant, ok := v["const"]; ok && constant == nil {
+			delete(v, "const")
+			v["enum"] = []any{nil}
+		}
+		for key, each := range v {
+			if !slices.Contains([]string{"example", "examples", "default", "enum", "const"}, key) {
+				constants(each)
+			}
+		}
+	case []any:
+		for _, each := range v {
+			constants(each)
+		}
+	}
 }
