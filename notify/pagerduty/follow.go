@@ -160,8 +160,12 @@ func (c cause) any() bool { return len(c.worse)+len(c.needs) > 0 }
 // words are what the incident is called first.
 func (c cause) words() string {
 	var out []string
-	if len(c.needs) > 0 {
-		out = append(out, markNeeds+strings.Join(c.needs, " · "))
+	if len(c.needs) > 0 { // the title says so once, before all else
+		needs := strings.Join(c.needs, " · ")
+		for _, said := range []string{": people are needed", "people are needed: "} {
+			needs = strings.ReplaceAll(needs, said, "")
+		}
+		out = append(out, markNeeds+needs)
 	}
 	if len(c.worse) > 0 {
 		out = append(out, markWorse+strings.Join(c.worse, " · "))

@@ -68,7 +68,7 @@ func TestPeopleWhoAreNeededAreRung(t *testing.T) {
 		in := s.Ledger().Incidents
 		require.Len(t, in, 2)
 		require.Equal(t, r.Further, []string{in[1].DedupKey}, "its own key: PagerDuty rings for no other")
-		require.True(t, strings.HasPrefix(in[1].Title, "people are needed: restart-web, host web-3: nothing more is tried: people are needed · "), in[1].Title)
+		require.True(t, strings.HasPrefix(in[1].Title, "people are needed: restart-web, host web-3: nothing more is tried · "), in[1].Title)
 		require.Contains(t, string(in[1].Details), `"people are needed":["restart-web, host web-3: nothing more is tried`)
 		require.NotContains(t, string(in[1].Details), "got worse")
 		require.Equal(t, fakepagerduty.Link{Href: r.Link, Text: "first incident"}, in[1].Links[0])
