@@ -9,8 +9,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
+	"strings"
+	"sync"
 	"time"
 
+	"github.com/tocsin/tocsin/lab/fakepagerduty"
 	"github.com/tocsin/tocsin/lab/world"
 )
 
@@ -35,8 +39,13 @@ func Run(ctx context.Context, w *world.World, o Options) (Verdict, error) {
 	s := &Sender{
 		URL: "http://" + w.Tocsin + "/webhook/alertmanager", Token: token,
 		Client: &http.Client{Timeout: 10 * time.Second},
-		Rand:   rand.New(rand.NewPCG(o.Seed, 4)), Lose: 0.1,
+		Rand:   rand.New(rand.NewPCG(o.Seed, 4)), Lose: 0.1, Patience: o.Drain,
 	}
+	var told told
+	s.Told = told.has
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	go told.watch(watching, w.FakePD.Ledger)
 	sending, stop := context.WithCancel(ctx)
 	defer stop()
 	sent := make(chan struct{})
@@ -63,6 +72,29 @@ func Run(ctx context.Context, w *world.World, o Options) (Verdict, error) {
 	v := drain(ctx, w, s, o)
 	v.Seed, v.Kills = o.Seed, o.Kills
 	return v, ctx.Err()
+}
+
+// told knows of which problems PagerDuty has an incident.
+type told struct{ names sync.Map }
+
+func (t *told) has(name string) bool {
+	_, ok := t.names.Load(name)
+	return ok
+}
+
+// watch reads PagerDuty's ledger until ctx ends.
+func (t *told) watch(ctx context.Context, ledger func() fakepagerduty.Ledger) {
+	name := regexp.MustCompile(named)
+	read := 0
+	for wait(ctx, 100*time.Millisecond) {
+		all := ledger().Incidents
+		for _, in := range all[min(read, len(all)):] {
+			if !strings.Contains(in.Title, "Tocsin") {
+				t.names.Store(name.FindString(in.Title+string(in.Details)), true)
+			}
+		}
+		read = len(all)
+	}
 }
 
 // kill lets the process live for a while, ends it without notice and brings it

@@ -29,6 +29,10 @@ type Sender struct {
 	Lose float64
 	// Severities are those of the problems, in turn; nil: all are critical.
 	Severities []string
+	// Told, if set, holds the end of a problem back until it is true of the
+	// problem's name, or Patience is over: see Life.Until.
+	Told     func(name string) bool
+	Patience time.Duration
 
 	accepted atomic.Int64
 	mu       sync.Mutex
@@ -76,6 +80,10 @@ func (s *Sender) Pour(ctx context.Context, stop <-chan struct{}, rate float64) {
 			l.Repeat = 2
 		}
 		p := s.problem(n)
+		if s.Told != nil {
+			patient := time.Now().Add(s.Patience)
+			l.Until = func() bool { return s.Told(p.name) || time.Now().After(patient) }
+		}
 		wg.Go(func() { s.live(ctx, p, l) })
 	}
 }

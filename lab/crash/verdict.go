@@ -52,8 +52,11 @@ func (v Verdict) Complete() bool { return v.progress() == 2*(v.Problems+v.Ended)
 // shown counts what one service shows of a problem.
 type shown struct{ roots, admitted, open int }
 
+// named finds the problem that a text is about.
+const named = `svc-\d{6}`
+
 func judge(problems []problem, slack fakeslack.Ledger, pd fakepagerduty.Ledger) Verdict {
-	name := regexp.MustCompile(`svc-\d{6}`)
+	name := regexp.MustCompile(named)
 	inSlack, inPD := map[string]*shown{}, map[string]*shown{}
 	at := func(m map[string]*shown, text string) *shown {
 		key := name.FindString(text)
