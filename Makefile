@@ -107,11 +107,13 @@ golden: ## rewrite every golden and generated reference, then show what changed
 	UPDATE=1 go test ./... > /dev/null || true
 	git diff --stat
 
-rules: $(BIN)/tocsin-lab $(CACHE)/promtool ## check and test the alerts on Tocsin, and check the rules and configs that are shipped
+rules: $(BIN)/tocsin $(BIN)/tocsin-lab $(CACHE)/promtool ## check and test the alerts on Tocsin, and check the rules and configs that are shipped
 	$(CACHE)/promtool check rules deploy/alerts/*.rules.yml
 	$(CACHE)/promtool test rules deploy/alerts/tests/*.yml
 	$(CACHE)/promtool check rules --lint=none rules/packs/compiled/*.rules.yml
 	$(CACHE)/promtool test rules rules/packs/tests/*.yml
+	$(BIN)/tocsin rules test deploy/alerts/tests/*.yml rules/packs/tests/*.yml
+	PROMTOOL=$(abspath $(CACHE)/promtool) go test -tags promtool -run Promtool ./rules/unittest
 	$(CACHE)/promtool check config --syntax-only deploy/examples/prometheus.yml
 	$(CACHE)/promtool check rules --lint-fatal exporters/openapi/generate/testdata/petstore.rules.yml
 	$(CACHE)/promtool test rules exporters/openapi/generate/testdata/petstore_test.yml

@@ -49,6 +49,7 @@ func policy() map[string]string {
 		"notify/notifytest":       "page config remote notify lab/fault",
 		"rules":                   "config expr page",
 		"rules/replay":            "page config remote remote/* rules",
+		"rules/unittest":          "rules rules/replay config page",
 		"app":                     "*",
 		"app/*":                   "config",
 		"deploy":                  "",

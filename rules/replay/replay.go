@@ -54,6 +54,8 @@ type Firing struct {
 	Active   time.Time   `json:"active"`            // since when the expression held
 	Fired    time.Time   `json:"fired"`             // evaluation at which it fired
 	Resolved time.Time   `json:"resolved,omitzero"` // evaluation at which it ended; zero: it fires at the window's end
+
+	Annotations page.Labels `json:"-"` // all of them, where they were asked for
 }
 
 // At says whether the alert was firing after the evaluation at a time.
