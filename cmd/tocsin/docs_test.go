@@ -85,7 +85,7 @@ func TestLinksOfTheDocuments(t *testing.T) {
 			_, err := os.Stat(filepath.Join("../..", path))
 			require.NoError(t, err, name)
 			if m[2] != "" {
-				require.Regexp(t, "(?mi)^#+ "+strings.ReplaceAll(regexp.QuoteMeta(m[2]), "-", "[ -]")+"$", document(t, path), name)
+				require.Regexp(t, "(?mi)^#+ "+strings.ReplaceAll(regexp.QuoteMeta(m[2]), "-", "[ -]")+`[?!.]*$`, document(t, path), name)
 			}
 		}
 	}
