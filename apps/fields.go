@@ -155,7 +155,7 @@ func Names(text string) []string {
 func (k Kind) Careful(a, b string) string {
 	switch k {
 	case Mode:
-		return Modes()[min(slices.Index(Modes(), a), slices.Index(Modes(), b))]
+		return Modes()[max(0, min(slices.Index(Modes(), a), slices.Index(Modes(), b)))] // a word that is none goes nowhere
 	case Longer:
 		return longer(a, b)
 	case Sooner, Wait:

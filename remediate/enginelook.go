@@ -85,11 +85,28 @@ func (e *Engine) propose(ctx context.Context, p page.Problem, v page.Page, pol *
 		return e.create(ctx, ops)
 	}
 	for _, t := range targets {
-		if err := e.begin(ctx, p, e.fresh(p, pol, t, 0)); err != nil {
+		own := e.suited(pol, v, t)
+		if own.Mode == Off {
+			continue
+		}
+		if err := e.begin(ctx, p, e.fresh(p, own, t, 0)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// suited is a policy as it is for the apps whose alerts are about a target; for
+// those of the whole page, where none is any more.
+func (e *Engine) suited(p *Policy, v page.Page, t Target) *Policy {
+	if e.Apps == nil || p == nil {
+		return p
+	}
+	about := p.AlertsOf(v, t)
+	if len(about) == 0 {
+		about = v.Alerts
+	}
+	return e.Apps.Of(p, about)
 }
 
 // begin makes the first dispatch of an episode for a target, unless it is there,
@@ -133,7 +150,7 @@ func (e *Engine) fresh(p page.Problem, pol *Policy, t Target, rung int) *Dispatc
 	return &Dispatch{
 		ID: DispatchID(pol.Name, p, t, rung), Policy: pol.Name, Version: VersionOf(pol), Team: pol.Team, Receiver: p.Receiver,
 		Problem: p.ID, Episode: p.Episode, Rung: rung, Step: pol.Steps[rung], Mode: e.mode(pol, pol.Steps[rung], p.Receiver),
-		Target: t, Made: now, Moved: now, StableFor: pol.Stable.D(),
+		Target: t, Layered: pol.Layered, Made: now, Moved: now, StableFor: pol.Stable.D(),
 	}
 }
 
