@@ -3,6 +3,7 @@ package remediate_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/page"
 	"github.com/tocsin/tocsin/remediate"
+	"github.com/tocsin/tocsin/store"
 )
 
 // layered are policies as classes of settings have them: `class: app app; field=value field=value`.
@@ -294,5 +296,61 @@ func TestALayerThatChangedMeanwhileIsObeyed(t *testing.T) {
 			require.Contains(t, why, "mode: its mode is observe by now, and was auto")
 			w.soundJournals()
 		})
+	})
+}
+
+// The playbook's own claim obeys it too: it is the last that is asked.
+func TestTheClaimObeysALayerThatChanged(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.claim, w.app = "https://tocsin", "checkout"
+		w.policy = sound(remediate.Auto)
+		w.policy.Steps = w.policy.Steps[:1]
+		w.policy.Steps[0].Claim = true
+		before := w.engine(w.store)
+		var launched remediate.Launch
+		w.server.onRun = func(l remediate.Launch, _ int64) { launched = l }
+		w.server.runs = 5 * time.Minute
+		w.start(w.store)
+		w.fires("p1", 1, "web-3")
+		w.until(0, remediate.Launched, time.Minute)
+		w.sleep(2 * time.Minute)
+		var err error
+		w.apps, err = layered(t, []*remediate.Policy{w.policy}, "checkout: restart-web/mode=approve")
+		require.NoError(t, err)
+		require.Equal(t, http.StatusLocked, w.ask(w.engine(w.store), launched, 1, "web-3"))
+		require.Equal(t, http.StatusOK, w.ask(before, launched, 1, "web-3"))
+	})
+}
+
+// What waits for its guards does not end because its page is folded away for a
+// while, even where the page is about an app for which the policy is off, too.
+func TestWhatIsFoldedAwayIsNotOff(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		w.policy, w.app, w.also = sound(remediate.Auto), "cart", "checkout"
+		var err error
+		w.apps, err = layered(t, []*remediate.Policy{w.policy}, "checkout: restart-web/mode=off")
+		require.NoError(t, err)
+		fold := func(into string) {
+			rec, err := w.store.Get(t.Context(), store.ProblemKey("p1"))
+			require.NoError(t, err)
+			var p page.Problem
+			require.NoError(t, store.Unmarshal(rec.Value, &p))
+			p.Folded = into
+			value, err := store.Marshal(p)
+			require.NoError(t, err)
+			require.NoError(t, w.store.Apply(t.Context(), store.Swap(rec.Key, rec.Rev, value)))
+		}
+		w.judge.set(saying("load", remediate.Deny))
+		w.start(w.store)
+		w.fires("p1", 1, "web-4", "web-3")
+		w.until(0, remediate.Blocked, time.Minute)
+		fold("storm")
+		w.sleep(10 * time.Minute)
+		require.Equal(t, remediate.Blocked, w.one().Stage, "web-4 is of two apps, for one of which it is off")
+		require.Equal(t, "web-3", w.one().Target.Name)
+		fold("")
+		w.judge.set(nil)
+		d := w.until(0, remediate.Launched, 10*time.Minute)
+		require.Equal(t, remediate.Auto, d.Mode)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tocsin/tocsin/page"
@@ -63,7 +64,7 @@ func (e *Engine) look(ctx context.Context, l store.Lease, t task) error {
 
 // propose makes the dispatches of one policy.
 func (e *Engine) propose(ctx context.Context, p page.Problem, v page.Page, pol *Policy) error {
-	if pol.Mode == Off || len(pol.Steps) == 0 {
+	if pol.Mode == Off || len(pol.Steps) == 0 || e.offFor(pol, v) {
 		return nil
 	}
 	targets, refused := pol.Targets(v)
@@ -96,17 +97,28 @@ func (e *Engine) propose(ctx context.Context, p page.Problem, v page.Page, pol *
 	return nil
 }
 
-// suited is a policy as it is for the apps whose alerts are about a target; for
-// those of the whole page, where none is any more.
+// suited is a policy as it is for the apps whose alerts are about a target. Where
+// none is just now, its guards refuse, and it is that of the whole page, which
+// does not end what waits.
 func (e *Engine) suited(p *Policy, v page.Page, t Target) *Policy {
 	if e.Apps == nil || p == nil {
 		return p
 	}
-	about := p.AlertsOf(v, t)
-	if len(about) == 0 {
-		about = v.Alerts
+	if about := p.AlertsOf(v, t); len(about) > 0 {
+		return e.Apps.Of(p, about)
 	}
-	return e.Apps.Of(p, about)
+	all := *e.Apps.Of(p, v.Alerts)
+	if all.Mode == Off && p.Mode != Off {
+		all.Mode = Observe
+	}
+	return &all
+}
+
+// offFor reports whether layers turn a policy off for all that fires on a page.
+func (e *Engine) offFor(p *Policy, v page.Page) bool {
+	return e.Apps != nil && len(v.Alerts) > 0 && !slices.ContainsFunc(v.Alerts, func(a page.Alert) bool {
+		return e.Apps.Of(p, []page.Alert{a}).Mode != Off
+	})
 }
 
 // begin makes the first dispatch of an episode for a target, unless it is there,

@@ -19,7 +19,7 @@ import (
 // besides is a tree whose layers set policies and context.
 func besides(changed map[string]string) fstest.MapFS {
 	files := map[string]string{
-		"apps.yaml": "apps:\n  - {name: cart, phase: live}\n  - {name: checkout, phase: live, app-group: payments}\n  - {name: search, phase: dev}\n",
+		"apps.yaml":        "apps:\n  - {name: cart, phase: live}\n  - {name: checkout, phase: live, app-group: payments}\n  - {name: search, phase: dev}\n",
 		"templates/t.yaml": "rules:\n  - {alert: A, expr: up == 0}\n",
 		"layers/global.yaml": `policies:
   restart-web:

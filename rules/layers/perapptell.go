@@ -121,7 +121,7 @@ func (t *Tree) besideOf() besideIndex {
 // same edits; nil where none does.
 func editsBeside(rule string, a, b map[string]*Setting) (*Change, string) {
 	c := &Change{Rule: rule, What: "changed"}
-	key := rule
+	key := []string{rule}
 	for _, f := range union(a, b) {
 		e := Edit{Field: f}
 		if a[f] != nil {
@@ -132,11 +132,11 @@ func editsBeside(rule string, a, b map[string]*Setting) (*Change, string) {
 		}
 		if e.From != e.To {
 			c.Fields = append(c.Fields, e)
-			key += fmt.Sprintf(" %q", e)
+			key = append(key, fmt.Sprintf("%q", e))
 		}
 	}
 	if len(c.Fields) == 0 {
 		return nil, ""
 	}
-	return c, key
+	return c, strings.Join(key, " ")
 }
