@@ -33,6 +33,7 @@ type Config struct {
 	Fallbacks            []Part            `yaml:"fallbacks" doc:"Targets that are told of nothing by themselves, only in the place of those that name them as fallback."`
 	Receivers            []Receiver        `yaml:"receivers" need:"true" doc:"By Alertmanager's receiver name: who is told."`
 	Remediation          Remediation       `yaml:"remediation" doc:"What machines may do about problems, under guard (docs/remediation.md). Nothing acts unless a receiver names a policy."`
+	Apps                 Apps              `yaml:"apps" doc:"What layers of rules set for single apps beside their rules: how far policies go, how long pages wait."`
 	Owners               []Owner           `yaml:"owners" doc:"Whose problems are, and whom to mention for them: the first that matches. Without a match the alerts' label owner or team names the owner."`
 	Canary               Canary            `yaml:"canary" doc:"Tocsin tries itself."`
 	Heartbeat            Heartbeat         `yaml:"heartbeat" doc:"Tocsin tells somebody outside that it is well."`

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tocsin/tocsin/app"
+	"github.com/tocsin/tocsin/apps"
 )
 
 // The tree of docs/layers.md is one that compiles, and its commands print what
@@ -41,6 +42,9 @@ func TestLayersDocument(t *testing.T) {
 	var out bytes.Buffer // and with what stands behind its last command
 	require.NoError(t, app.RulesExplain(&out, app.RulesOptions{Dir: "rules"}, "refunds", "HighErrorRate", "labels.remediate"))
 	require.Contains(t, out.String(), "labels.remediate = restart-web")
+	for _, f := range append(apps.PolicyFields(), apps.ContextFields()...) {
+		require.Contains(t, text, f.Name, "every field that layers set is told of")
+	}
 	if os.Getenv("UPDATE") != "" {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
 		return

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tocsin/tocsin/apps"
 	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/enrich"
 	"github.com/tocsin/tocsin/notify"
@@ -28,6 +29,8 @@ type plan struct {
 	spare    []targetPlan // of fallbacks
 	backends []backendPlan
 	policies []*remediate.Policy
+	perApp   *apps.File          // what layers set; nil: nothing
+	byApp    *remediate.Apps     // the policies as they have them
 	chains   map[string][]string // who stands in for a target, by their names: kind/name
 }
 

@@ -86,8 +86,7 @@ func (b *parts) walk(ctx context.Context, n page.Notification) page.Problem {
 		}
 		return p
 	}
-	deadline := pipeline.Deadline{Critical: b.plan.Deadline.Critical.D(), Other: b.plan.Deadline.Other.D()}
-	p.Clock.Deadline = now.Add(deadline.Of(p.Severity()))
+	p.Clock.Deadline = now.Add(b.plan.deadline().Of(p))
 	ctx, cancel := context.WithDeadline(ctx, p.Clock.Deadline)
 	defer cancel()
 	p.Context = b.enricher.Context(ctx, p)

@@ -83,6 +83,9 @@ func (p *plan) planRemediation(folder string) error {
 			}
 		}
 	}
+	if readable {
+		errs = append(errs, p.planApps(folder))
+	}
 	errs = append(errs, p.unmet(known))
 	if p.Remediation.KillFile != "" {
 		p.Remediation.KillFile = beside(folder, p.Remediation.KillFile)
@@ -109,7 +112,7 @@ func (p *plan) unmet(backends map[string]bool) error {
 			errs = append(errs, config.Bad("remediation.claim_url", "policy %s (%s) is not ready: a step claims, so write where playbooks reach the webhook's listener", pol.Name, pol.Place))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, p.unmetByApp(have))...)
 }
 
 // beside is a path as seen from the config file's folder.
@@ -204,7 +207,7 @@ func (h *house) engine(b *parts) *remediate.Engine {
 	}
 	r := b.remedies
 	return &remediate.Engine{
-		Store: h.store, Policies: r.policies, Watched: r.watched, Backends: r.backends,
+		Store: h.store, Policies: r.policies, Apps: b.plan.byApp, Watched: r.watched, Backends: r.backends,
 		Judge: remediate.NewRules(r.world, h.lent.now), Log: h.options.Log, Now: h.lent.now, Metrics: h.metrics.remediate,
 		Frozen: killFile(r.world.KillFile), PageURL: b.plan.pageURL(), ClaimURL: strings.TrimRight(b.plan.Remediation.ClaimURL, "/"),
 		Workers: remedyWorkers,

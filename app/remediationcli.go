@@ -110,7 +110,12 @@ func writeDispatch(w io.Writer, d Dispatched) error {
 	fmt.Fprintf(tw, "dispatch\t%s\n", d.ID)
 	fmt.Fprintf(tw, "what\t%s\n", clean(d.Title()))
 	fmt.Fprintf(tw, "page\t%s episode %d\n", d.Problem, d.Episode)
-	fmt.Fprintf(tw, "mode\t%s\n", d.Mode)
+	fmt.Fprintf(tw, "mode\t%s\n", clean(d.ModeText()))
+	for _, s := range d.Layered {
+		if s.Field != "mode" {
+			fmt.Fprintf(tw, "layers\t%s\n", clean(s.String()))
+		}
+	}
 	fmt.Fprintf(tw, "stage\t%s: %s\n", d.Stage, clean(d.Reason))
 	if d.Job != nil {
 		fmt.Fprintf(tw, "job\t%d %s %s\n", d.Job.ID, d.Job.State, clean(d.Job.Link))
@@ -199,11 +204,13 @@ type SimulateOptions struct {
 // remembers. Nothing is started.
 func Simulate(ctx context.Context, w io.Writer, o SimulateOptions) error {
 	files := o.Policies
+	var byApp *remediate.Apps
 	if len(files) == 0 {
 		p, err := load(o.Gateway.ConfigFile)
 		if err != nil {
 			return err
 		}
+		byApp = p.byApp
 		for _, f := range p.Remediation.Policies {
 			files = append(files, beside(filepath.Dir(o.Gateway.ConfigFile), f))
 		}
@@ -219,7 +226,7 @@ func Simulate(ctx context.Context, w io.Writer, o SimulateOptions) error {
 	var out []remediate.Simulation
 	for _, p := range policies {
 		if o.Policy == "" || p.Name == o.Policy {
-			out = append(out, remediate.Simulate(ctx, p, pages))
+			out = append(out, remediate.Simulate(ctx, p, byApp, pages))
 		}
 	}
 	if o.JSON {
@@ -236,7 +243,7 @@ func Simulate(ctx context.Context, w io.Writer, o SimulateOptions) error {
 				}
 			}
 			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Policy, c.At.UTC().Format(time.RFC3339), c.Problem[:min(len(c.Problem), 12)],
-				notify.Clean(c.Target.Name, 60), c.Step, c.Mode, c.Ruling.Outcome, notify.Clean(why, 160))
+				notify.Clean(c.Target.Name, 60), c.Step, c.ModeText(), c.Ruling.Outcome, notify.Clean(why, 160))
 		}
 		fmt.Fprintf(tw, "%s\t%d pages, %d matched, %d cases\n", s.Policy, s.Pages, s.Matched, len(s.Cases))
 	}

@@ -108,7 +108,7 @@ func (r *replayer) remedies(ctx context.Context, p *plan, past []page.Page, at m
 		return err
 	}
 	for _, policy := range policies {
-		s := remediate.Simulate(ctx, policy, slices.Clone(past))
+		s := remediate.Simulate(ctx, policy, p.byApp, slices.Clone(past))
 		for _, c := range s.Cases {
 			for key, shown := range at {
 				if strings.HasPrefix(key, c.Problem) && !c.At.Before(shown.Opened) && (shown.Closed.IsZero() || c.At.Before(shown.Closed)) {
@@ -131,7 +131,7 @@ func ran(policy string, c remediate.Simulated) string {
 	if c.Step == "" {
 		return fmt.Sprintf("%s: %s", policy, why)
 	}
-	line := fmt.Sprintf("%s: %s on %s at %s (%s): %s", policy, c.Step, c.Target.Name, c.At.UTC().Format("15:04:05"), c.Mode, c.Ruling.Outcome)
+	line := fmt.Sprintf("%s: %s on %s at %s (%s): %s", policy, c.Step, c.Target.Name, c.At.UTC().Format("15:04:05"), c.ModeText(), c.Ruling.Outcome)
 	if why != "" {
 		line += ": " + why
 	}

@@ -91,7 +91,7 @@ func (h *house) newRooms(p *plan) (*rooms, error) {
 		pipeline: &pipeline.Worker{
 			Store: h.store, Enricher: b.enricher, Dater: b.enricher, Charter: b.enricher, Outbox: b.router, Asker: b.asker, Silencer: b.asker,
 			Writers: writers, Rules: p.rules(),
-			Deadline: pipeline.Deadline{Critical: p.Deadline.Critical.D(), Other: p.Deadline.Other.D()},
+			Deadline: p.deadline(),
 			Log:      h.options.Log, Now: h.lent.now, Tracer: h.tracer,
 			Metrics: h.metrics.pipeline, Observe: h.metrics.observe,
 		},

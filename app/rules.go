@@ -62,7 +62,11 @@ func (c *compiled) summary() string {
 	for _, f := range c.files {
 		rules += f.Rules
 	}
-	return fmt.Sprintf("apps: %d, templates: %d, rules: %d; proved to take each app once", len(c.tree.Apps), len(c.groups), rules)
+	set := ""
+	if n := len(c.files); n > 0 && c.files[n-1].Settings > 0 {
+		set = fmt.Sprintf(", settings for policies and context: %d", c.files[n-1].Settings)
+	}
+	return fmt.Sprintf("apps: %d, templates: %d, rules: %d; proved to take each app once%s", len(c.tree.Apps), len(c.groups), rules, set)
 }
 
 // RulesBuild writes the rules of a tree as files: all of them, or none. Files
@@ -86,13 +90,25 @@ func RulesBuild(w io.Writer, o RulesOptions) error {
 		wrote, removed = "would write", "would remove"
 	}
 	for _, f := range p.change {
-		fmt.Fprintf(w, "%s %s, rules: %d\n", wrote, filepath.Join(o.Out, f.Name), f.Rules)
+		what, n := "rules", f.Rules
+		if f.Name == layers.AppsFile {
+			what, n = "settings", f.Settings
+		}
+		fmt.Fprintf(w, "%s %s, %s: %d\n", wrote, filepath.Join(o.Out, f.Name), what, n)
 	}
 	for _, name := range p.remove {
-		fmt.Fprintf(w, "%s %s: no template has rules for it\n", removed, filepath.Join(o.Out, name))
+		fmt.Fprintf(w, "%s %s: %s\n", removed, filepath.Join(o.Out, name), gone(name))
 	}
 	_, err = fmt.Fprintln(w, c.summary())
 	return err
+}
+
+// gone says why a file that was written before is no longer.
+func gone(name string) string {
+	if name == layers.AppsFile {
+		return "no layer sets policies or context"
+	}
+	return "no template has rules for it"
 }
 
 // RulesCheck compiles a tree and says what is wrong with it; with Out also
@@ -115,7 +131,7 @@ func RulesCheck(w io.Writer, o RulesOptions) error {
 			found = append(found, Finding{What: "file " + filepath.Join(o.Out, f.Name), Error: "is not what the tree says: run tocsin rules build"})
 		}
 		for _, name := range p.remove {
-			found = append(found, Finding{What: "file " + filepath.Join(o.Out, name), Error: "no template has rules for it: run tocsin rules build"})
+			found = append(found, Finding{What: "file " + filepath.Join(o.Out, name), Error: gone(name) + ": run tocsin rules build"})
 		}
 	}
 	if err := printFindings(w, CheckOptions{JSON: o.JSON}, found); err != nil {

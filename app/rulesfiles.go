@@ -16,7 +16,7 @@ import (
 // rulesPlan is what a folder of written rules lacks.
 type rulesPlan struct {
 	change []layers.File // new, or other than they are
-	remove []string      // of templates that are gone
+	remove []string      // of templates, or settings of apps, that are gone
 }
 
 // planFiles compares files with those of a folder. A file that somebody else
@@ -44,7 +44,7 @@ func planFiles(dir string, files []layers.File) (rulesPlan, error) {
 	}
 	for _, e := range there {
 		wanted := slices.ContainsFunc(files, func(f layers.File) bool { return f.Name == e.Name() })
-		if wanted || !e.Type().IsRegular() || !strings.HasSuffix(e.Name(), ".yaml") {
+		if wanted || !e.Type().IsRegular() || !strings.HasSuffix(e.Name(), ".yaml") && e.Name() != layers.AppsFile {
 			continue
 		}
 		switch mine, err := ours(filepath.Join(dir, e.Name())); {

@@ -79,11 +79,16 @@ type Worker struct {
 type Deadline struct {
 	Critical time.Duration
 	Other    time.Duration
+	// Own is the deadline of a problem's apps; nil: all are alike.
+	Own func(page.Problem) Deadline
 }
 
-// Of returns the deadline for a severity.
-func (d Deadline) Of(s page.Severity) time.Duration {
-	if s == page.Critical {
+// Of returns the deadline of a problem by its severity.
+func (d Deadline) Of(p page.Problem) time.Duration {
+	if d.Own != nil {
+		d = d.Own(p)
+	}
+	if p.Severity() == page.Critical {
 		return d.Critical
 	}
 	return d.Other
@@ -196,11 +201,12 @@ func (w *Worker) enrich(ctx context.Context, s *Step, e page.Event, known **page
 	p := &s.Problem
 	c := &p.Clock
 	c.Durable = w.Now()
-	c.Deadline = e.At.Add(w.Deadline.Of(p.Severity()))
+	most := w.Deadline.Of(*p)
+	c.Deadline = e.At.Add(most)
 	if !p.Self && !p.IsCanary() && *known == nil {
 		under := w.enriching.Add(1)
 		defer w.enriching.Add(-1)
-		left := min(c.Deadline.Sub(c.Durable), w.Deadline.Of(p.Severity())) // a clock that was set back must not stretch it
+		left := min(c.Deadline.Sub(c.Durable), most) // a clock that was set back must not stretch it
 		if p.Severity() != page.Critical && under > int64(w.Writers)/2 {
 			left = 0 // half of the writers wait already: the others are for what is critical
 		}

@@ -31,14 +31,12 @@ func saw(verdicts []Verdict) []string {
 }
 
 // askPeople asks for an approval. Nothing but a person gives it.
-func (w *walk) askPeople(ctx context.Context, verdicts []Verdict, judged func(*Dispatch)) error {
+func (w *walk) askPeople(ctx context.Context, p *Policy, verdicts []Verdict, judged func(*Dispatch)) error {
 	wait := approveFor
-	var roles []string
-	if p := w.policy(&w.v.Dispatch); p != nil {
-		if roles = p.Approval.Roles; p.Approval.Expires > 0 {
-			wait = p.Approval.Expires.D()
-		}
+	if p.Approval.Expires > 0 {
+		wait = p.Approval.Expires.D()
 	}
+	roles := p.Approval.Roles
 	until := w.now.Add(wait)
 	w.Metrics.decided(w.v.Policy, "ask")
 	return w.move(ctx, move{

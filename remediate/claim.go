@@ -153,9 +153,12 @@ func (w *walk) locked(ctx context.Context) (string, error) {
 	if scope, s, frozen := seen.frozen(d.Policy, d.Team); frozen {
 		return scope + " is frozen by " + s.By, nil
 	}
-	pol := w.policy(d)
+	pol := w.suited(w.policy(d), view, d.Target)
 	if pol == nil {
 		return "its policy is no longer configured", nil
+	}
+	if now := w.mode(pol, d.Step, d.Receiver); now.rank() < d.Mode.rank() {
+		return heldBack(now, d.Mode), nil
 	}
 	if b, open := seen.Breakers[d.Policy]; open {
 		return "the breaker is open: " + b.Why, nil

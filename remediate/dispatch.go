@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tocsin/tocsin/apps"
 	"github.com/tocsin/tocsin/page"
 )
 
@@ -108,6 +109,8 @@ type Dispatch struct {
 	Mode     Mode   `json:"mode"`
 	Target   Target `json:"target"`
 
+	Layered []apps.Setting `json:"layered,omitempty"` // what layers set in the policy for its app
+
 	Stage   Stage     `json:"stage"`
 	Reason  string    `json:"reason"`  // of the last transition, in words
 	Attempt int       `json:"attempt"` // launches that were intended
@@ -165,6 +168,19 @@ func (d *Dispatch) approved(now time.Time) (Decision, bool) {
 	}
 	a := d.Approval[len(d.Approval)-1]
 	return a, a.Approve && !a.At.Before(d.Asked) && now.Before(a.At.Add(approvalGood))
+}
+
+// ModeText is the mode, and, where a layer set it, by which line:
+// observe (layers/app/checkout.yaml:4).
+func (d *Dispatch) ModeText() string { return modeText(d.Mode, d.Layered) }
+
+func modeText(m Mode, layered []apps.Setting) string {
+	for _, s := range slices.Backward(layered) {
+		if s.Field == "mode" && s.Value == string(m) {
+			return fmt.Sprintf("%s (%s)", m, s.At)
+		}
+	}
+	return string(m)
 }
 
 // DispatchID names a step of a policy on a target in an episode. It is the same

@@ -27,10 +27,11 @@ type Judge interface {
 
 // Engine takes problems and dispatches from its lane and brings each dispatch to
 // its end. Any number of engines may work on one store. Tracer aside, all fields
-// must be set but Frozen, PageURL and ClaimURL.
+// must be set but Apps, Frozen, PageURL and ClaimURL.
 type Engine struct {
 	Store    store.Store
 	Policies map[string][]*Policy // by receiver
+	Apps     *Apps                // policies as layers have them for single apps; nil: for all alike
 	Watched  map[string]bool      // receivers in shadow: their policies only observe
 	Backends map[string]Backend   // by kind/name
 	Judge    Judge

@@ -38,6 +38,9 @@ type world struct {
 	timing  remediate.Timing
 	rules   remediate.Judge // nil: judge
 	awx     *fakeawx.World  // nil: its own
+	apps    *remediate.Apps // nil: all alike
+	app     string          // of its alerts
+	also    string          // the app of a second alert of the first host
 	stops   []func()
 }
 
@@ -87,7 +90,7 @@ func (w *world) engine(s store.Store) *remediate.Engine {
 		j = w.rules
 	}
 	return &remediate.Engine{
-		Store: s, Policies: map[string][]*remediate.Policy{"team": {w.policy}}, Backends: map[string]remediate.Backend{"awx/main": b},
+		Store: s, Policies: map[string][]*remediate.Policy{"team": {w.policy}}, Apps: w.apps, Backends: map[string]remediate.Backend{"awx/main": b},
 		Judge: j, Log: slog.New(slog.DiscardHandler), Now: time.Now, Metrics: remediate.NewMetrics(nil), Workers: 3, ClaimURL: w.claim, Timing: w.timing,
 		PageURL: func(p string) string { return "https://tocsin/pages/" + p },
 	}
@@ -126,6 +129,17 @@ func (w *world) fires(id string, episode int, hosts ...string) page.Problem {
 				ID: h, Status: page.Firing, StartsAt: p.Opened,
 				Labels: page.Labels{"alertname": "Down", "host": h, "pool": "web", "severity": "critical"},
 			}}
+		}
+		for _, m := range p.Members {
+			if w.app != "" {
+				m.Alert.Labels["app"] = w.app
+			}
+		}
+		if w.also != "" && len(hosts) > 0 {
+			m := p.Members[hosts[0]]
+			m.Alert.ID, m.Alert.Labels = "also", maps.Clone(m.Alert.Labels)
+			m.Alert.Labels["app"] = w.also
+			p.Members["also"] = m
 		}
 		if len(hosts) == 0 {
 			p.State, p.Ended = page.Closed, now

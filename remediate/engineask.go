@@ -42,8 +42,11 @@ func (w *walk) concerns(ctx context.Context) (v page.Page, pol *Policy, over boo
 	if err != nil {
 		return v, nil, false, err
 	}
-	if pol = w.policy(&w.v.Dispatch); firing && (pol == nil || w.v.Rung >= len(pol.Steps) || pol.Mode == Off) {
+	if pol = w.suited(w.policy(&w.v.Dispatch), v, w.v.Target); firing && (pol == nil || w.v.Rung >= len(pol.Steps) || pol.Mode == Off) {
 		firing, why = false, "the policy is no longer configured"
+		if pol != nil && pol.Mode == Off && len(pol.Layered) > 0 {
+			why = "the policy is off for its app"
+		}
 	}
 	if firing {
 		return v, pol, false, nil
@@ -59,7 +62,7 @@ func (w *walk) concerns(ctx context.Context) (v page.Page, pol *Policy, over boo
 func (w *walk) renew(p *Policy) {
 	d := &w.v.Dispatch
 	d.Step, d.Version, d.Team, d.StableFor = p.Steps[d.Rung], VersionOf(p), p.Team, p.Stable.D()
-	d.Mode = w.mode(p, d.Step, d.Receiver)
+	d.Mode, d.Layered = w.mode(p, d.Step, d.Receiver), p.Layered
 }
 
 // ask asks every guard, and those of the engine itself.
@@ -179,9 +182,9 @@ func (w *walk) decide(ctx context.Context, pol *Policy, verdicts []Verdict, l Le
 	switch {
 	case d.Mode == Observe || d.Mode == Off:
 		w.Metrics.decided(d.Policy, "observe")
-		return w.move(ctx, move{to: WouldRun, reason: "observed: " + passed, change: judged, tell: "would run " + d.what() + ": " + passed + ", but its mode is observe"})
+		return w.move(ctx, move{to: WouldRun, reason: "observed: " + passed, change: judged, tell: "would run " + d.what() + ": " + passed + ", but its mode is " + d.ModeText()})
 	case d.Mode == Approve && !approved:
-		return w.askPeople(ctx, verdicts, judged)
+		return w.askPeople(ctx, pol, verdicts, judged)
 	}
 	lock, err := store.Marshal(holder{Dispatch: d.ID, At: w.now})
 	if err != nil {

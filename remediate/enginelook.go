@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tocsin/tocsin/page"
@@ -63,7 +64,7 @@ func (e *Engine) look(ctx context.Context, l store.Lease, t task) error {
 
 // propose makes the dispatches of one policy.
 func (e *Engine) propose(ctx context.Context, p page.Problem, v page.Page, pol *Policy) error {
-	if pol.Mode == Off || len(pol.Steps) == 0 {
+	if pol.Mode == Off || len(pol.Steps) == 0 || e.offFor(pol, v) {
 		return nil
 	}
 	targets, refused := pol.Targets(v)
@@ -85,11 +86,39 @@ func (e *Engine) propose(ctx context.Context, p page.Problem, v page.Page, pol *
 		return e.create(ctx, ops)
 	}
 	for _, t := range targets {
-		if err := e.begin(ctx, p, e.fresh(p, pol, t, 0)); err != nil {
+		own := e.suited(pol, v, t)
+		if own.Mode == Off {
+			continue
+		}
+		if err := e.begin(ctx, p, e.fresh(p, own, t, 0)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// suited is a policy as it is for the apps whose alerts are about a target. Where
+// none is just now, its guards refuse, and it is that of the whole page, which
+// does not end what waits.
+func (e *Engine) suited(p *Policy, v page.Page, t Target) *Policy {
+	if e.Apps == nil || p == nil {
+		return p
+	}
+	if about := p.AlertsOf(v, t); len(about) > 0 {
+		return e.Apps.Of(p, about)
+	}
+	all := *e.Apps.Of(p, v.Alerts)
+	if all.Mode == Off && p.Mode != Off {
+		all.Mode = Observe
+	}
+	return &all
+}
+
+// offFor reports whether layers turn a policy off for all that fires on a page.
+func (e *Engine) offFor(p *Policy, v page.Page) bool {
+	return e.Apps != nil && len(v.Alerts) > 0 && !slices.ContainsFunc(v.Alerts, func(a page.Alert) bool {
+		return e.Apps.Of(p, []page.Alert{a}).Mode != Off
+	})
 }
 
 // begin makes the first dispatch of an episode for a target, unless it is there,
@@ -133,7 +162,7 @@ func (e *Engine) fresh(p page.Problem, pol *Policy, t Target, rung int) *Dispatc
 	return &Dispatch{
 		ID: DispatchID(pol.Name, p, t, rung), Policy: pol.Name, Version: VersionOf(pol), Team: pol.Team, Receiver: p.Receiver,
 		Problem: p.ID, Episode: p.Episode, Rung: rung, Step: pol.Steps[rung], Mode: e.mode(pol, pol.Steps[rung], p.Receiver),
-		Target: t, Made: now, Moved: now, StableFor: pol.Stable.D(),
+		Target: t, Layered: pol.Layered, Made: now, Moved: now, StableFor: pol.Stable.D(),
 	}
 }
 

@@ -45,13 +45,21 @@ func (w *walk) claimed(ctx context.Context) error {
 		w.storms(verdicts, m, ledger, rev)
 		return w.move(ctx, *m)
 	}
+	if now := w.mode(pol, d.Step, d.Receiver); now.rank() < d.Mode.rank() {
+		return w.letGo(ctx, Verdict{Guard: "mode", Outcome: Deny, Reason: heldBack(now, d.Mode)})
+	}
 	if _, approved := d.approved(w.now); d.Mode == Approve && !approved {
-		return w.askPeople(ctx, verdicts, func(*Dispatch) {})
+		return w.askPeople(ctx, pol, verdicts, func(*Dispatch) {})
 	}
 	if w.Now().Sub(w.now) > w.Timing.Fresh { // the guards took so long that the first of them may be wrong by now
 		return w.stay(ctx, w.Now(), nil)
 	}
 	return w.launch(ctx, b, order, verdicts, ledger, rev)
+}
+
+// heldBack says that a policy goes less far than when its target was claimed.
+func heldBack(now, then Mode) string {
+	return fmt.Sprintf("its mode is %s by now, and was %s", now, then)
 }
 
 // prepare asks the backend for all that a launch needs. A verdict says why it

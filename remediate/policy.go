@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/tocsin/tocsin/apps"
 	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/page"
 )
@@ -67,7 +68,8 @@ type Policy struct {
 	Approval Approval        `yaml:"approval" doc:"Who may approve."`
 	Stable   config.Duration `yaml:"stable" doc:"How long the alert must stay resolved to count as repaired."`
 
-	Place string `yaml:"-" json:"-"` // file:line it was read from
+	Place   string         `yaml:"-" json:"-"` // file:line it was read from
+	Layered []apps.Setting `yaml:"-" json:"-"` // what layers set in it, for an app
 }
 
 // Trigger says which firings count.

@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/tocsin/tocsin/apps"
 	"github.com/tocsin/tocsin/page"
 )
 
@@ -25,28 +26,30 @@ type Simulation struct {
 // Simulated is one target of one page, at the moment at which it would first
 // have been judged.
 type Simulated struct {
-	At      time.Time `json:"at"`
-	Problem string    `json:"problem"`
-	Episode int       `json:"episode"`
-	Title   string    `json:"title"`
-	Target  Target    `json:"target,omitzero"`
-	Step    string    `json:"step,omitempty"`
-	Mode    Mode      `json:"mode,omitempty"`
-	Ruling  Ruling    `json:"ruling"`
-	Unasked []string  `json:"unasked,omitempty"` // guards that could not be asked about the past, and are left out of the ruling
-	Why     string    `json:"why,omitempty"`     // it never came to a ruling
+	At      time.Time      `json:"at"`
+	Problem string         `json:"problem"`
+	Episode int            `json:"episode"`
+	Title   string         `json:"title"`
+	Target  Target         `json:"target,omitzero"`
+	Step    string         `json:"step,omitempty"`
+	Mode    Mode           `json:"mode,omitempty"`
+	Layered []apps.Setting `json:"layered,omitempty"` // what layers set in the policy for its app
+	Ruling  Ruling         `json:"ruling"`
+	Unasked []string       `json:"unasked,omitempty"` // guards that could not be asked about the past, and are left out of the ruling
+	Why     string         `json:"why,omitempty"`     // it never came to a ruling
 }
 
 // Simulate judges what p would have done about past pages, the first step of its
 // ladder for each target, as if each launch had cleared its alert after the
-// step's whole timeout. Guards that would have to ask others are asked only as
-// far as the page itself answers: Alertmanager is taken to have held the page's
-// alerts and no silence, no source is asked. Nothing is changed or sent.
-func Simulate(ctx context.Context, p *Policy, pages []page.Page) Simulation {
+// step's whole timeout; byApp is the policy as layers have it. Guards that would
+// have to ask others are asked only as far as the page itself answers:
+// Alertmanager is taken to have held the page's alerts and no silence, no source
+// is asked. Nothing is changed or sent.
+func Simulate(ctx context.Context, p *Policy, byApp *Apps, pages []page.Page) Simulation {
 	p = p.Filled()
 	out := Simulation{Policy: p.Name, Mode: p.Mode, Pages: len(pages), Cases: []Simulated{}}
 	var past Past
-	for _, c := range replays(p, pages, &out) {
+	for _, c := range replays(p, byApp, pages, &out) {
 		c.Past = past
 		s := simulated(ctx, c)
 		if s.Ruling.Outcome == Pass {
@@ -70,7 +73,7 @@ func Simulate(ctx context.Context, p *Policy, pages []page.Page) Simulation {
 
 // replays are the candidates of the pages, by ascending time. What never becomes
 // one is noted.
-func replays(p *Policy, pages []page.Page, out *Simulation) []Candidate {
+func replays(p *Policy, byApp *Apps, pages []page.Page, out *Simulation) []Candidate {
 	var all []Candidate
 	if len(p.Steps) == 0 {
 		return nil
@@ -89,11 +92,13 @@ func replays(p *Policy, pages []page.Page, out *Simulation) []Candidate {
 			out.Cases = append(out.Cases, Simulated{At: v.Clock.Received, Problem: v.Problem, Episode: v.Episode, Title: v.Title, Why: "the page names no target"})
 		}
 		for _, t := range targets {
-			c := Candidate{Policy: p, Step: p.Steps[0], Attempt: 1, Page: v, Target: t, Now: v.Clock.Received}
+			c := Candidate{Attempt: 1, Page: v, Target: t, Now: v.Clock.Received}
 			c.alerts = p.AlertsOf(v, t)
-			c.Now = latest(v.Clock.Received, joined(c.alerts)).Add(p.Trigger.FiringFor.D())
+			c.Policy = byApp.Of(p, c.alerts)
+			c.Step = c.Policy.Steps[0]
+			c.Now = latest(v.Clock.Received, joined(c.alerts)).Add(c.Policy.Trigger.FiringFor.D())
 			if ended := over(c.alerts, c.Now); ended {
-				out.Cases = append(out.Cases, Simulated{At: c.Now, Problem: v.Problem, Episode: v.Episode, Title: v.Title, Target: t, Why: "it was over before " + p.Trigger.FiringFor.String() + " had passed"})
+				out.Cases = append(out.Cases, Simulated{At: c.Now, Problem: v.Problem, Episode: v.Episode, Title: v.Title, Target: t, Why: "it was over before " + c.Policy.Trigger.FiringFor.String() + " had passed"})
 				continue
 			}
 			all = append(all, c)
@@ -144,7 +149,7 @@ func over(alerts []page.Alert, by time.Time) bool {
 func simulated(ctx context.Context, c Candidate) Simulated {
 	s := Simulated{
 		At: c.Now, Problem: c.Page.Problem, Episode: c.Page.Episode, Title: c.Page.Title,
-		Target: c.Target, Step: c.Step.Name, Mode: c.Policy.ModeOf(c.Step),
+		Target: c.Target, Step: c.Step.Name, Mode: c.Policy.ModeOf(c.Step), Layered: c.Policy.Layered,
 	}
 	all := Decide(ctx, Guards(World{Alertmanager: replayed(c.Page.Alerts)}), c).Verdicts
 	asked := make([]Verdict, 0, len(all))
@@ -201,6 +206,9 @@ func (s Simulated) Word() string {
 	}
 	return "run"
 }
+
+// ModeText is the mode, and, where a layer set it, by which line.
+func (s Simulated) ModeText() string { return modeText(s.Mode, s.Layered) }
 
 // WriteText writes the simulation for people.
 func (s Simulation) WriteText(w io.Writer) error {

@@ -35,7 +35,7 @@ func TestSimulate(t *testing.T) {
 	}
 	other := pastPage("other", time.Hour, time.Hour, "web-1")
 	other.Alerts[0].Labels["alertname"] = "Slow"
-	s := remediate.Simulate(t.Context(), hostPolicy(), []page.Page{
+	s := remediate.Simulate(t.Context(), hostPolicy(), nil, []page.Page{
 		pastPage("d", 20*time.Hour, time.Hour, storm...),
 		other,
 		pastPage("f", 20*time.Hour-10*time.Minute, time.Hour, "web-90"), // the pool is left alone after d
@@ -81,7 +81,7 @@ func TestASimulationChangesNothingAndSaysWhatItsModeWould(t *testing.T) {
 		p := hostPolicy()
 		p.Mode, p.Steps[0].Mode = mode, mode
 		pages := []page.Page{pastPage("a", 24*time.Hour, time.Hour, "web-1:9100")}
-		s := remediate.Simulate(t.Context(), p, pages)
+		s := remediate.Simulate(t.Context(), p, nil, pages)
 		require.Len(t, s.Cases, 1)
 		require.Equal(t, want, s.Cases[0].Word(), mode)
 		require.Equal(t, page.Closed, pages[0].State)
@@ -90,13 +90,13 @@ func TestASimulationChangesNothingAndSaysWhatItsModeWould(t *testing.T) {
 }
 
 func TestASimulationWithoutPagesOrTraits(t *testing.T) {
-	s := remediate.Simulate(t.Context(), hostPolicy(), nil)
+	s := remediate.Simulate(t.Context(), hostPolicy(), nil, nil)
 	require.Empty(t, s.Cases)
 	var text bytes.Buffer
 	require.NoError(t, s.WriteText(&text))
 	require.Equal(t, "policy restart in mode auto: 0 of 0 pages match\n", text.String())
 	pg := deployed("weak", page.Labels{"version": "v42"})
-	s = remediate.Simulate(t.Context(), servicePolicy(), []page.Page{pg})
+	s = remediate.Simulate(t.Context(), servicePolicy(), nil, []page.Page{pg})
 	require.Len(t, s.Cases, 1)
 	require.Equal(t, "the page names no target", s.Cases[0].Why)
 }

@@ -155,6 +155,9 @@ func (w *walk) further(ctx context.Context) (ops []store.Op, id string) {
 	if err != nil || p.Episode != d.Episode || p.State != page.Open {
 		return nil, ""
 	}
+	if pol = w.suited(pol, p.View(), d.Target); pol.Mode == Off {
+		return nil, ""
+	}
 	next := w.fresh(p, pol, d.Target, d.Rung+1)
 	if _, err := read(ctx, w.Store, next.ID); !errors.Is(err, store.ErrNotFound) {
 		return nil, ""

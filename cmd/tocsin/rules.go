@@ -30,6 +30,7 @@ type rulesBuildCmd struct {
 // Help shows examples under the flags.
 func (rulesBuildCmd) Help() string {
 	return `All files are written, or none. Each field says in a comment which line set it.
+What layers set for apps beside rules goes into tocsin-apps.conf, for the gateway.
 Exit status: 0 done, 1 it did not work, 2 the tree is wrong.
 
   tocsin rules build --out /etc/prometheus/rules
@@ -48,7 +49,7 @@ type rulesExplainCmd struct {
 	treeFlag
 	outputFlag
 	App   string `arg:"" help:"Name of the app, as in apps.yaml."`
-	Alert string `arg:"" help:"Name of the alert, or of the recording rule."`
+	Alert string `arg:"" help:"Name of the alert, or of the recording rule; policies, policies.NAME or context for what layers set beside rules."`
 	Field string `arg:"" optional:"" help:"One field: for, labels.severity, params.window."`
 }
 
@@ -58,6 +59,7 @@ func (rulesExplainCmd) Help() string {
 
   tocsin rules explain checkout HighErrorRate
   tocsin rules explain checkout HighErrorRate error_ratio
+  tocsin rules explain checkout policies.restart-web.mode
   tocsin rules explain checkout HighErrorRate -o json | jq -r '.fields[] | [.field, .settings[0].file] | @tsv'`
 }
 

@@ -58,6 +58,9 @@ func (t *Tree) Compile() ([]Group, error) {
 	for _, tm := range t.templates {
 		out = append(out, t.compile(tm, chains))
 	}
+	if _, err := t.PerApp(); err != nil {
+		return nil, err
+	}
 	if err := t.found.err(); err != nil {
 		return nil, err
 	}

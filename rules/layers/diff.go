@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// Change is what becomes of a rule, for all apps for which it becomes the same.
+// Change is what becomes of a rule, or of what layers set beside rules, for all
+// apps for which it becomes the same.
 type Change struct {
 	Rule    string   `json:"rule"`
 	What    string   `json:"what"` // added, removed, changed
@@ -60,7 +61,7 @@ func Diff(before, after Side) []Change {
 			out = append(out, c)
 		}
 	}
-	return out
+	return append(out, diffBesides(before.Tree, after.Tree)...)
 }
 
 // indexed finds a rule by its id and an app.

@@ -12,9 +12,9 @@ import (
 type Explanation struct {
 	App      string  `json:"app"`
 	Rule     string  `json:"rule"`
-	Template string  `json:"template"`
-	File     string  `json:"file"`
-	Line     int     `json:"line"`
+	Template string  `json:"template,omitempty"` // as are the next two, of a rule
+	File     string  `json:"file,omitempty"`
+	Line     int     `json:"line,omitempty"`
 	Enabled  bool    `json:"enabled"`
 	Fields   []Field `json:"fields"`
 	Expr     string  `json:"expr,omitempty"` // compiled, for all apps with the same parameters
@@ -31,13 +31,17 @@ type Field struct {
 }
 
 // Explain says where the fields of a rule come from for an app; field is one of
-// them, "" for all. The error says what there is instead.
+// them, "" for all. A rule that is called policies, policies.NAME or context is
+// what layers set beside rules. The error says what there is instead.
 func (t *Tree) Explain(app, rule, field string) (*Explanation, error) {
 	i := slices.IndexFunc(t.Apps, func(a App) bool { return a.Name == app })
 	if i < 0 {
 		return nil, fmt.Errorf("apps.yaml has no app %q%s", app, nearest(app, t.values(layerApp)))
 	}
 	tm, h := t.find(rule)
+	if h == nil && beside(rule) {
+		return t.explainBeside(&t.Apps[i], rule, field)
+	}
 	if h == nil {
 		return nil, fmt.Errorf("no template has a rule %q%s", rule, nearest(rule, t.ruleNames()))
 	}
@@ -116,7 +120,10 @@ func (t *Tree) ruleNames() []string {
 // the winner first.
 func (e *Explanation) WriteText(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s · %s (%s:%d)", e.App, e.Rule, e.File, e.Line)
+	fmt.Fprintf(&b, "%s · %s", e.App, e.Rule)
+	if e.File != "" {
+		fmt.Fprintf(&b, " (%s:%d)", e.File, e.Line)
+	}
 	if !e.Enabled {
 		b.WriteString(" is off")
 	}

@@ -86,6 +86,8 @@ func FuzzTree(f *testing.F) {
 		"", "templates:\n  t:\n    params: {a: 2}\n", "templates:\n  t:\n    enabled: false\n", "templates:\n  t:\n    rules:\n      - {alert: A, for: 5m, lock: [labels]}\n",
 		"templates:\n  t:\n    rules:\n      - alert: A\n        labels: null\n", "templates: {t: {lock: [params.a, enabled]}}\n", "templates: &a {t: *a}\n", "a: [\n", "- 1\n", "\xff", "null\n",
 		"templates:\n  t:\n    rules:\n      - {alert: A, expr: 'absent(m)'}\n", "labels: {owner: x}\nannotations: {a: \"${s}{{ 1 }}\"}\nlock: [labels]\n", "templates:\n  t: {params: {a: 1e999}}\n",
+		"policies:\n  p: {mode: off, trigger: {firing_for: 5m}, approval: {roles: [a, b]}, lock: [guards]}\ncontext: {deadline: {critical: 2s}}\n",
+		"policies: {p: null, q: {enabled: false}}\ncontext: {lock: [deadline]}\n", "policies: {\"\\x01\": {guards: {rate: {target: 1/1h}}}}\n",
 	} {
 		f.Add(template, layer, apps)
 	}

@@ -25,6 +25,7 @@ type Tree struct {
 	dir       string
 	fsys      fs.FS
 	templates []*template       // by name
+	besides   *template         // what layers say beside rules
 	layers    map[string]*layer // by name: global, phase/live
 	found     mistakes
 }
@@ -56,7 +57,7 @@ const (
 // stand in the inventory once for each. All mistakes are returned together,
 // joined, as *config.Mistake.
 func Load(fsys fs.FS, dir string, only map[string]string) (*Tree, error) {
-	t := &Tree{Settings: *DefaultSettings(), only: only, dir: dir, fsys: fsys, layers: map[string]*layer{}}
+	t := &Tree{Settings: *DefaultSettings(), only: only, dir: dir, fsys: fsys, layers: map[string]*layer{}, besides: besides()}
 	t.readSettings()
 	if t.found.err() != nil {
 		return nil, t.found.err()
@@ -73,13 +74,14 @@ func Load(fsys fs.FS, dir string, only map[string]string) (*Tree, error) {
 	if counted {
 		t.readLayers()
 	}
-	for _, tm := range t.templates {
+	all := append(slices.Clone(t.templates), t.besides)
+	for _, tm := range all {
 		t.settle(tm)
 	}
 	if t.found.err() == nil {
 		return t, nil
 	}
-	for _, tm := range t.templates { // what is locked is said too, at once
+	for _, tm := range all { // what is locked is said too, at once
 		res := &resolver{t, tm, map[string]*resolved{}}
 		for i := range t.Apps {
 			res.resolve(t.chain(&t.Apps[i]))
@@ -287,7 +289,7 @@ func (t *Tree) readLayer(order int, name, file string) {
 		return
 	}
 	l := &layer{name: name, id: uint32(len(t.layers)), order: order, patches: map[*template]*patch{}}
-	all := &patch{}
+	all, beside := &patch{}, &patch{}
 	for k, v := range r.pairs(top) {
 		switch k.Value {
 		case partLabels, partAnnotations:
@@ -296,9 +298,16 @@ func (t *Tree) readLayer(order int, name, file string) {
 			r.locks(nil, all, everyAlert, v)
 		case "templates":
 			t.readPatches(r, l, v)
+		case partPolicies:
+			r.policies(beside, v)
+		case partContext:
+			r.settings(beside, "", v)
 		default:
-			r.bad(k.Line, "unknown key %q%s", k.Value, nearest(k.Value, words("templates labels annotations lock")))
+			r.bad(k.Line, "unknown key %q%s", k.Value, nearest(k.Value, words("templates labels annotations lock policies context")))
 		}
+	}
+	if len(beside.entries)+len(beside.locks) > 0 {
+		l.patches[t.besides] = beside
 	}
 	for _, tm := range t.templates {
 		if len(all.entries)+len(all.locks) == 0 || !tm.perApp && l.name != layerGlobal {

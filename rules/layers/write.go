@@ -20,9 +20,10 @@ import (
 
 // File is one file to write.
 type File struct {
-	Name  string // http.yaml
-	Data  []byte
-	Rules int
+	Name     string // http.yaml
+	Data     []byte
+	Rules    int
+	Settings int // of AppsFile: values for classes of apps
 }
 
 // Header begins every file that is written here. A file that begins otherwise
@@ -33,8 +34,9 @@ const Header = "# Written by tocsin rules build"
 const maxObject = 1 << 20
 
 // Files writes compiled rules as they are to be read by Prometheus, by Thanos
-// Ruler or by the Prometheus Operator: one file per template that has rules.
-// The same tree gives the same bytes.
+// Ruler or by the Prometheus Operator: one file per template that has rules,
+// and AppsFile for the gateway where layers set policies or context. The same
+// tree gives the same bytes.
 func (t *Tree) Files(groups []Group) ([]File, error) {
 	var out []File
 	var m mistakes
@@ -47,9 +49,11 @@ func (t *Tree) Files(groups []Group) ([]File, error) {
 			m.add(fmt.Errorf("%s: %w", path.Join(t.dir, g.Template), err))
 			continue
 		}
-		out = append(out, File{g.Name + ".yaml", data, len(g.Rules)})
+		out = append(out, File{Name: g.Name + ".yaml", Data: data, Rules: len(g.Rules)})
 	}
-	return out, m.err()
+	perApp, err := t.perAppFile()
+	m.add(err)
+	return append(out, perApp...), m.err()
 }
 
 func (t *Tree) file(g Group) ([]byte, error) {
