@@ -17,7 +17,7 @@ func guides() []string {
 		"README.md", "docs/wishes.md", "docs/web.md", "docs/delivery.md",
 		"docs/doctor.md",
 		"docs/layers.md",
-		"docs/replay.md", "docs/testing.md",
+		"docs/replay.md", "docs/testing.md", "docs/preview.md",
 	}
 }
 
