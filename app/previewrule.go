@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"github.com/tocsin/tocsin/config"
 	"github.com/tocsin/tocsin/enrich"
 	"github.com/tocsin/tocsin/enrich/thanos"
@@ -223,7 +225,7 @@ func (p *rulePreviewer) evaluate(ctx context.Context) (replay.Outcome, error) {
 func (p *rulePreviewer) connectSources() error {
 	at, f := p.at, p.foresee
 	l := lent{transport: newTransport(), log: slog.New(slog.DiscardHandler), now: func() time.Time { return at }}
-	if len(f.plan.Config.Sources) > 0 {
+	if len(f.plan.Sources) > 0 {
 		b := &parts{plan: f.plan}
 		if err := f.plan.root.Mistakes(b.buildSources(l)); err != nil {
 			return err
@@ -240,17 +242,25 @@ func (p *rulePreviewer) connectSources() error {
 // expression compares nothing with a number, or nothing is there.
 func (p *rulePreviewer) nearest(ctx context.Context) *Nearest {
 	a, err := expr.Parse(p.rule.Expr)
-	if err != nil || a.Shape == expr.Absence || a.Shape == expr.State {
+	if err != nil || a.Shape == expr.Absence || a.Op == expr.Differs {
 		return nil
+	}
+	nearer := func(v, than float64) bool {
+		if a.Op == expr.Equal {
+			return math.Abs(v-a.Threshold) < math.Abs(than-a.Threshold)
+		}
+		return (v < than) == a.Op.Falling()
 	}
 	n := &Nearest{Query: a.Shown(), Value: math.NaN(), Op: string(a.Op), Threshold: a.Threshold}
 	_, err = p.server.history.Client.Query(ctx, n.Query, p.at, prometheus.Limits{Series: 50_000, Bytes: 64 << 20}, func(l []page.Label, v float64) {
-		if math.IsNaN(v) || !math.IsNaN(n.Value) && (v > n.Value) == a.Op.Falling() {
+		if math.IsNaN(v) || !math.IsNaN(n.Value) && !nearer(v, n.Value) {
 			return
 		}
 		n.Value, n.Labels = v, page.Labels{}
 		for _, x := range l {
-			n.Labels[x.Name] = x.Value
+			if x.Name != "__name__" { // the query says it
+				n.Labels[x.Name] = x.Value
+			}
 		}
 	})
 	if err != nil || math.IsNaN(n.Value) {
@@ -266,7 +276,7 @@ func (p *rulePreviewer) print(out io.Writer, r RulePreview, found []foreseen) er
 		return printJSON(out, r)
 	case "slack", "slack-blocks", "pagerduty":
 		for _, f := range found {
-			if err := wire(out, p.o.Output, f.Page, p.foresee.plan.owners(), p.at); err != nil {
+			if err := wire(out, p.o.Output, f.Page, p.foresee.plan.owners()); err != nil {
 				return err
 			}
 		}
@@ -282,7 +292,7 @@ func rulePreviewText(r RulePreview) string {
 	at := r.At.UTC().Format("2006-01-02 15:04:05")
 	if n := r.Nearest; n != nil {
 		fmt.Fprintf(&b, "%s does not fire at %s: the nearest is %.4g %s; it fires where %s %.4g\n  %s\n", notify.Clean(r.Alert, 200), at,
-			n.Value, notify.Clean(n.Labels.String(), 400), n.Op, n.Threshold, notify.Clean(n.Query, 2000))
+			n.Value, notify.Clean(labels.FromMap(n.Labels).String(), 400), n.Op, n.Threshold, notify.Clean(n.Query, 2000))
 	} else if len(r.Pages) == 0 {
 		fmt.Fprintf(&b, "%s becomes no page at %s\n", notify.Clean(r.Alert, 200), at)
 	}

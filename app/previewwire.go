@@ -22,7 +22,7 @@ import (
 // wire writes what would go over the wire to a kind of target: slack, pagerduty,
 // or slack-blocks, which is what Slack's Block Kit Builder takes. No target needs
 // to be configured for it: the one that renders has a secret of no use.
-func wire(out io.Writer, output string, v page.Page, owners notify.Owners, now time.Time) (err error) {
+func wire(out io.Writer, output string, v page.Page, owners notify.Owners) (err error) {
 	dir, err := os.MkdirTemp("", "tocsin-preview-")
 	if err != nil {
 		return err
