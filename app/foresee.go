@@ -94,9 +94,10 @@ type foreseen struct {
 	policies []string // that match it, of those its receiver names
 }
 
-// pages are those that are open at a time, of what fired until then.
-func (f *foreseer) pages(ctx context.Context, outcomes []replay.Outcome, at time.Time) ([]foreseen, error) {
-	open, err := f.routes.Pages(outcomes, at.Add(time.Nanosecond))
+// pages are those that are open at a time, of what fired until then, or will be
+// for it when group_wait is over, at most until a later time.
+func (f *foreseer) pages(ctx context.Context, outcomes []replay.Outcome, at, until time.Time) ([]foreseen, error) {
+	open, err := f.routes.Pages(outcomes, until.Add(time.Nanosecond))
 	if err != nil {
 		return nil, err
 	}

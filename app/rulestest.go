@@ -179,7 +179,7 @@ func (t *rulesTester) pages(ctx context.Context, f *unittest.File, w unittest.Wo
 	if own.sources, err = testSource(w.Prometheus, enrich.Roles(own.plan.Traits.Roles), w.Now); err != nil {
 		return nil, err
 	}
-	found, err := own.pages(ctx, w.Outcomes, w.Now)
+	found, err := own.pages(ctx, w.Outcomes, w.Now, w.Now)
 	if err != nil {
 		return nil, err
 	}

@@ -16,8 +16,11 @@ func guides() []string {
 	return []string{
 		"README.md", "docs/wishes.md", "docs/web.md", "docs/delivery.md",
 		"docs/doctor.md",
-		"docs/layers.md", "docs/authoring.md",
-		"docs/replay.md", "docs/testing.md",
+		"docs/layers.md",
+		"docs/authoring.md",
+		"docs/replay.md",
+		"docs/testing.md",
+		"docs/preview.md",
 	}
 }
 

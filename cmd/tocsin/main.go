@@ -94,7 +94,7 @@ type cli struct {
 	Init        initCmd          `cmd:"" help:"Write a first config, from an alertmanager.yml or a minimal one."`
 	Check       checkCmd         `cmd:"" help:"Read a config and say what is wrong with it."`
 	Doctor      doctorCmd        `cmd:"" help:"Predict the time from fault to page of each rule, and name the line that would shorten it."`
-	Preview     previewCmd       `cmd:"" help:"Show the page a webhook body would become; nothing is sent."`
+	Preview     previewCmd       `cmd:"" help:"Show the page that a rule, or a webhook body, would become; nothing is sent."`
 	Page        pageCmd          `cmd:"" help:"Send test pages."`
 	Pages       pagesCmd         `cmd:"" help:"Look at the pages of the gateway that runs, and act on them."`
 	Remediation remediationCmd   `cmd:"" help:"Look at what machines do about pages, approve it, stop it."`
@@ -175,31 +175,6 @@ func (k *checkCmd) Run(std *streams) error {
 	}
 	return app.Check(context.Background(), std.out, app.CheckOptions{
 		ConfigFile: k.ConfigFile, Connect: k.Connect, JSON: k.Output == "json",
-	})
-}
-
-type previewCmd struct {
-	configFlag
-	Payload string `required:"" placeholder:"FILE" help:"A webhook body as Alertmanager sends it; - reads standard input."`
-	Cluster string `help:"Name of the Alertmanager cluster it is from; the first of the config if not given."`
-	Target  string `help:"kind/name of the target to render for; with -o slack or pagerduty the first of that kind if not given."`
-	Output  string `short:"o" default:"text" enum:"text,json,slack,pagerduty" help:"text, json (the page), slack or pagerduty (what would go over the wire)."`
-}
-
-// Help shows examples under the flags.
-func (previewCmd) Help() string {
-	return `The body takes the way of a real one: the same decoder, the same questions to the
-sources, the same rendering. Nothing is stored and nobody is told.
-
-  tocsin preview --payload testdata/alertmanager/0.31-firing.json
-  curl -s http://…/last-webhook | tocsin preview --payload - -o json | jq .headline`
-}
-
-// Run previews.
-func (p *previewCmd) Run(std *streams, c *cli) error {
-	return app.Preview(context.Background(), std.in, std.out, app.PreviewOptions{
-		ConfigFile: p.ConfigFile, Payload: p.Payload, Cluster: p.Cluster,
-		Target: p.Target, Output: p.Output, Log: c.logger(std.err),
 	})
 }
 

@@ -55,7 +55,7 @@ type Firing struct {
 	Fired    time.Time   `json:"fired"`             // evaluation at which it fired
 	Resolved time.Time   `json:"resolved,omitzero"` // evaluation at which it ended; zero: it fires at the window's end
 
-	Annotations page.Labels `json:"-"` // all of them, where they were asked for
+	Annotations page.Labels `json:"-"` // all of them, as they were when it fired
 }
 
 // At says whether the alert was firing after the evaluation at a time.
@@ -214,6 +214,7 @@ func (e *evaluator) words(ctx context.Context, ts time.Time, fresh map[uint64]*F
 	full.ForEachActiveAlert(func(a *prom.Alert) {
 		if f := fresh[a.Labels.Hash()]; f != nil {
 			f.Summary = cmp.Or(a.Annotations.Get("summary"), a.Annotations.Get("description"))
+			f.Annotations = a.Annotations.Map()
 		}
 	})
 }

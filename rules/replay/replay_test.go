@@ -73,11 +73,11 @@ func TestEvaluate(t *testing.T) {
 	at := func(d time.Duration) time.Time { return noon().Add(d) }
 	require.Equal(t, []replay.Firing{
 		{
-			Alert: "Bad", Labels: page.Labels{"alertname": "Bad", "host": "a", "severity": "critical"}, Summary: "a is bad: 1",
+			Alert: "Bad", Labels: page.Labels{"alertname": "Bad", "host": "a", "severity": "critical"}, Summary: "a is bad: 1", Annotations: page.Labels{"summary": "a is bad: 1"},
 			Active: at(5 * time.Minute), Fired: at(5*time.Minute + 30*time.Second), Resolved: at(8 * time.Minute),
 		},
 		{
-			Alert: "Bad", Labels: page.Labels{"alertname": "Bad", "host": "c", "severity": "critical"}, Summary: "c is bad: 1",
+			Alert: "Bad", Labels: page.Labels{"alertname": "Bad", "host": "c", "severity": "critical"}, Summary: "c is bad: 1", Annotations: page.Labels{"summary": "c is bad: 1"},
 			Active: at(50 * time.Minute), Fired: at(50*time.Minute + 30*time.Second),
 		},
 	}, out.Firings)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	prom "github.com/prometheus/prometheus/rules"
@@ -166,7 +167,7 @@ func (c *Coverage) expression(r *runner, text string, at time.Time) {
 		return
 	}
 	s, ok := e.(*parser.VectorSelector)
-	if !ok || s.OriginalOffset != 0 || s.Timestamp != nil || !means(s, labels.MetricName, "ALERTS") || !means(s, "alertstate", "firing") {
+	if !ok || s.OriginalOffset != 0 || s.Timestamp != nil || !means(s, model.MetricNameLabel, "ALERTS") || !means(s, "alertstate", "firing") {
 		return
 	}
 	for _, t := range r.tracked {
