@@ -11,6 +11,8 @@ type rulesCmd struct {
 	Explain rulesExplainCmd `cmd:"" help:"Tell which file and line set each field of a rule for an app, and what it shadows."`
 	Diff    rulesDiffCmd    `cmd:"" help:"Tell which rules are no longer what they were at a revision of git, for which apps."`
 	Check   rulesCheckCmd   `cmd:"" help:"Compile, and say what is wrong; nothing is written."`
+	Packs   rulesPacksCmd   `cmd:"" help:"List the packs of alerts that are shipped."`
+	Init    rulesInitCmd    `cmd:"" help:"Write a tree of shipped packs into an empty folder."`
 }
 
 type treeFlag struct {
