@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tocsin/tocsin/expr"
 	"github.com/tocsin/tocsin/rules"
 	"github.com/tocsin/tocsin/rules/doctor"
 	"github.com/tocsin/tocsin/rules/layers"
@@ -149,9 +150,22 @@ func TestTimesInTheDocument(t *testing.T) {
 
 func seconds(d time.Duration) string { return d.Round(time.Second).String() }
 
-// TestLabelsThatTraitsCompare looks that an alert keeps the label of its app, and
-// that each slow alert that another inhibits has a symptom.
-func TestLabelsThatTraitsCompare(t *testing.T) {
+// TestTraitsCanCompare takes each expression apart as enrich does: there are
+// members to compare, and what compares shares of requests is read as such.
+func TestTraitsCanCompare(t *testing.T) {
+	for _, a := range alerts(t) {
+		e, err := expr.Parse(a.Expr)
+		require.NoError(t, err, a.Alert)
+		require.NotEmpty(t, e.Ask(expr.Population{}).Member, a.Alert)
+		if symptom := a.Labels["symptom"]; strings.HasSuffix(symptom, "-errors") || symptom == "http-slow" {
+			require.Contains(t, []expr.Shape{expr.Ratio, expr.Histogram}, e.Shape, a.Alert)
+		}
+	}
+}
+
+// TestLabels looks that an alert is in one pack, and that what inhibits it can
+// know what it is about.
+func TestLabels(t *testing.T) {
 	seen := map[string]string{}
 	for _, a := range alerts(t) {
 		require.Empty(t, seen[a.Alert], "%s is in two packs", a.Alert)
