@@ -98,6 +98,8 @@ func TestTheFastAlertIsFirst(t *testing.T) {
 			{"DeployFailsFast", "HTTPErrorsFast"},
 			{"DeployFailsFast", "DatacentreFailsFast"},
 			{"DatacentreFailsFast", "HTTPErrorsFast"},
+			{"DeployFails", "HTTPErrors"},
+			{"DatacentreFails", "HTTPErrors"},
 		} {
 			const evaluation = 5 * time.Second
 			require.Greater(t, best[pair[1]]-best[pair[0]], evaluation, "%v at a fault of %v", pair, level)
