@@ -63,7 +63,7 @@ func TestExampleOfAlertmanager(t *testing.T) {
 	opts := root.RouteOpts
 	require.Zero(t, opts.GroupWait)
 	require.Equal(t, "10s", model.Duration(opts.GroupInterval).String())
-	require.Len(t, opts.GroupBy, 3)
+	require.Len(t, opts.GroupBy, 4)
 	w := am.Receivers[0].WebhookConfigs[0]
 	require.True(t, w.SendResolved())
 	require.Zero(t, w.MaxAlerts)

@@ -21,6 +21,7 @@ func guides() []string {
 		"docs/replay.md",
 		"docs/testing.md",
 		"docs/preview.md",
+		"docs/packs.md",
 	}
 }
 

@@ -12,6 +12,8 @@ type rulesCmd struct {
 	Diff    rulesDiffCmd    `cmd:"" help:"Tell which rules are no longer what they were at a revision of git, for which apps."`
 	Check   rulesCheckCmd   `cmd:"" help:"Compile, and say what is wrong; nothing is written."`
 	Test    rulesTestCmd    `cmd:"" help:"Run unit tests of rules: promtool's, and what page they would become."`
+	Packs   rulesPacksCmd   `cmd:"" help:"List the packs of alerts that are shipped."`
+	Init    rulesInitCmd    `cmd:"" help:"Write a tree of shipped packs into an empty folder."`
 }
 
 type treeFlag struct {

@@ -94,7 +94,7 @@ func testPolicy() map[string]string {
 		"remediate":      "store/* remediate/* lab/* enrich/enrichtest",
 		"remediate/*":    "store/* remediate/* lab/*",
 		"rules/layers":   "enrich/enrichtest",
-		"rules/packs":    "rules rules/doctor rules/layers",
+		"rules/packs":    "expr rules rules/doctor rules/layers",
 		"web":            "store/*",
 		"deploy":         "app",
 		"cmd/tocsin":     "lab/* enrich/enrichtest store store/* page",
