@@ -51,6 +51,7 @@ func policy() map[string]string {
 		"rules/replay":            "page config remote remote/* rules",
 		"app":                     "*",
 		"app/*":                   "config",
+		"dashboards":              "page remote remote/*",
 		"deploy":                  "",
 		"rules/lint":              "rules config expr page remote remote/*",
 		"rules/latency":           "rules config expr page",
@@ -58,7 +59,7 @@ func policy() map[string]string {
 		"lab/*":                   "page config remote remote/* lab/*",
 		"lab/ttn":                 "config rules/latency", // one formula in the house: the doctor's
 		"cmd/tocsin":              "app config",
-		"cmd/tocsin-lab":          "app config lab lab/* rules/latency",
+		"cmd/tocsin-lab":          "app config dashboards lab lab/* remote/prometheus rules/latency",
 		"exporters":               "",
 		"exporters/netns":         "exporters exporters/netns/*",
 		"exporters/netns/*":       "exporters exporters/netns/*",
@@ -94,12 +95,13 @@ func testPolicy() map[string]string {
 		"rules/layers":   "enrich/enrichtest",
 		"rules/packs":    "rules rules/doctor rules/layers",
 		"web":            "store/*",
-		"deploy":         "app",
+		"deploy":         "app dashboards",
 		"cmd/tocsin":     "lab/* enrich/enrichtest store store/* page",
 		"cmd/tocsin-lab": "lab/* page",
 		"lab/*":          "*",
 
-		"exporters/openapi": "lab/world",
+		"exporters/openapi":   "lab/world",
+		"exporters/openapi/*": "dashboards",
 	}
 }
 
