@@ -71,3 +71,33 @@ func tocsinMetrics(t *testing.T) map[string][]string {
 	require.Contains(t, out, "tocsin_fault_to_page_seconds_bucket")
 	return out
 }
+
+// docs/dashboards.md lists every dashboard with its uid, every check, and panels
+// that are there.
+func TestDashboardsInTheDocuments(t *testing.T) {
+	text := read(t, "../docs/dashboards.md")
+	all, err := dashboards.Shipped()
+	require.NoError(t, err)
+	panels := map[string]bool{}
+	for _, d := range all {
+		require.Contains(t, text, "| [`dashboards/"+d.File+"`](../dashboards/"+d.File+") | `"+d.UID+"` |")
+		panels[d.Title] = true
+		for p := range d.Drawn() {
+			panels[p.Title] = true
+		}
+	}
+	require.Equal(t, len(all), strings.Count(text, "| [`dashboards/"), "a dashboard is listed that is not there")
+	for _, c := range dashboards.Checks() {
+		require.Contains(t, text, "| `"+c.Name+"` | "+c.Says+" |\n")
+	}
+	_, why, _ := strings.Cut(text, "## Was the page late, and why?")
+	why, _, _ = strings.Cut(why, "\n## ")
+	named := regexp.MustCompile(`\*([A-Z][^*]+)\*`).FindAllStringSubmatch(why, -1)
+	require.Greater(t, len(named), 8)
+	for _, m := range named {
+		require.True(t, panels[m[1]] || panels[m[1]+", median"], "no panel is called %q", m[1])
+	}
+	for _, m := range regexp.MustCompile(`\]\(([^)#]+)`).FindAllStringSubmatch(text, -1) {
+		require.FileExists(t, filepath.Join("../docs", m[1]))
+	}
+}

@@ -82,6 +82,9 @@ func (c *nodesCmd) Run(ctx context.Context, out *screen) error {
 	return look(ctx, w, out, "nodes")
 }
 
+// pressure says whether cgroups tell it here.
+func pressure() bool { return nodes.Pressure() }
+
 // story is what must be told of the pod of a node: the two are the same, and the
 // message says so.
 func story(alert, pod, node string) tale {

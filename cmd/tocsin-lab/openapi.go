@@ -85,6 +85,7 @@ func (c *openapiCmd) Run(ctx context.Context, out *screen) error {
 	if err := fail(ctx, w, street, out); err != nil {
 		return err
 	}
+	street.Shop.Strike(map[string]shop.Fault{"getProduct": {Wrong: true}}) // so that the panels which tell of that have something to tell
 	board, err := dashboards.Parse("shop.dashboard.json", street.Dashboard)
 	if err != nil {
 		return err
