@@ -175,11 +175,9 @@ func sights(pressure bool) map[string]sight {
 		still = map[string]string{"netns/Pressure A": reason, "netns/Stalled A": reason}
 	}
 	return map[string]sight{
-		"repair": {[]string{"alerts", "remediation", "time-to-notify", "tocsin", "traits"}, map[string]string{
-			"time-to-notify/Lead of questions asked ahead A": "the lab's rules fire at once (no for), so nothing can be asked ahead; it has data in the scene openapi",
-		}},
+		"repair":  {[]string{"alerts", "remediation", "tocsin", "traits"}, nil},
 		"nodes":   {[]string{"netns"}, still},
-		"openapi": {[]string{"time-to-notify"}, nil}, // beside the one that is generated
+		"openapi": {[]string{"time-to-notify"}, nil}, // its rules have a for, so context is asked ahead; beside the one that is generated
 	}
 }
 
