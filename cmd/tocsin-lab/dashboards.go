@@ -93,7 +93,7 @@ func (c *dashboardsCmd) Run(ctx context.Context, out *screen) error {
 		}
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d queries did not hold", failed)
+		return fmt.Errorf("%d did not hold", failed)
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func TestDashboards(t *testing.T) {
 	lacking := oracle(t, "tocsin_enrich_panics_total")
 	code, out, errs = lab(t, "dashboards", "--prometheus", lacking, token, "../../dashboards/t*.json")
 	require.Equal(t, 1, code)
-	require.Contains(t, errs, "tocsin-lab: 1 queries did not hold\n")
+	require.Contains(t, errs, "tocsin-lab: 1 did not hold\n")
 	require.Contains(t, out, "FAIL  dashboard traits: 7 of 8 queries returned data\n    Panics contained A: no data: sum(increase(tocsin_enrich_panics_total{job=\"one\", instance=~\".*\"}[60s]))\n")
 	code, _, errs = lab(t, "dashboards", "--prometheus", lacking, token, "--allow-empty", "../../dashboards/traits.json")
 	require.Zero(t, code, errs)
