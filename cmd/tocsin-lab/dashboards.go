@@ -182,8 +182,8 @@ func sights(pressure bool) map[string]sight {
 }
 
 // looked is how long a scene waits for the last of its numbers to be scraped,
-// and scraped again.
-const looked = 20 * time.Second
+// and for the next step of Grafana's grid.
+const looked = time.Minute
 
 // look asks the Prometheus of a scene the queries of its dashboards, and of
 // others.
