@@ -203,7 +203,9 @@ func look(ctx context.Context, w *world.World, out *screen, scene string, others
 		var b board
 		var wrong []string
 		_, err := until(ctx, w, max(looked-time.Since(begun), 0), func() bool {
-			b = ask(ctx, server, d, d.Opened(time.Now()))
+			v := d.Opened(time.Now())
+			v.Scrape = w.Settings.Scrape // as docs/dashboards.md says to set the data source
+			b = ask(ctx, server, d, v)
 			wrong = b.judge(s.silent)
 			return len(wrong) == 0
 		})
