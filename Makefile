@@ -122,7 +122,8 @@ rules: $(BIN)/tocsin $(BIN)/tocsin-lab $(CACHE)/promtool ## check and test the a
 	  $(CACHE)/promtool check rules .lab/configs-$$settings/rules.yml; \
 	done
 
-dashboards: ## check the shipped dashboards: every query parses and asks for what is there
+dashboards: ## check the dashboards: the ten checks, and what they find; e2e asks every query
+	go test -count=1 ./dashboards
 	go test -count=1 -run Dashboards ./deploy
 
 tools: $(CACHE)/prometheus $(CACHE)/alertmanager $(CACHE)/thanos $(CACHE)/etcd ## build the pinned Prometheus, Alertmanager, Thanos and etcd (lab and tests build what is not on PATH)

@@ -1,100 +1,67 @@
 package deploy_test
 
 import (
-	"encoding/json"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tocsin/tocsin/dashboards"
 )
 
-type panel struct {
-	ID          int
-	Type, Title string
-	Description string
-	Datasource  struct{ UID string }
-	GridPos     struct{ X, Y, W, H int }
-	FieldConfig struct {
-		Defaults struct{ Unit string }
-	}
-	Targets []struct{ Expr, LegendFormat string }
-}
-
-// Each panel of a dashboard says what it shows and in which unit, asks the chosen
-// source and job, and asks for what is there.
+// Each shipped dashboard holds to the ten checks, and asks for what is there.
 func TestDashboards(t *testing.T) {
-	files, err := filepath.Glob("../dashboards/*.json")
+	all, err := dashboards.Shipped()
 	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	for _, file := range files {
-		text := read(t, file)
-		var d struct {
-			UID, Title string
-			Templating struct{ List []struct{ Name, Type string } }
-			Panels     []panel
+	there, err := filepath.Glob("../dashboards/*.json")
+	require.NoError(t, err)
+	require.Len(t, all, len(there))
+	known := netnsMetrics(t)
+	maps.Copy(known, tocsinMetrics(t))
+	uids, titles := map[string]bool{}, map[string]bool{}
+	for _, d := range all {
+		for _, f := range dashboards.Lint(d, dashboards.House{Metrics: known, Others: all}) {
+			t.Error(f)
 		}
-		require.NoError(t, json.Unmarshal([]byte(text), &d), file)
-		require.NotEmpty(t, d.UID)
-		variables := map[string]bool{"__rate_interval": true}
+		require.False(t, uids[d.UID] || titles[d.Title], "%s: another has its uid or title", d.File)
+		uids[d.UID], titles[d.Title] = true, true
+	}
+}
+
+// Every alert links to a dashboard that is there, with variables that it has
+// filled in from labels that the alert has.
+func TestAlertsLinkToDashboards(t *testing.T) {
+	all, err := dashboards.Shipped()
+	require.NoError(t, err)
+	variables := map[string][]string{} // by uid
+	for _, d := range all {
 		for _, v := range d.Templating.List {
-			variables[v.Name] = true
+			variables[d.UID] = append(variables[d.UID], v.Name)
 		}
-		require.True(t, variables["datasource"] && variables["job"], file)
-		for _, m := range regexp.MustCompile(`\$\{?(\w+)`).FindAllStringSubmatch(text, -1) {
-			require.True(t, variables[m[1]] || m[1] == "__all", "%s: $%s is no variable", file, m[1])
-		}
-		checkPanels(t, file, d.Panels)
 	}
-}
-
-func checkPanels(t *testing.T, file string, panels []panel) {
-	t.Helper()
-	known := shipped(t)
-	ql := parser.NewParser(parser.Options{})
-	ids, places := map[int]bool{}, map[[2]int]string{}
-	for _, p := range panels {
-		require.False(t, ids[p.ID], "%s: %s has another's id", file, p.Title)
-		ids[p.ID] = true
-		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
-			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
-				require.Empty(t, places[[2]int{x, y}], "%s: %s covers another panel", file, p.Title)
-				places[[2]int{x, y}] = p.Title
-			}
+	for _, r := range append(rules(t, "tocsin"), rules(t, "netns")...) {
+		if r.Alert == "TocsinWatchdog" {
+			continue // it always fires, and nobody is to look
 		}
-		if p.Type == "row" {
-			continue
-		}
-		require.NotEmpty(t, p.Description, p.Title)
-		require.NotEmpty(t, p.FieldConfig.Defaults.Unit, p.Title)
-		require.Equal(t, "${datasource}", p.Datasource.UID, p.Title)
-		require.NotEmpty(t, p.Targets, p.Title)
-		for _, target := range p.Targets {
-			expr, err := ql.ParseExpr(strings.ReplaceAll(target.Expr, "$__rate_interval", "5m"))
-			require.NoError(t, err, p.Title)
-			require.NotEmpty(t, target.LegendFormat, p.Title)
-			parser.Inspect(expr, func(n parser.Node, _ []parser.Node) error {
-				if v, ok := n.(*parser.VectorSelector); ok {
-					require.Contains(t, known, v.Name, p.Title)
-					if v.Name != "ALERTS" { // of all jobs
-						require.Contains(t, v.String(), `job="$job"`, p.Title)
-					}
-					for _, m := range v.LabelMatchers {
-						require.Contains(t, append(known[v.Name], "__name__", "job", "instance", "le"), m.Name, "%s: %s", p.Title, v.Name)
-					}
-				}
-				return nil
-			})
+		link := regexp.MustCompile(`^https://grafana\.example\.org/d/([\w-]+)\?(.+)$`).FindStringSubmatch(r.Annotations["dashboard_url"])
+		require.NotNil(t, link, r.Alert)
+		require.Contains(t, variables, link[1], r.Alert)
+		for part := range strings.SplitSeq(link[2], "&") {
+			m := regexp.MustCompile(`^var-(\w+)=(?:tocsin|\{\{ \$labels\.(\w+) \| urlquery \}\})$`).FindStringSubmatch(part)
+			require.NotNil(t, m, "%s: %s", r.Alert, part)
+			require.Contains(t, variables[link[1]], m[1], r.Alert)
+			require.True(t, m[2] == "" || m[2] == m[1] && dashboards.Keeps(r.Expr, m[2]), "%s has no label %s", r.Alert, m[2])
 		}
 	}
 }
 
-// shipped are the metrics that dashboards may ask for, with their labels.
-func shipped(t *testing.T) map[string][]string {
+// tocsinMetrics are Tocsin's metrics with their labels.
+func tocsinMetrics(t *testing.T) map[string][]string {
 	t.Helper()
-	out := netnsMetrics(t)
+	out := map[string][]string{}
 	row := regexp.MustCompile("(?m)^\\| `(tocsin_\\w+)` \\| ([a-z_, ]*) \\|")
 	for _, m := range row.FindAllStringSubmatch(read(t, "../docs/reference/metrics.md"), -1) {
 		for _, part := range []string{"", "_bucket", "_count", "_sum"} { // the reference does not tell histograms
@@ -102,7 +69,35 @@ func shipped(t *testing.T) map[string][]string {
 		}
 	}
 	require.Contains(t, out, "tocsin_fault_to_page_seconds_bucket")
-	out["process_resident_memory_bytes"] = nil
-	out["ALERTS"] = []string{"alertname", "alertstate", "severity"}
 	return out
+}
+
+// docs/dashboards.md lists every dashboard with its uid, every check, and panels
+// that are there.
+func TestDashboardsInTheDocuments(t *testing.T) {
+	text := read(t, "../docs/dashboards.md")
+	all, err := dashboards.Shipped()
+	require.NoError(t, err)
+	panels := map[string]bool{}
+	for _, d := range all {
+		require.Contains(t, text, "| [`dashboards/"+d.File+"`](../dashboards/"+d.File+") | `"+d.UID+"` |")
+		panels[d.Title] = true
+		for p := range d.Drawn() {
+			panels[p.Title] = true
+		}
+	}
+	require.Equal(t, len(all), strings.Count(text, "| [`dashboards/"), "a dashboard is listed that is not there")
+	for _, c := range dashboards.Checks() {
+		require.Contains(t, text, "| `"+c.Name+"` | "+c.Says+" |\n")
+	}
+	_, why, _ := strings.Cut(text, "## Was the page late, and why?")
+	why, _, _ = strings.Cut(why, "\n## ")
+	named := regexp.MustCompile(`\*([A-Z][^*]+)\*`).FindAllStringSubmatch(why, -1)
+	require.Greater(t, len(named), 8)
+	for _, m := range named {
+		require.True(t, panels[m[1]] || panels[m[1]+", median"], "no panel is called %q", m[1])
+	}
+	for _, m := range regexp.MustCompile(`\]\(([^)#]+)`).FindAllStringSubmatch(text, -1) {
+		require.FileExists(t, filepath.Join("../docs", m[1]))
+	}
 }

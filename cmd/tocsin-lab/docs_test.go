@@ -25,10 +25,10 @@ func TestCommandsInTheDocs(t *testing.T) {
 	for _, file := range files {
 		raw, err := os.ReadFile(file)
 		require.NoError(t, err)
-		for _, m := range regexp.MustCompile("`(?:sudo )?bin/tocsin-lab ([^`]+)`").FindAllStringSubmatch(string(raw), -1) {
+		for _, m := range regexp.MustCompile("(?m)`(?:sudo )?bin/tocsin-lab ([^`]+)`|^    tocsin-lab (.+)$").FindAllStringSubmatch(string(raw), -1) {
 			parser, err := kong.New(&cli{})
 			require.NoError(t, err)
-			_, err = parser.Parse(strings.Fields(m[1]))
+			_, err = parser.Parse(strings.Fields(m[1] + m[2]))
 			require.NoError(t, err, "%s: %s", file, m[0])
 			found++
 		}

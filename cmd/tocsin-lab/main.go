@@ -79,18 +79,19 @@ func run(ctx context.Context, args []string, out *screen, stderr io.Writer) (cod
 type cli struct {
 	machine
 
-	Demo    demoCmd    `cmd:"" help:"A fault strikes; watch its page arrive."`
-	Up      upCmd      `cmd:"" help:"Bring a world up and keep it until Ctrl-C."`
-	Fault   faultCmd   `cmd:"" help:"Strike or heal a fault in a world that is up."`
-	Measure measureCmd `cmd:"" help:"Measure fault to page over many faults, by stage."`
-	E2E     e2eCmd     `cmd:"" name:"e2e" help:"Every kind of fault on the full chain: one page, the trait, the edits, the resolve."`
-	Repair  repairCmd  `cmd:"" help:"Faults that an approved playbook ends: from the page to the verified repair, and what does not repair."`
-	Matrix  matrixCmd  `cmd:"" help:"Every kind of fault × alert expressions of every shape: what does the first message say?"`
-	OpenAPI openapiCmd `cmd:"" name:"openapi" help:"A web API behind openapi_exporter: one operation fails, one is slow; two pages, each names its operation."`
-	Kill    killCmd    `cmd:"" help:"SIGKILL Tocsin at random under load, then ask the ledgers what was lost or doubled."`
-	Contest contestCmd `cmd:"" help:"Alertmanager telling Slack and PagerDuty itself, beside Alertmanager and Tocsin."`
-	Configs configsCmd `cmd:"" help:"Write the lab's config files, to read or to begin from."`
-	Fake    fakeCmd    `cmd:"" help:"Serve a fake Slack, PagerDuty or AWX alone."`
+	Demo       demoCmd       `cmd:"" help:"A fault strikes; watch its page arrive."`
+	Up         upCmd         `cmd:"" help:"Bring a world up and keep it until Ctrl-C."`
+	Fault      faultCmd      `cmd:"" help:"Strike or heal a fault in a world that is up."`
+	Measure    measureCmd    `cmd:"" help:"Measure fault to page over many faults, by stage."`
+	E2E        e2eCmd        `cmd:"" name:"e2e" help:"Every kind of fault on the full chain: one page, the trait, the edits, the resolve."`
+	Repair     repairCmd     `cmd:"" help:"Faults that an approved playbook ends: from the page to the verified repair, and what does not repair."`
+	Matrix     matrixCmd     `cmd:"" help:"Every kind of fault × alert expressions of every shape: what does the first message say?"`
+	OpenAPI    openapiCmd    `cmd:"" name:"openapi" help:"A web API behind openapi_exporter: one operation fails, one is slow; two pages, each names its operation."`
+	Kill       killCmd       `cmd:"" help:"SIGKILL Tocsin at random under load, then ask the ledgers what was lost or doubled."`
+	Contest    contestCmd    `cmd:"" help:"Alertmanager telling Slack and PagerDuty itself, beside Alertmanager and Tocsin."`
+	Dashboards dashboardsCmd `cmd:"" help:"Ask a Prometheus every query of dashboards, as Grafana would: which have no data?"`
+	Configs    configsCmd    `cmd:"" help:"Write the lab's config files, to read or to begin from."`
+	Fake       fakeCmd       `cmd:"" help:"Serve a fake Slack, PagerDuty or AWX alone."`
 }
 
 // worldFlags are what all commands that start a world share.

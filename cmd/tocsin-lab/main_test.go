@@ -29,7 +29,7 @@ func lab(t *testing.T, args ...string) (code int, out, errs string) {
 func TestHelp(t *testing.T) {
 	code, out, _ := lab(t, "--help")
 	require.Zero(t, code)
-	for _, command := range []string{"demo", "up", "fault", "measure", "e2e", "matrix", "kill", "nodes", "openapi", "repair", "fake", "configs"} {
+	for _, command := range []string{"demo", "up", "fault", "measure", "e2e", "matrix", "kill", "nodes", "openapi", "repair", "fake", "configs", "dashboards"} {
 		require.Contains(t, out, "\n  "+command+" ")
 		code, help, _ := lab(t, command, "--help")
 		require.Zero(t, code)

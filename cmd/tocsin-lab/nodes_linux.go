@@ -76,8 +76,14 @@ func (c *nodesCmd) Run(ctx context.Context, out *screen) error {
 		return err
 	}
 	defer w.Stop()
-	return tell(ctx, w, out, "the first scrapes", []tale{story("CPUThrottledLong", "cart-1", "node-b"), story("TCPRetransmits", "cart-2", "node-c")})
+	if err := tell(ctx, w, out, "the first scrapes", []tale{story("CPUThrottledLong", "cart-1", "node-b"), story("TCPRetransmits", "cart-2", "node-c")}); err != nil {
+		return err
+	}
+	return look(ctx, w, out, "nodes")
 }
+
+// pressure says whether cgroups tell it here.
+func pressure() bool { return nodes.Pressure() }
 
 // story is what must be told of the pod of a node: the two are the same, and the
 // message says so.

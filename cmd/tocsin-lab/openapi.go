@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tocsin/tocsin/dashboards"
 	"github.com/tocsin/tocsin/lab/fakepagerduty"
 	"github.com/tocsin/tocsin/lab/fakeslack"
 	"github.com/tocsin/tocsin/lab/shop"
@@ -81,7 +82,15 @@ func (c *openapiCmd) Run(ctx context.Context, out *screen) error {
 	if scanned != nil {
 		return scanned
 	}
-	return fail(ctx, w, street, out)
+	if err := fail(ctx, w, street, out); err != nil {
+		return err
+	}
+	street.Shop.Strike(map[string]shop.Fault{"getProduct": {Wrong: true}}) // so that the panels which tell of that have something to tell
+	board, err := dashboards.Parse("shop.dashboard.json", street.Dashboard)
+	if err != nil {
+		return err
+	}
+	return look(ctx, w, out, "openapi", board)
 }
 
 // scan has a scanner come by, and counts series before and after.

@@ -95,7 +95,13 @@ func (c *repairCmd) Run(ctx context.Context, out *screen) error {
 		return err
 	}
 	defer w.Stop()
-	return perform(ctx, w, out, chosen)
+	if err := mumble(ctx, w); err != nil {
+		return err
+	}
+	if err := perform(ctx, w, out, chosen); err != nil || len(c.Only) > 0 {
+		return err
+	}
+	return look(ctx, w, out, "repair")
 }
 
 // perform plays all at once, each on a service of its own, and then counts.

@@ -16,6 +16,7 @@ func guides() []string {
 	return []string{
 		"README.md", "docs/wishes.md", "docs/web.md", "docs/delivery.md",
 		"docs/doctor.md",
+		"docs/dashboards.md",
 		"docs/layers.md",
 		"docs/authoring.md",
 		"docs/replay.md",

@@ -62,6 +62,7 @@ type Generate struct {
 	Latency    time.Duration `default:"1s" help:"Time in which 99 % of an operation's requests are answered, where it has no x-slo."`
 	Native     bool          `name:"native-histograms" help:"Prometheus scrapes native histograms: the quantile is exact."`
 	RunbookURL string        `name:"runbook-url" placeholder:"URL" help:"Folder that runbook_url points into."`
+	GrafanaURL string        `name:"grafana-url" placeholder:"URL" help:"Grafana that has the dashboard: dashboard_url of every alert opens it at the operation."`
 }
 
 // output is where a command writes.
@@ -187,7 +188,7 @@ func (g *Generate) Run(ctx context.Context, out output) error {
 
 func (g *Generate) write(api *model.API, s *Service, out output) error {
 	o := generate.Options{
-		Service: s.Name, ErrorShare: g.ErrorShare, Latency: g.Latency, Native: g.Native, RunbookURL: g.RunbookURL,
+		Service: s.Name, ErrorShare: g.ErrorShare, Latency: g.Latency, Native: g.Native, RunbookURL: g.RunbookURL, GrafanaURL: g.GrafanaURL,
 		Probe: s.Probe != nil && len(s.Probe.Targets) > 0, Values: s.Values != nil,
 	}
 	rules, err := generate.Rules(api, o)

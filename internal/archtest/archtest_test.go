@@ -53,6 +53,7 @@ func policy() map[string]string {
 		"rules/unittest":          "rules rules/replay config page",
 		"app":                     "*",
 		"app/*":                   "config",
+		"dashboards":              "page remote remote/*",
 		"deploy":                  "",
 		"rules/lint":              "rules config expr page remote remote/*",
 		"rules/latency":           "rules config expr page",
@@ -60,7 +61,7 @@ func policy() map[string]string {
 		"lab/*":                   "page config remote remote/* lab/*",
 		"lab/ttn":                 "config rules/latency", // one formula in the house: the doctor's
 		"cmd/tocsin":              "app config",
-		"cmd/tocsin-lab":          "app config lab lab/* rules/latency",
+		"cmd/tocsin-lab":          "app config dashboards lab lab/* remote/prometheus rules/latency",
 		"exporters":               "",
 		"exporters/netns":         "exporters exporters/netns/*",
 		"exporters/netns/*":       "exporters exporters/netns/*",
@@ -96,12 +97,13 @@ func testPolicy() map[string]string {
 		"rules/layers":   "enrich/enrichtest",
 		"rules/packs":    "expr rules rules/doctor rules/layers",
 		"web":            "store/*",
-		"deploy":         "app",
+		"deploy":         "app dashboards",
 		"cmd/tocsin":     "lab/* enrich/enrichtest store store/* page",
 		"cmd/tocsin-lab": "lab/* page",
 		"lab/*":          "*",
 
-		"exporters/openapi": "lab/world",
+		"exporters/openapi":   "lab/world",
+		"exporters/openapi/*": "dashboards",
 	}
 }
 

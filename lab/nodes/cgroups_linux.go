@@ -51,10 +51,15 @@ func findHierarchies() (hierarchies, error) {
 	return h, nil
 }
 
-// delegate lets the children of a v2 cgroup have CPU limits.
+// delegate lets the children of a v2 cgroup have limits: of CPU, and of memory and
+// tasks where it may hand those down.
 func delegate(dir string) error {
-	if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+cpu"), 0o644); err != nil {
+	control := filepath.Join(dir, "cgroup.subtree_control")
+	if err := os.WriteFile(control, []byte("+cpu"), 0o644); err != nil {
 		return fmt.Errorf("hand the CPU controller down: %w", err)
+	}
+	for _, controller := range []string{"+memory", "+pids"} {
+		_ = os.WriteFile(control, []byte(controller), 0o644) // pods go without that limit
 	}
 	return nil
 }
@@ -104,16 +109,37 @@ func (h hierarchies) node(name, view, container string) ([]string, error) {
 	return leaves, nil
 }
 
-// limit is a CPU limit of a fifth of a core.
+// limit is a CPU limit of a fifth of a core, and, where there are controllers of
+// them, limits of memory and tasks that are never reached.
 func limit(dirs []string) error {
+	limits := map[string]string{
+		"cpu.max": "20000 100000", "cpu.cfs_quota_us": "20000",
+		"memory.max": "1073741824", "memory.limit_in_bytes": "1073741824", "pids.max": "1000",
+	}
+	limited := false
 	for _, dir := range dirs {
-		for file, value := range map[string]string{"cpu.max": "20000 100000", "cpu.cfs_quota_us": "20000"} {
-			if _, err := os.Stat(filepath.Join(dir, file)); err == nil {
-				return os.WriteFile(filepath.Join(dir, file), []byte(value), 0o644)
+		for file, value := range limits {
+			if _, err := os.Stat(filepath.Join(dir, file)); err != nil {
+				continue
 			}
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(value), 0o644); err != nil {
+				return err
+			}
+			limited = limited || strings.HasPrefix(file, "cpu.")
 		}
 	}
-	return errors.New("the container's cgroup has no CPU controller")
+	if !limited {
+		return errors.New("the container's cgroup has no CPU controller")
+	}
+	return nil
+}
+
+// Pressure says whether the kernel tells how long cgroups wait (PSI): those of
+// v2 do, where it is not switched off.
+func Pressure() bool {
+	_, v2 := os.Stat(filepath.Join(mounted, "cgroup.controllers"))
+	_, psi := os.ReadFile("/proc/pressure/cpu")
+	return v2 == nil && psi == nil
 }
 
 // remove removes all that is below our folders, deepest first, once it is empty:

@@ -20,6 +20,7 @@ var Document []byte
 type Fault struct {
 	Fails bool          // every request is answered with a 500
 	Late  time.Duration // every answer is that late
+	Wrong bool          // every answer is none that the document allows
 }
 
 // operation is one of the document, and how a customer asks for it.
@@ -87,6 +88,10 @@ func (s *Shop) answer(w http.ResponseWriter, r *http.Request, op operation) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(op.status)
+	if fault.Wrong {
+		fmt.Fprint(w, `{"price": "ask us"}`)
+		return
+	}
 	fmt.Fprint(w, op.answer)
 }
 

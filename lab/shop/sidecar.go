@@ -20,10 +20,11 @@ import (
 
 // Street is a shop, and an openapi_exporter in front of its door.
 type Street struct {
-	Shop    *Shop
-	Front   string            // URL where customers come in
-	Metrics string            // address of the exporter's /metrics
-	Rules   map[string][]byte // what the exporter generates to watch it, by name of file
+	Shop      *Shop
+	Front     string            // URL where customers come in
+	Metrics   string            // address of the exporter's /metrics
+	Rules     map[string][]byte // what the exporter generates to watch it, by name of file
+	Dashboard []byte            // likewise, for Grafana
 
 	server  *http.Server
 	sidecar *world.Process
@@ -76,6 +77,9 @@ func Open(ctx context.Context, dir, exporter string) (_ *Street, err error) {
 		return nil, err
 	}
 	s.Rules = map[string][]byte{"shop.rules.yml": rules}
+	if s.Dashboard, err = os.ReadFile(filepath.Join(dir, "watch", "shop.dashboard.json")); err != nil {
+		return nil, err
+	}
 	s.sidecar = &world.Process{
 		Name: "openapi_exporter", Path: exporter, Dir: dir, Log: filepath.Join(dir, "openapi_exporter.log"), Ready: "http://" + s.Metrics + "/-/ready",
 		Args: []string{"serve", "--config.file", "openapi.yml", "--web.listen-address", s.Metrics},

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/tocsin/tocsin/dashboards"
 	"github.com/tocsin/tocsin/exporters/openapi/generate"
 	"github.com/tocsin/tocsin/exporters/openapi/model"
 	"github.com/tocsin/tocsin/exporters/openapi/observe"
@@ -31,7 +32,7 @@ func petstore(t *testing.T) *model.API {
 }
 
 func options() generate.Options {
-	return generate.Options{Service: "petstore", ErrorShare: 0.05, Latency: time.Second, RunbookURL: "https://runbooks.example.org/apis/", Probe: true, Values: true}
+	return generate.Options{Service: "petstore", ErrorShare: 0.05, Latency: time.Second, RunbookURL: "https://runbooks.example.org/apis/", GrafanaURL: "https://grafana.example.org/", Probe: true, Values: true}
 }
 
 // The golden is what promtool checks and tests (make rules).
@@ -117,11 +118,33 @@ func TestEveryQueryAsksForWhatThereIs(t *testing.T) {
 		for _, p := range board.Panels {
 			asks(t, names, strings.NewReplacer("$__rate_interval", "5m", "$job", ".*", "$operation", ".*").Replace(p.Targets[0].Expr))
 		}
+		lint(t, text, names)
+		for _, r := range rules.Groups[0].Rules {
+			link := r.Annotations["dashboard_url"]
+			require.Equal(t, r.Alert != "", strings.HasPrefix(link, "https://grafana.example.org/d/"+board.UID+"?var-job={{ $labels.job | urlquery }}"), "%s: %s", r.Alert, link)
+			for _, m := range regexp.MustCompile(`var-(\w+)=\{\{ \$labels\.(\w+) `).FindAllStringSubmatch(link, -1) {
+				require.Equal(t, m[1], m[2])
+				require.Contains(t, string(text), `"name": "`+m[1]+`"`, "no variable of the dashboard")
+				require.True(t, dashboards.Keeps(r.Expr, m[1]), "%s has no label %s", r.Alert, m[1])
+			}
+		}
 
 		for _, query := range regexp.MustCompile("(?s)```\n(.*?)\n```").FindAllStringSubmatch(string(generate.Runbook(petstore(t), o)), -1) {
 			asks(t, names, query[1])
 		}
 	}
+}
+
+// lint holds the dashboard to the ten checks of those that are shipped.
+func lint(t *testing.T, text []byte, names map[string]bool) {
+	t.Helper()
+	d, err := dashboards.Parse("petstore.dashboard.json", text)
+	require.NoError(t, err)
+	house := dashboards.House{Metrics: map[string][]string{}}
+	for name := range names {
+		house.Metrics[name] = []string{"service", "operation", "code", "check", "reason", "target"}
+	}
+	require.Empty(t, dashboards.Lint(d, house))
 }
 
 func TestTheRunbookHasASectionForEachAlertAndALineForEachOperation(t *testing.T) {

@@ -26,6 +26,7 @@ type Options struct {
 	Latency    time.Duration // likewise
 	Native     bool          // Prometheus scrapes native histograms
 	RunbookURL string        // a folder's; "" leaves runbook_url out
+	GrafanaURL string        // "" leaves dashboard_url out
 	Probe      bool          // targets are asked on schedule
 	Values     bool          // answers are read for values
 }
@@ -141,6 +142,13 @@ func (o Options) alert(name, wait, severity, expr, summary, description string) 
 	annotations := map[string]string{"summary": summary, "description": description}
 	if o.RunbookURL != "" {
 		annotations["runbook_url"] = strings.TrimRight(o.RunbookURL, "/") + "/" + o.Service + ".md#" + strings.ToLower(name)
+	}
+	if o.GrafanaURL != "" {
+		link := strings.TrimRight(o.GrafanaURL, "/") + "/d/" + uid(o.Service) + "?var-job={{ $labels.job | urlquery }}"
+		if strings.Contains(summary, "$labels.operation") {
+			link += "&var-operation={{ $labels.operation | urlquery }}"
+		}
+		annotations["dashboard_url"] = link
 	}
 	return Rule{Alert: name, Expr: expr, For: wait, Labels: map[string]string{"severity": severity}, Annotations: annotations}
 }
