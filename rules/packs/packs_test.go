@@ -20,7 +20,7 @@ import (
 func golden(pack string) string { return "compiled/" + pack + ".rules.yml" }
 
 // TestPacks compiles the tree: what it says stands in compiled/, each app is
-// taken once, and every alert tells within the minute.
+// taken once, and every critical alert tells within the minute.
 func TestPacks(t *testing.T) {
 	tree, err := layers.Load(packs.Tree, ".", nil)
 	require.NoError(t, err)
@@ -45,7 +45,9 @@ func TestPacks(t *testing.T) {
 			require.NoError(t, err)
 			for _, p := range predicted {
 				require.False(t, p.Never, p.Alert)
-				require.LessOrEqual(t, p.Mean, time.Minute, p.Alert)
+				if p.Severity == "critical" {
+					require.LessOrEqual(t, p.Mean, time.Minute, p.Alert)
+				}
 				t.Log(p.Alert, p.Span)
 			}
 		})
