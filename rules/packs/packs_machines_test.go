@@ -11,8 +11,10 @@ import (
 // machines against the minute, and what is slow to be no page.
 func TestMachinesPageWithinTheMinuteAtWorst(t *testing.T) {
 	for pack, pages := range map[string][]string{
-		"certs": nil,
-		"disk":  {"DiskNearlyFull", "InodesNearlyGone"},
+		"certs":  nil,
+		"cpu":    {"HostCPUSaturatedFast"},
+		"disk":   {"DiskNearlyFull", "InodesNearlyGone"},
+		"memory": {"ContainerMemoryFast", "HostMemoryLow"},
 	} {
 		t.Run(pack, func(t *testing.T) {
 			predicted, err := patient(t, golden(pack)).Predict()
