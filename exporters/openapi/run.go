@@ -190,6 +190,7 @@ func (g *Generate) write(api *model.API, s *Service, out output) error {
 	o := generate.Options{
 		Service: s.Name, ErrorShare: g.ErrorShare, Latency: g.Latency, Native: g.Native, RunbookURL: g.RunbookURL, GrafanaURL: g.GrafanaURL,
 		Probe: s.Probe != nil && len(s.Probe.Targets) > 0, Values: s.Values != nil,
+		ProbedOnly: s.Probe != nil && s.Proxy == nil && len(s.Logs) == 0, // else a middleware counts for the document
 	}
 	rules, err := generate.Rules(api, o)
 	if err != nil {

@@ -31,6 +31,9 @@ func panels(o Options) []panel {
 		{"Deprecated operations in use", "Requests for what the document calls deprecated.", "reqps", "sum by (operation) (rate(openapi_deprecated_requests_total" + chosen + "[$__rate_interval])) > 0", "{{operation}}"},
 		{"Requests for no operation", "No such path, or not with that method.", "reqps", "sum by (reason) (rate(openapi_unmatched_requests_total" + service + "[$__rate_interval]))", "{{reason}}"},
 	}
+	if o.ProbedOnly {
+		all = nil
+	}
 	if o.Probe {
 		all = append(all,
 			panel{"Probes that succeed", "Share of the targets at which an operation answers as the document says.", "percentunit", "avg by (operation) (openapi_probe_operation_success" + chosen + ")", "{{operation}}"},

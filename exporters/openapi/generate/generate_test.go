@@ -184,3 +184,19 @@ func TestHostileWords(t *testing.T) {
 	require.True(t, json.Valid(board))
 	require.Contains(t, string(generate.Runbook(api, options())), "a\"} or vector(1) #\\|")
 }
+
+// Of a service whose requests nobody sees there is nothing to say but of probes.
+func TestProbedOnly(t *testing.T) {
+	o := options()
+	o.ProbedOnly = true
+	text, err := generate.Rules(petstore(t), o)
+	require.NoError(t, err)
+	board, err := generate.Dashboard(petstore(t), o)
+	require.NoError(t, err)
+	for _, made := range []string{string(text), string(board), string(generate.Runbook(petstore(t), o))} {
+		require.NotContains(t, made, "openapi_request")
+		require.NotContains(t, made, "openapi_contract_violations_total")
+		require.Contains(t, made, "openapi_probe_operation_")
+	}
+	require.Contains(t, string(text), "OpenAPIDocumentNotLoaded")
+}

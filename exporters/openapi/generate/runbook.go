@@ -54,11 +54,14 @@ func sections(o Options) []section {
 			"OpenAPIContractBroken", "What an operation answers is not what the document promises. With --log.level debug the exporter says where.",
 			"sum by (operation, check) (increase(openapi_contract_violations_total" + o.selector() + "[1h])) > 0",
 		},
-		{
-			"OpenAPIDocumentNotLoaded", "The document was changed to one that cannot be read: openapi_exporter check says why.",
-			"openapi_document_info" + o.selector(),
-		},
 	}
+	if o.ProbedOnly {
+		all = nil
+	}
+	all = append(all, section{
+		"OpenAPIDocumentNotLoaded", "The document was changed to one that cannot be read: openapi_exporter check says why.",
+		"openapi_document_info" + o.selector(),
+	})
 	if o.Probe {
 		all = append(all, section{
 			"OpenAPIProbeFails", "An operation does not answer as the document says when it is asked with the document's example. /probe of the exporter with debug=true says what is wrong.",
