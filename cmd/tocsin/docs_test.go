@@ -18,6 +18,7 @@ func guides() []string {
 		"docs/doctor.md",
 		"docs/layers.md",
 		"docs/replay.md",
+		"docs/lint.md",
 	}
 }
 

@@ -11,6 +11,7 @@ type rulesCmd struct {
 	Explain rulesExplainCmd `cmd:"" help:"Tell which file and line set each field of a rule for an app, and what it shadows."`
 	Diff    rulesDiffCmd    `cmd:"" help:"Tell which rules are no longer what they were at a revision of git, for which apps."`
 	Check   rulesCheckCmd   `cmd:"" help:"Compile, and say what is wrong; nothing is written."`
+	Lint    rulesLintCmd    `cmd:"" help:"Tell authors of rules what to mend, with a fix for each: in rule files, or in a tree."`
 }
 
 type treeFlag struct {
