@@ -23,6 +23,7 @@ func guides() []string {
 		"docs/testing.md",
 		"docs/preview.md",
 		"docs/packs.md",
+		"docs/lint.md",
 	}
 }
 

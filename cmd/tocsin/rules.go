@@ -14,6 +14,7 @@ type rulesCmd struct {
 	Test    rulesTestCmd    `cmd:"" help:"Run unit tests of rules: promtool's, and what page they would become."`
 	Packs   rulesPacksCmd   `cmd:"" help:"List the packs of alerts that are shipped."`
 	Init    rulesInitCmd    `cmd:"" help:"Write a tree of shipped packs into an empty folder."`
+	Lint    rulesLintCmd    `cmd:"" help:"Tell authors of rules what to mend, with a fix for each: in rule files, or in a tree."`
 }
 
 type treeFlag struct {

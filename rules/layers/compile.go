@@ -36,6 +36,7 @@ type Rule struct {
 	Unknown bool     // and apps that are not in it
 	PerApp  bool     // false: it has no matchers
 	Origins []Origin // of its fields
+	Line    int      // of the template, where it begins
 
 	body *body
 	said map[string]string // its fields as they are written, parameters by their values
@@ -151,7 +152,7 @@ func (t *Tree) emit(tm *template, h *ruleHead, c *class) []Rule {
 	whole := func(apps []string, of []*resolved, unknown *resolved, m *labels.Matcher) Rule {
 		r := Rule{
 			ID: h.id, Expr: c.body.expr, For: c.body.wait, KeepFiringFor: c.body.keep, Labels: c.body.labels,
-			Annotations: c.body.annotations, Apps: apps, Unknown: unknown != nil, PerApp: tm.perApp, body: c.body,
+			Annotations: c.body.annotations, Apps: apps, Unknown: unknown != nil, PerApp: tm.perApp, Line: h.line, body: c.body,
 		}
 		if h.alert {
 			r.Alert = h.name

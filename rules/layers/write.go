@@ -60,7 +60,7 @@ func (t *Tree) file(g Group) ([]byte, error) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s from %s and the layers: change those.\n", Header, path.Join(t.dir, g.Template))
 	head := b.Len()
-	whole := []rules.Group{g.written()}
+	whole := []rules.Group{g.Written()}
 	if err := rules.Write(&b, whole); err != nil {
 		return nil, err
 	}
@@ -87,8 +87,9 @@ func reread(data []byte) error {
 	return errors.Join(errs...)
 }
 
-// written is the group with, as comments, where everything in it comes from.
-func (g Group) written() rules.Group {
+// Written is the group as it is written: its rules in the same order, with
+// comments that say where everything in them comes from.
+func (g Group) Written() rules.Group {
 	out := rules.Group{Name: g.Name, Interval: duration(g.Interval), PartialResponse: g.PartialResponse}
 	if g.QueryOffset != "" {
 		d := duration(g.QueryOffset)
