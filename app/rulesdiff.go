@@ -56,11 +56,11 @@ func RulesDiff(ctx context.Context, w io.Writer, o RulesOptions, rev string) err
 // checkOut writes the files that a folder had at a revision into another one.
 // Nothing of the work tree is touched.
 func checkOut(ctx context.Context, dir, rev, into string) error {
-	id, err := git(ctx, dir, "rev-parse", "--verify", "--quiet", "--end-of-options", rev+"^{commit}")
+	commit, err := commitOf(ctx, dir, rev)
 	if err != nil {
-		return fmt.Errorf("%s is no revision of the repository of %s: %w", rev, dir, err)
+		return err
 	}
-	data, err := git(ctx, dir, "archive", "--format=tar", strings.TrimSpace(string(id)), ".")
+	data, err := git(ctx, dir, "archive", "--format=tar", commit, ".")
 	if err != nil {
 		return fmt.Errorf("read %s at %s: %w", dir, rev, err)
 	}

@@ -17,12 +17,17 @@ import (
 
 // RulesLintOptions choose what `tocsin rules lint` looks at.
 type RulesLintOptions struct {
-	Paths      []string // files, patterns, folders of rule files, trees
-	Only       map[string]string
-	ConfigFile string // Tocsin's: roles and policies; "" takes the default roles
-	FailOn     string // error or warning
-	Output     string // text, json or github
-	Colour     bool
+	Paths        []string // files, patterns, folders of rule files, trees
+	Only         map[string]string
+	ConfigFile   string                     // Tocsin's: roles and policies; "" takes the default roles
+	Prometheus   string                     // prometheus.yml or an address; "": intervals are not known
+	Alertmanager string                     // alertmanager.yml or an address; "": group_wait is not counted
+	TokenFile    config.SecretFile          // bearer token for the servers that are asked
+	Budgets      map[string]config.Duration // by severity, for time to notify
+	Since        string                     // a revision of git: only rules that changed since
+	FailOn       string                     // error or warning
+	Output       string                     // text, json or github
+	Colour       bool
 }
 
 // ErrLint says that findings are at least as grave as the command was told to
@@ -85,7 +90,18 @@ func LintRules(ctx context.Context, o RulesLintOptions) (*LintReport, error) {
 			return nil, err
 		}
 	}
-	return b.report(lint.Run(b.sources, options)), ctx.Err()
+	if o.Since != "" {
+		old, err := b.since(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		options.Changed, options.Same = old.changed, old.same
+	}
+	late, err := b.latency(ctx, o, &options)
+	if err != nil {
+		return nil, err
+	}
+	return b.report(lint.Run(b.sources, options, late...)), ctx.Err()
 }
 
 func (b *lintable) report(found []lint.Finding) *LintReport {

@@ -22,6 +22,7 @@ import (
 type lintable struct {
 	sources []lint.Source
 	texts   map[string][]byte
+	trees   map[string]string // folder of the tree that a file is of
 	passed  []string
 	only    map[string]string
 }
@@ -30,7 +31,7 @@ type lintable struct {
 // once. Files of folders that hold no rules are passed over; those that are
 // named must.
 func readLintable(paths []string, only map[string]string) (*lintable, error) {
-	b := &lintable{texts: map[string][]byte{}, only: only}
+	b := &lintable{texts: map[string][]byte{}, trees: map[string]string{}, only: only}
 	var errs []error
 	for _, pattern := range paths {
 		found, err := filepath.Glob(pattern)
@@ -151,6 +152,7 @@ func allMistakes(err error) []*config.Mistake {
 func (b *lintable) tree(dir string) error {
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() && filepath.Ext(path) == ".yaml" {
+			b.trees[path] = dir
 			b.texts[path], err = readServer(path)
 		}
 		return err

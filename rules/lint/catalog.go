@@ -1,6 +1,7 @@
 package lint
 
-// The checks, as comments name them.
+// The checks, as comments name them. Those that are exported are made by others
+// and given to Run.
 const (
 	checkSyntax     = "syntax"
 	checkDisable    = "disable"
@@ -19,6 +20,8 @@ const (
 	checkRunbook    = "runbook"
 	checkTrait      = "trait"
 	checkRemediate  = "remediate"
+
+	CheckLatency = "latency" // made by those who know the servers
 )
 
 // Check is one thing that is looked for.
@@ -44,6 +47,7 @@ func Checks() []Check {
 		{checkFragile, Warning, "A condition that flips without a fault: topk, absent() without for, fractions held equal.", "See the message."},
 		{checkDuplicate, Warning, "The same rule twice.", "Remove one of them."},
 		{checkRemediate, Warning, "A machine acts on the alert, and the alert names no target, rests on what is missing, or flaps.", "Keep the label of the target, measure the fault, set for or keep_firing_for."},
+		{CheckLatency, Warning, "A page that takes longer from the fault than its severity may: with --prometheus or --alertmanager.", "The line that shortens it most."},
 		{checkSeverity, Warning, "An alert without the label severity.", "Add it: routes, deadlines and budgets go by it."},
 		{checkSummary, Warning, "An alert without a sentence for people.", "Add the annotation summary."},
 		{checkRegexp, Info, "A regular expression that is none, or that lets everything in.", "Use = or !=, or leave the matcher out."},

@@ -28,7 +28,7 @@ func disable(found []Finding, sources []Source, texts map[string][]byte) []Findi
 	kept := slices.DeleteFunc(found, func(f Finding) bool {
 		off := false
 		for _, c := range comments {
-			if f.Check == c.check && f.Check != checkDisable && (c.covers(Place{f.File, f.Line}) || c.covers(f.home)) {
+			if f.Check == c.check && f.Check != checkDisable && (c.covers(Place{f.File, f.Line}) || c.covers(f.Home)) {
 				c.worked, off = true, true
 			}
 		}
@@ -44,7 +44,7 @@ func disable(found []Finding, sources []Source, texts map[string][]byte) []Findi
 }
 
 func misused(at Place, message, fix string) Finding {
-	return Finding{File: at.File, Line: at.Line, Severity: Warning, Check: checkDisable, Message: message, Fix: fix, home: at}
+	return Finding{File: at.File, Line: at.Line, Severity: Warning, Check: checkDisable, Message: message, Fix: fix, Home: at}
 }
 
 func (c *comment) covers(p Place) bool {
@@ -70,7 +70,7 @@ func heads(path string, sources []Source, found []Finding) []int {
 		}
 	}
 	for _, f := range found {
-		if f.home.File == path && f.Check == checkSyntax {
+		if f.Home.File == path && f.Check == checkSyntax {
 			out = append(out, f.Line)
 		}
 	}

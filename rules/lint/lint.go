@@ -43,7 +43,9 @@ type Finding struct {
 	Message  string   `json:"message"`
 	Fix      string   `json:"fix"`
 
-	home Place // where the rule begins
+	Home Place `json:"-"` // where the rule begins: comments there suppress it
+
+	old bool // of a rule that is not asked about
 }
 
 // Place is a line (1-based) of a file.
@@ -75,6 +77,9 @@ type Options struct {
 	Scrape   func(e parser.Expr) time.Duration // of the series of a selector, 0 where it is not known; nil: nothing is known
 	Roles    map[string][]string               // role to labels
 	Remedies []Remedy
+
+	Changed func(s *Source, g *rules.Group, r *rules.Rule) bool // only findings of such rules are returned; nil: of all
+	Same    map[string]bool                                     // files that did not change: nothing is said of their comments
 }
 
 // maxNodes bounds the expressions that are judged: longer ones were written by
@@ -99,7 +104,7 @@ func Run(sources []Source, o Options, more ...Finding) []Finding {
 		for _, m := range s.Broken {
 			found = append(found, Finding{
 				File: m.File, Line: m.Line, Severity: Error, Check: checkSyntax, Message: m.Text,
-				Fix: "mend it: nothing of a file with a mistake is loaded", home: Place{m.File, m.Line},
+				Fix: "mend it: nothing of a file with a mistake is loaded", Home: Place{m.File, m.Line}, old: o.Same[m.File],
 			})
 		}
 		for i := range s.Groups {
@@ -108,12 +113,14 @@ func Run(sources []Source, o Options, more ...Finding) []Finding {
 			}
 		}
 	}
-	found = disable(found, sources, o.Texts)
+	found = slices.DeleteFunc(disable(found, sources, o.Texts), func(f Finding) bool {
+		return f.old || f.Check == checkDisable && o.Same[f.File]
+	})
 	slices.SortStableFunc(found, func(a, b Finding) int {
 		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, strings.Compare(a.Check, b.Check), strings.Compare(a.Message, b.Message))
 	})
 	return slices.CompactFunc(found, func(a, b Finding) bool {
-		a.home, a.Rule = b.home, b.Rule // the rules of a template say it once
+		a.Home, a.Rule = b.Home, b.Rule // the rules of a template say it once
 		return a == b
 	})
 }
@@ -184,14 +191,24 @@ func (j *judge) in(n parser.Node, severity Severity, check, message, fix string)
 }
 
 func (j *judge) at(at Place, severity Severity, check, message, fix string) {
-	j.found = append(j.found, Finding{at.File, at.Line, severity, check, j.rule.Name(), message, fix, j.place("")})
+	f := j.source.Finding(j.rule, "", severity, check, message, fix)
+	f.File, f.Line, f.old = at.File, at.Line, j.options.Changed != nil && !j.options.Changed(j.source, j.group, j.rule)
+	j.found = append(j.found, f)
 }
 
-func (j *judge) place(field string) Place {
-	if j.source.At != nil {
-		return j.source.At(j.rule, field)
+func (j *judge) place(field string) Place { return j.source.place(j.rule, field) }
+
+func (s *Source) place(r *rules.Rule, field string) Place {
+	if s.At != nil {
+		return s.At(r, field)
 	}
-	return Place{j.source.Path, j.rule.Lines.Of(field, j.rule.Line)}
+	return Place{s.Path, r.Lines.Of(field, r.Line)}
+}
+
+// Finding makes one about a field of a rule, "" being the rule itself.
+func (s *Source) Finding(r *rules.Rule, field string, severity Severity, check, message, fix string) Finding {
+	at := s.place(r, field)
+	return Finding{File: at.File, Line: at.Line, Severity: severity, Check: check, Rule: r.Name(), Message: message, Fix: fix, Home: s.place(r, "")}
 }
 
 // labels are those that the rule adds to its alerts.

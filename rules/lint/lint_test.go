@@ -181,8 +181,12 @@ func options() lint.Options {
 	}
 }
 
+// elsewhere are checks with tests of their own: TestSyntax, and what needs
+// servers or their config (app, testdata/script/rules_lint.txtar).
+func elsewhere() map[string]bool { return map[string]bool{"syntax": true, lint.CheckLatency: true} }
+
 func TestChecks(t *testing.T) {
-	fires, silent := map[string]bool{"syntax": true}, map[string]bool{"syntax": true} // TestSyntax
+	fires, silent := elsewhere(), elsewhere()
 	for _, c := range examples() {
 		text := head + c.rules
 		if c.rules == "" {
@@ -212,7 +216,7 @@ func TestChecks(t *testing.T) {
 
 // The gravest severity that a check has is the one of the list.
 func TestSeverities(t *testing.T) {
-	gravest := map[string]lint.Severity{"syntax": lint.Error}
+	gravest := map[string]lint.Severity{}
 	for _, c := range examples() {
 		for s := range strings.SplitSeq(c.want, ",") {
 			if s != "" && lint.Severity(s).Reaches(gravest[c.check]) {
@@ -221,7 +225,9 @@ func TestSeverities(t *testing.T) {
 		}
 	}
 	for _, c := range lint.Checks() {
-		require.Equal(t, c.Severity, gravest[c.Name], c.Name)
+		if !elsewhere()[c.Name] {
+			require.Equal(t, c.Severity, gravest[c.Name], c.Name)
+		}
 	}
 }
 
@@ -377,4 +383,17 @@ func TestGuide(t *testing.T) {
 		listed = append(listed, c.Name)
 	}
 	require.Equal(t, listed, said)
+}
+
+// Of rules that did not change nothing is said, and comments there still count.
+func TestChanged(t *testing.T) {
+	text := head + "  - {alert: A, expr: up == 0}\n  # tocsin: disable severity: none\n  - {alert: B, expr: up == 1}\n  # tocsin: disable rate: none\n  - {alert: C, expr: up == 2}\n"
+	o := lint.Options{Changed: func(_ *lint.Source, _ *rules.Group, r *rules.Rule) bool { return r.Alert != "A" }}
+	var got []string
+	for _, f := range run(t, text, o) {
+		got = append(got, f.Rule+" "+f.Check)
+	}
+	require.Equal(t, []string{"B summary", " disable", "C severity", "C summary"}, got)
+	o.Same = map[string]bool{"r.yml": true}
+	require.Len(t, run(t, text, o), 3)
 }
