@@ -75,6 +75,12 @@ func (b *tab) do(actions ...chromedp.Action) {
 	require.NoError(b.t, chromedp.Run(b.ctx, actions...))
 }
 
+// loaded waits until nothing of the page is still to come: a style sheet that
+// arrives late moves what is about to be clicked.
+func loaded() chromedp.Action {
+	return chromedp.PollFunction(`() => document.readyState === "complete"`, nil)
+}
+
 // has waits until the page says something.
 func (b *tab) has(text string) {
 	b.t.Helper()
@@ -279,12 +285,12 @@ func TestPagesWithoutScripts(t *testing.T) {
 	b.do(
 		emulation.SetScriptExecutionDisabled(true), chromedp.Navigate(s.url+"/pages/p1"),
 		chromedp.SendKeys("#token", "alice-secret"), chromedp.Click("button.main"),
-		chromedp.WaitVisible("#note"), chromedp.SendKeys("#note", "by hand"), chromedp.Click(".note button"),
+		chromedp.WaitVisible("#note"), loaded(), chromedp.SendKeys("#note", "by hand"), chromedp.Click(".note button"),
 	)
 	done(1)
-	b.do(chromedp.WaitVisible(".done"), chromedp.Click(`button[value="ack"]`))
+	b.do(chromedp.WaitVisible(".done"), loaded(), chromedp.Click(`button[value="ack"]`))
 	done(2)
-	b.do(chromedp.WaitVisible(".done"), chromedp.Click(`a[href$="for=morning"]`), chromedp.WaitVisible(`button[value="silence"]`), chromedp.Click(`button[value="silence"]`))
+	b.do(chromedp.WaitVisible(".done"), loaded(), chromedp.Click(`a[href$="for=morning"]`), chromedp.WaitVisible(`button[value="silence"]`), loaded(), chromedp.Click(`button[value="silence"]`))
 	done(3)
 	require.Equal(t, []pages.Verb{pages.Remark, pages.Acknowledge, pages.SilenceIt}, s.verbs())
 	b.calm()
