@@ -92,6 +92,7 @@ func testPolicy() map[string]string {
 		"remediate":      "store/* remediate/* lab/* enrich/enrichtest",
 		"remediate/*":    "store/* remediate/* lab/*",
 		"rules/layers":   "enrich/enrichtest",
+		"rules/lint":     "enrich/enrichtest",
 		"rules/packs":    "rules rules/doctor rules/layers",
 		"web":            "store/*",
 		"deploy":         "app",
