@@ -101,7 +101,11 @@ func LintRules(ctx context.Context, o RulesLintOptions) (*LintReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b.report(lint.Run(b.sources, options, late...)), ctx.Err()
+	told, err := b.ask(ctx, o, options)
+	if err != nil {
+		return nil, err
+	}
+	return b.report(lint.Run(b.sources, options, append(late, told...)...)), ctx.Err()
 }
 
 func (b *lintable) report(found []lint.Finding) *LintReport {

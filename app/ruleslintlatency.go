@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
 	"github.com/prometheus/prometheus/promql/parser"
 
+	"github.com/tocsin/tocsin/config"
+	"github.com/tocsin/tocsin/remote/prometheus"
 	"github.com/tocsin/tocsin/rules"
 	"github.com/tocsin/tocsin/rules/doctor"
 	"github.com/tocsin/tocsin/rules/lint"
@@ -92,4 +95,28 @@ func scraped(p doctor.Prometheus, e parser.Expr) time.Duration {
 		}
 	}
 	return shortest
+}
+
+// ask asks a server that runs what the rules find there.
+func (b *lintable) ask(ctx context.Context, o RulesLintOptions, options lint.Options) ([]lint.Finding, error) {
+	if !isAddress(o.Prometheus) {
+		return nil, nil
+	}
+	opts := prometheus.Options{URL: o.Prometheus, Transport: newTransport()}
+	if o.TokenFile != "" {
+		token, err := o.TokenFile.Read()
+		if err != nil {
+			return nil, &config.Mistake{File: "--token-file", Text: err.Error()}
+		}
+		opts.Authorize = func(req *http.Request) error {
+			req.Header.Set("Authorization", "Bearer "+token.Reveal())
+			return nil
+		}
+	}
+	client, err := prometheus.New(opts)
+	if err != nil {
+		return nil, &config.Mistake{File: "--prometheus", Text: err.Error()}
+	}
+	s := &lint.Server{Client: client, Now: time.Now()}
+	return s.Ask(ctx, b.sources, options.Changed)
 }

@@ -96,6 +96,7 @@ func testPolicy() map[string]string {
 		"remediate/*":    "store/* remediate/* lab/*",
 		"rules/layers":   "enrich/enrichtest",
 		"rules/packs":    "expr rules rules/doctor rules/layers",
+		"rules/lint":     "enrich/enrichtest",
 		"web":            "store/*",
 		"deploy":         "app dashboards",
 		"cmd/tocsin":     "lab/* enrich/enrichtest store store/* page",

@@ -22,6 +22,9 @@ const (
 	checkRemediate  = "remediate"
 
 	CheckLatency = "latency" // made by those who know the servers
+	CheckSeries  = "series"  // as are these of Server.Ask
+	CheckCost    = "cost"
+	CheckFires   = "fires"
 )
 
 // Check is one thing that is looked for.
@@ -48,6 +51,9 @@ func Checks() []Check {
 		{checkDuplicate, Warning, "The same rule twice.", "Remove one of them."},
 		{checkRemediate, Warning, "A machine acts on the alert, and the alert names no target, rests on what is missing, or flaps.", "Keep the label of the target, measure the fault, set for or keep_firing_for."},
 		{CheckLatency, Warning, "A page that takes longer from the fault than its severity may: with --prometheus or --alertmanager.", "The line that shortens it most."},
+		{CheckSeries, Warning, "A selector that nothing was like within a week: with --prometheus URL.", "Write the names as they are scraped."},
+		{CheckCost, Warning, "An expression that reads very many series or takes long: with --prometheus URL.", "Record what it reads, or narrow its selectors."},
+		{CheckFires, Warning, "An alert that would have fired within a day: with --prometheus URL.", "A longer for, or a higher threshold, where nobody would have acted."},
 		{checkSeverity, Warning, "An alert without the label severity.", "Add it: routes, deadlines and budgets go by it."},
 		{checkSummary, Warning, "An alert without a sentence for people.", "Add the annotation summary."},
 		{checkRegexp, Info, "A regular expression that is none, or that lets everything in.", "Use = or !=, or leave the matcher out."},

@@ -181,9 +181,11 @@ func options() lint.Options {
 	}
 }
 
-// elsewhere are checks with tests of their own: TestSyntax, and what needs
-// servers or their config (app, testdata/script/rules_lint.txtar).
-func elsewhere() map[string]bool { return map[string]bool{"syntax": true, lint.CheckLatency: true} }
+// elsewhere are checks with tests of their own: TestSyntax, TestServer, and what
+// needs the config of servers ( testdata/script/rules_lint.txtar).
+func elsewhere() map[string]bool {
+	return map[string]bool{"syntax": true, lint.CheckLatency: true, lint.CheckSeries: true, lint.CheckCost: true, lint.CheckFires: true}
+}
 
 func TestChecks(t *testing.T) {
 	fires, silent := elsewhere(), elsewhere()
