@@ -13,8 +13,8 @@ import (
 	"github.com/tocsin/tocsin/rules/layers"
 )
 
-// self is the tree of the alerts in deploy/alerts, with a layer of one's own.
-func self(t *testing.T, global string) fstest.MapFS {
+// selfTree is the tree of the alerts in deploy/alerts, with a layer of one's own.
+func selfTree(t *testing.T, global string) fstest.MapFS {
 	t.Helper()
 	out := fstest.MapFS{}
 	for _, name := range []string{"apps.yaml", "templates/netns.yaml", "templates/tocsin.yaml"} {
@@ -28,10 +28,10 @@ func self(t *testing.T, global string) fstest.MapFS {
 	return out
 }
 
-// compiled are the rules of the tree by template.
-func compiled(t *testing.T, global string) map[string][]rules.Rule {
+// selfRules are the rules of the tree by template.
+func selfRules(t *testing.T, global string) map[string][]rules.Rule {
 	t.Helper()
-	tree, err := layers.Load(self(t, global), ".", nil)
+	tree, err := layers.Load(selfTree(t, global), ".", nil)
 	require.NoError(t, err)
 	groups, err := tree.Compile()
 	require.NoError(t, err)
@@ -42,13 +42,13 @@ func compiled(t *testing.T, global string) map[string][]rules.Rule {
 	for _, f := range files {
 		name := filepath.Join(t.TempDir(), f.Name)
 		require.NoError(t, os.WriteFile(name, f.Data, 0o600))
-		out[f.Name] = read(t, name)
+		out[f.Name] = onlyGroup(t, name)
 	}
 	return out
 }
 
-// read are the rules of the one group of a file.
-func read(t *testing.T, name string) []rules.Rule {
+// onlyGroup are the rules of the one group of a file.
+func onlyGroup(t *testing.T, name string) []rules.Rule {
 	t.Helper()
 	f, err := rules.ReadFile(name)
 	require.NoError(t, err)
@@ -59,16 +59,16 @@ func read(t *testing.T, name string) []rules.Rule {
 // TestSelfIsWhatIsShipped holds the templates against deploy/alerts: whoever
 // builds them without a layer of his own gets the same alerts.
 func TestSelfIsWhatIsShipped(t *testing.T) {
-	got := compiled(t, "")
+	got := selfRules(t, "")
 	require.Len(t, got, 2)
 	for _, pack := range []string{"netns", "tocsin"} {
-		want := read(t, "../../deploy/alerts/"+pack+".rules.yml")
+		want := onlyGroup(t, "../../deploy/alerts/"+pack+".rules.yml")
 		have := got[pack+".yaml"]
 		require.Len(t, have, len(want), pack)
 		for i, w := range want {
 			h := have[i]
 			require.Equal(t, w.Alert, h.Alert)
-			require.Equal(t, written(t, w.Expr), written(t, h.Expr), w.Alert)
+			require.Equal(t, asWritten(t, w.Expr), asWritten(t, h.Expr), w.Alert)
 			require.Equal(t, w.For, h.For, w.Alert)
 			require.Equal(t, w.Labels, h.Labels, w.Alert)
 			require.Equal(t, w.Annotations, h.Annotations, w.Alert)
@@ -76,8 +76,8 @@ func TestSelfIsWhatIsShipped(t *testing.T) {
 	}
 }
 
-// written is an expression as the parser writes it.
-func written(t *testing.T, expr string) string {
+// asWritten is an expression as the parser writes it.
+func asWritten(t *testing.T, expr string) string {
 	t.Helper()
 	e, err := rules.ParseExpr(expr)
 	require.NoError(t, err)
@@ -85,7 +85,7 @@ func written(t *testing.T, expr string) string {
 }
 
 func TestSelfIsTunedByLayers(t *testing.T) {
-	got := compiled(t, "templates:\n  netns: {params: {conntrack_ratio: 70%}}\n  tocsin: {params: {pages_wait: 30}, rules: [{alert: TocsinDown, for: 30s}]}\n")
+	got := selfRules(t, "templates:\n  netns: {params: {conntrack_ratio: 70%}}\n  tocsin: {params: {pages_wait: 30}, rules: [{alert: TocsinDown, for: 30s}]}\n")
 	exprs := map[string]string{}
 	for _, all := range got {
 		for _, r := range all {
@@ -109,7 +109,7 @@ func TestWatchdogIsLocked(t *testing.T) {
 		"severity":       "rules: [{alert: TocsinWatchdog, labels: {severity: info}}]",
 	} {
 		t.Run(name, func(t *testing.T) {
-			tree, err := layers.Load(self(t, "templates:\n  tocsin: {"+layer+"}\n"), ".", nil)
+			tree, err := layers.Load(selfTree(t, "templates:\n  tocsin: {"+layer+"}\n"), ".", nil)
 			require.NoError(t, err)
 			_, err = tree.Compile()
 			require.ErrorContains(t, err, "is locked at")
