@@ -50,7 +50,7 @@ func TestPacks(t *testing.T) {
 	require.Len(t, compiled, len(files), "each is of a template")
 }
 
-// alert is a shipped alert, and how long its page takes under the shipped configs.
+// alert is one of the packs about services and machines, and how long its page takes under the shipped configs.
 type alert struct {
 	rules.Rule
 	pack string
@@ -68,6 +68,9 @@ func alerts(t *testing.T) []alert {
 	require.NotEmpty(t, names)
 	var out []alert
 	for _, name := range names {
+		if slices.Contains(shipped(), strings.TrimSuffix(path.Base(name), ".rules.yml")) {
+			continue // about Tocsin and its exporters, not about users: no page of theirs is counted in seconds
+		}
 		p := patient(t, name)
 		predicted, err := p.Predict()
 		require.NoError(t, err)
