@@ -274,6 +274,10 @@ func (r *runner) judgePages(ctx context.Context, ts time.Time, every time.Durati
 			seen[p.EvalTime] = shown
 		}
 		r.judged++
+		for rule := range r.called(p.Alertname) {
+			t := r.tracked[rule]
+			r.coverage.saw(t.key, t.at(ts) > 0)
+		}
 		if f := p.judge(shown); f != nil {
 			r.failures = append(r.failures, *f)
 		}
