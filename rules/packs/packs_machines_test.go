@@ -13,7 +13,7 @@ func TestMachinesPageWithinTheMinuteAtWorst(t *testing.T) {
 	for pack, pages := range map[string][]string{
 		"certs":  nil,
 		"cpu":    {"HostCPUSaturatedFast"},
-		"disk":   {"DiskNearlyFull", "InodesNearlyGone"},
+		"disk":   {"DiskNearlyFull", "InodesNearlyGone", "DiskStalledFast", "DiskReadOnly"},
 		"memory": {"ContainerMemoryFast", "HostMemoryLow"},
 	} {
 		t.Run(pack, func(t *testing.T) {
