@@ -66,7 +66,7 @@ func newTab(t *testing.T) *tab {
 			b.troubles = append(b.troubles, e.ExceptionDetails.Error())
 		}
 	})
-	b.do(log.Enable())
+	b.do(log.Enable(), emulation.SetEmulatedMedia().WithFeatures(still()))
 	return b
 }
 
@@ -75,10 +75,9 @@ func (b *tab) do(actions ...chromedp.Action) {
 	require.NoError(b.t, chromedp.Run(b.ctx, actions...))
 }
 
-// loaded waits until nothing of the page is still to come: a style sheet that
-// arrives late moves what is about to be clicked.
-func loaded() chromedp.Action {
-	return chromedp.PollFunction(`() => document.readyState === "complete"`, nil)
+// still is asked of pages: one that scrolls smoothly moves what is about to be clicked.
+func still() []*emulation.MediaFeature {
+	return []*emulation.MediaFeature{{Name: "prefers-reduced-motion", Value: "reduce"}}
 }
 
 // has waits until the page says something.
@@ -104,7 +103,7 @@ func (b *tab) calm() {
 func (b *tab) look(width, height int64, scheme string) {
 	b.do(
 		chromedp.EmulateViewport(width, height, chromedp.EmulateScale(2)),
-		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}), //nolint:misspell // CSS' word
+		emulation.SetEmulatedMedia().WithFeatures(append(still(), &emulation.MediaFeature{Name: "prefers-color-scheme", Value: scheme})), //nolint:misspell // CSS' word
 	)
 }
 
@@ -285,12 +284,12 @@ func TestPagesWithoutScripts(t *testing.T) {
 	b.do(
 		emulation.SetScriptExecutionDisabled(true), chromedp.Navigate(s.url+"/pages/p1"),
 		chromedp.SendKeys("#token", "alice-secret"), chromedp.Click("button.main"),
-		chromedp.WaitVisible("#note"), loaded(), chromedp.SendKeys("#note", "by hand"), chromedp.Click(".note button"),
+		chromedp.WaitVisible("#note"), chromedp.SendKeys("#note", "by hand"), chromedp.Click(".note button"),
 	)
 	done(1)
-	b.do(chromedp.WaitVisible(".done"), loaded(), chromedp.Click(`button[value="ack"]`))
+	b.do(chromedp.WaitVisible(".done"), chromedp.Click(`button[value="ack"]`))
 	done(2)
-	b.do(chromedp.WaitVisible(".done"), loaded(), chromedp.Click(`a[href$="for=morning"]`), chromedp.WaitVisible(`button[value="silence"]`), loaded(), chromedp.Click(`button[value="silence"]`))
+	b.do(chromedp.WaitVisible(".done"), chromedp.Click(`a[href$="for=morning"]`), chromedp.WaitVisible(`button[value="silence"]`), chromedp.Click(`button[value="silence"]`))
 	done(3)
 	require.Equal(t, []pages.Verb{pages.Remark, pages.Acknowledge, pages.SilenceIt}, s.verbs())
 	b.calm()

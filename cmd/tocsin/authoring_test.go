@@ -25,7 +25,8 @@ func TestAuthoring(t *testing.T) {
 	require.NoError(t, err)
 	raw, err := os.ReadFile(path)
 	require.NoError(t, err)
-	fleet := enrichtest.Fleet{Now: time.Now(), Since: 50 * time.Second, Seed: 7, Fault: enrichtest.Fault{
+	// scraped for 90 s to come, however slow the machine is
+	fleet := enrichtest.Fleet{Now: time.Now().Add(90 * time.Second), Since: 140 * time.Second, Seed: 7, Fault: enrichtest.Fault{
 		Errors: func(ls labels.Labels) bool { return ls.Get("deploy") == "v42" },
 	}}
 	a := author{T: t, dir: t.TempDir(), prometheus: enrichtest.New(t, fleet.Series()...).URL}
