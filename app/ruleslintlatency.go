@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/prometheus/promql/parser"
@@ -78,8 +79,8 @@ func (b *lintable) alerts(each func(s *lint.Source, g *rules.Group, r *rules.Rul
 // scraped: a window that is too short for it is too short for all.
 func scraped(p doctor.Prometheus, e parser.Expr) time.Duration {
 	v, ok := e.(*parser.VectorSelector)
-	if !ok {
-		return 0
+	if !ok || strings.Contains(v.Name, ":") {
+		return 0 // what is recorded is not scraped
 	}
 	if len(p.Jobs) == 0 {
 		return p.Scrape.Value

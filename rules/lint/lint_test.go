@@ -108,7 +108,8 @@ func examples() []example {
 		{check: "selector", want: "warning", expr: `x{a!~".*"} > 1`},
 		{check: "selector", want: "", expr: `x{a!~".+"} > 1`},
 
-		{check: "rate", want: "error", expr: `rate(x[10s]) > 1`},
+		{check: "rate", want: "error", expr: `rate(x{job="a"}[10s]) > 1`},
+		{check: "rate", want: "warning", expr: `rate(x[10s]) > 1`},
 		{check: "rate", want: "warning", expr: `rate(x[19s]) > 1`},
 		{check: "rate", want: "info", expr: `rate(x[39s]) > 1`},
 		{check: "rate", want: "", expr: `rate(x[40s]) > 1`},

@@ -156,13 +156,20 @@ func (j *judge) window(n *parser.Call, m *parser.MatrixSelector) {
 		j.in(n, Info, checkRate, fmt.Sprintf("%s needs a scrape each %s or more often", what, text(m.Range/4)),
 			"name the config, and it is held against that: --prometheus prometheus.yml")
 	case scrape == 0:
-	case m.Range <= scrape:
+	case m.Range <= scrape && ofJob(m.VectorSelector):
 		j.in(n, Error, checkRate, fmt.Sprintf("%s is always empty: it needs two samples, and one is scraped each %s", what, text(scrape)), fmt.Sprintf(fix, text(4*scrape)))
 	case m.Range < 2*scrape:
 		j.in(n, Warning, checkRate, fmt.Sprintf("%s is empty at times: it needs two samples, and one is scraped each %s", what, text(scrape)), fmt.Sprintf(fix, text(4*scrape)))
 	case m.Range < 4*scrape:
 		j.in(n, Info, checkRate, fmt.Sprintf("%s has a gap when a scrape is missed: one is due each %s", what, text(scrape)), fmt.Sprintf(fix, text(4*scrape)))
 	}
+}
+
+// ofJob reports whether a selector says which job scrapes its series: others may
+// be pushed, as often as somebody likes.
+func ofJob(e parser.Expr) bool {
+	v, ok := e.(*parser.VectorSelector)
+	return ok && slices.ContainsFunc(v.LabelMatchers, func(m *labels.Matcher) bool { return m.Name == "job" })
 }
 
 // histogram says where a quantile has lost its buckets.
