@@ -12,7 +12,7 @@ FLIPS ?= 5000
 FUZZTIME ?= 30s
 FUZZ ?= .
 # tests of one goroutine's arithmetic, built without the race detector only
-WHOLE := EveryExpression|Whole|EveryTransition|EveryPathEnds|NoMoreThanTheCap|NoHistory|Onset
+WHOLE := EveryExpression|Whole|EveryTransition|EveryPathEnds|NoMoreThanTheCap|NoHistory|Onset|PagesAreAlertmanagers
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ test: ## run all unit tests and stories, with the race detector
 	@echo "testing (about 7 minutes on 2 cores; the first run compiles everything with the race detector before)"
 	go vet ./...
 	TMPDIR=$$(tools/scratch) go test -race -count=1 -timeout 20m -p 4 -parallel 6 ./...
-	TMPDIR=$$(tools/scratch) go test -count=1 -run '$(WHOLE)' ./lab/expressions ./enrich ./enrich/changes ./enrich/traits ./remediate
+	TMPDIR=$$(tools/scratch) go test -count=1 -run '$(WHOLE)' ./lab/expressions ./enrich ./enrich/changes ./enrich/traits ./remediate ./rules/replay
 
 demo: build ## a bad deploy strikes in a world in a box; ARGS=--once, ARGS=--thanos
 	$(BIN)/tocsin-lab demo $(ARGS)
